@@ -1,0 +1,1 @@
+//! The sending half of a mediasoup v2 client.

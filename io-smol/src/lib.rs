@@ -1,0 +1,1 @@
+//! Sockets and timers for mediasoup-producer on smol

@@ -1,0 +1,1 @@
+//! Real mediasoup servers and a real browser, driven from Rust

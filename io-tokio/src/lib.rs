@@ -1,0 +1,1 @@
+//! Sockets, timers and WebSocket signalling for mediasoup-producer on tokio
