@@ -1,0 +1,210 @@
+//! Options of a room, a transport and a producer, and the limits that bound memory.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{DtlsRole, RoomSettings};
+use crate::rtp::{Codec, Profile};
+
+/// Options of a [`Room`](crate::Room).
+#[derive(Debug, Clone)]
+pub struct RoomConfig {
+    pub(crate) room_settings: Option<RoomSettings>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) transport_options: TransportOptions,
+    pub(crate) codec_preferences: Vec<Codec>,
+    pub(crate) spy: bool,
+    pub(crate) dtls_role: DtlsRole,
+    pub(crate) limits: Limits,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            room_settings: None,
+            request_timeout: Duration::from_secs(10),
+            transport_options: TransportOptions::default(),
+            codec_preferences: Vec::new(),
+            spy: false,
+            dtls_role: DtlsRole::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl RoomConfig {
+    /// The room's settings, if the application has them already: `queryRoom` is then not sent. Default: none.
+    pub fn room_settings(mut self, settings: RoomSettings) -> Self {
+        self.room_settings = Some(settings);
+        self
+    }
+
+    /// How long the server may take to answer a request. Default: 10 s.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// What the server is asked to offer for each transport. Default: the server's own choice.
+    pub const fn transport_options(mut self, options: TransportOptions) -> Self {
+        self.transport_options = options;
+        self
+    }
+
+    /// Codecs to be used before the others of their kind, best first. Default: the room's own order.
+    pub fn codec_preferences(mut self, codecs: impl Into<Vec<Codec>>) -> Self {
+        self.codec_preferences = codecs.into();
+        self
+    }
+
+    /// Joins without being announced to the other peers; a spy cannot send. Default: false.
+    pub const fn spy(mut self, spy: bool) -> Self {
+        self.spy = spy;
+        self
+    }
+
+    /// Our side of the DTLS handshake. Default: client.
+    pub const fn dtls_role(mut self, role: DtlsRole) -> Self {
+        self.dtls_role = role;
+        self
+    }
+
+    /// Bounds on memory. Default: see [`Limits`].
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// What the server is asked to offer for a transport (`createTransport`'s `options`). Unset: the server's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TransportOptions {
+    /// Offer UDP candidates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp: Option<bool>,
+    /// Offer TCP candidates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<bool>,
+    /// Give IPv4 candidates the higher priority.
+    #[serde(rename = "preferIPv4", skip_serializing_if = "Option::is_none")]
+    pub prefer_ipv4: Option<bool>,
+    /// Give IPv6 candidates the higher priority.
+    #[serde(rename = "preferIPv6", skip_serializing_if = "Option::is_none")]
+    pub prefer_ipv6: Option<bool>,
+    /// Give UDP candidates the higher priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefer_udp: Option<bool>,
+    /// Give TCP candidates the higher priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefer_tcp: Option<bool>,
+}
+
+/// Options of a [`Producer`](crate::Producer).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct ProducerOptions {
+    pub(crate) simulcast: Option<SimulcastOptions>,
+    pub(crate) codec: Option<Codec>,
+}
+
+impl ProducerOptions {
+    /// Sends three layers (video only): `false`, `true` for the default bitrates, or [`SimulcastOptions`].
+    /// Default: false.
+    pub fn simulcast(mut self, simulcast: impl Into<Simulcast>) -> Self {
+        self.simulcast = simulcast.into().0;
+        self
+    }
+
+    /// The codec the media is encoded with. Default: the room's first of this kind, after
+    /// [`RoomConfig::codec_preferences`].
+    pub const fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+}
+
+/// What [`ProducerOptions::simulcast`] takes: a bool or [`SimulcastOptions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Simulcast(Option<SimulcastOptions>);
+
+impl From<bool> for Simulcast {
+    fn from(enabled: bool) -> Self {
+        Self(enabled.then(SimulcastOptions::default))
+    }
+}
+
+impl From<SimulcastOptions> for Simulcast {
+    fn from(options: SimulcastOptions) -> Self {
+        Self(Some(options))
+    }
+}
+
+/// The most each simulcast layer should take. The v2 documentation says kbps; what its defaults mean is bits per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct SimulcastOptions {
+    /// The lowest layer, in bits per second. Default: 100 000.
+    pub low_bps: u32,
+    /// The middle layer, in bits per second. Default: 300 000.
+    pub medium_bps: u32,
+    /// The highest layer, in bits per second. Default: 1 500 000.
+    pub high_bps: u32,
+}
+
+impl Default for SimulcastOptions {
+    fn default() -> Self {
+        Self { low_bps: 100_000, medium_bps: 300_000, high_bps: 1_500_000 }
+    }
+}
+
+impl SimulcastOptions {
+    /// The bitrate of a layer in bits per second; `None` for [`Profile::Default`], which is no layer.
+    pub const fn bitrate_bps(&self, profile: Profile) -> Option<u32> {
+        match profile {
+            Profile::Default => None,
+            Profile::Low => Some(self.low_bps),
+            Profile::Medium => Some(self.medium_bps),
+            Profile::High => Some(self.high_bps),
+        }
+    }
+}
+
+/// Bounds on what a room holds. At a limit a command is refused with a typed error, and what comes from outside is
+/// dropped and counted in [`RoomStats`](crate::stats::RoomStats).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Transports at a time. Default: 16.
+    pub transports: usize,
+    /// Producers at a time. Default: 256.
+    pub producers: usize,
+    /// Other peers remembered. Default: 4096.
+    pub peers: usize,
+    /// Requests without an answer. Default: 256.
+    pub pending_requests: usize,
+    /// Operations waiting on one transport. Default: 256.
+    pub operations: usize,
+    /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
+    pub frame_bytes: usize,
+    /// Local addresses of one transport. Default: 16.
+    pub local_addresses: usize,
+    /// Outputs not yet polled; past it commands and media are refused, datagrams and lesser events dropped. Default: 8192.
+    pub outputs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transports: 16,
+            producers: 256,
+            peers: 4096,
+            pending_requests: 256,
+            operations: 256,
+            frame_bytes: 4 << 20,
+            local_addresses: 16,
+            outputs: 8192,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Errors: what is wrong, and what to do.
+
+use std::net::SocketAddr;
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ProducerId, TransportId};
+use crate::media::PacketizeError;
+use crate::protocol::Refusal;
+use crate::room::RoomState;
+use crate::rtp::{Codec, MediaKind, Profile};
+
+/// An input that was not accepted. Nothing has changed.
+///
+/// Only what the application hands in can fail so: what comes from the network is never an error, but dropped and
+/// counted (see [`RoomStats`](crate::stats::RoomStats)).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// A command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Media.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+}
+
+/// A command that cannot be done. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The command needs the room in another state: join first, or leave first.
+    #[error("not possible while the room is {0}")]
+    RoomState(RoomState),
+    /// A peer needs a name.
+    #[error("the peer name is empty")]
+    EmptyPeerName,
+    /// A spy cannot send.
+    #[error("a spy cannot send: join without the spy option")]
+    Spy,
+    /// The room has no codec of this kind, or not the wanted one, that we could send.
+    #[error("cannot send {}: the room has no such codec in common with us", codec.map_or(kind.as_str(), Codec::name))]
+    CannotSend {
+        /// The kind of the track.
+        kind: MediaKind,
+        /// The wanted codec, if the options name one.
+        codec: Option<Codec>,
+    },
+    /// The wanted codec is of the other kind, or simulcast is wanted for audio.
+    #[error("these options are not for a track of kind {0}")]
+    OptionsMismatch(MediaKind),
+    /// The track has ended: it will bring no media.
+    #[error("the track has ended: give a live one")]
+    TrackEnded,
+    /// A replacement must be of the kind of the producer.
+    #[error("a producer of kind {0} cannot send a track of another kind")]
+    TrackKind(MediaKind),
+    /// There is no such transport (any more).
+    #[error("transport {0} is not known or closed")]
+    TransportNotFound(TransportId),
+    /// There is no such producer (any more).
+    #[error("producer {0} is not known or closed")]
+    ProducerNotFound(ProducerId),
+    /// The producer has a transport already.
+    #[error("producer {0} is already sent over a transport: close that first")]
+    AlreadyHandled(ProducerId),
+    /// The transport has nothing to restart yet.
+    #[error("transport {0} was not connected yet: send a producer over it first")]
+    NotStarted(TransportId),
+    /// The address is unspecified, or of a kind that ICE does not take.
+    #[error("{0} cannot be a local address: name the address the socket really sends from")]
+    BadAddress(SocketAddr),
+    /// A table is full (see [`Limits`](crate::config::Limits)).
+    #[error("the limit of {limit} {what} is reached")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many outputs wait (see [`Limits::outputs`](crate::config::Limits::outputs)).
+    #[error("{0} outputs wait: poll them before the next command")]
+    OutputsNotPolled(usize),
+}
+
+/// Why an operation that was begun has failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum OperationError {
+    /// The server refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The server did not answer in time (see [`RoomConfig::request_timeout`](crate::RoomConfig::request_timeout)).
+    #[error("the server did not answer {method} in time")]
+    TimedOut {
+        /// The request.
+        method: String,
+    },
+    /// The server's answer could not be read.
+    #[error("the server's answer makes no sense: {0}")]
+    InvalidResponse(String),
+    /// The room has mandatory codecs that we do not support.
+    #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
+    MandatoryCodecs(Vec<String>),
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// The transport was closed meanwhile.
+    #[error("the transport was closed")]
+    TransportClosed,
+    /// The producer was closed meanwhile.
+    #[error("the producer was closed")]
+    ProducerClosed,
+    /// The transport could not be set up on this side.
+    #[error("the transport could not be set up: {0}")]
+    Setup(String),
+    /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::config::Limits::pending_requests)).
+    #[error("{0} requests wait for an answer: the server does not keep up")]
+    TooManyRequests(usize),
+}
+
+/// Media that was not taken. It is not sent later either.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// There is no such producer (any more).
+    #[error("producer {0} is not known or closed")]
+    ProducerNotFound(ProducerId),
+    /// It is not sent over a transport.
+    #[error("producer {0} has no transport: send it over one first")]
+    Unhandled(ProducerId),
+    /// It is paused, by this side or the server.
+    #[error("producer {0} is paused: encode nothing until it is resumed")]
+    Paused(ProducerId),
+    /// Its transport is not connected yet. A key frame is asked for as soon as it is.
+    #[error("the transport of producer {0} is not connected yet: wait for the key frame request")]
+    NotConnected(ProducerId),
+    /// It has no such layer.
+    #[error("producer {producer} has no layer {profile}: give the profile its simulcast option implies")]
+    UnknownProfile {
+        /// The producer.
+        producer: ProducerId,
+        /// What was given.
+        profile: Profile,
+    },
+    /// Longer than [`Limits::frame_bytes`](crate::config::Limits::frame_bytes), or a packet that fits no datagram.
+    #[error("{bytes} bytes are more than the limit of {limit}")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It is not what its codec says.
+    #[error("not a {codec} frame: {error}")]
+    Malformed {
+        /// The producer's codec.
+        codec: Codec,
+        /// What is wrong.
+        error: PacketizeError,
+    },
+    /// Ready-made packets must carry something.
+    #[error("the RTP packet has no payload")]
+    EmptyPacket,
+    /// A packet whose sequence number went out before.
+    #[error("an RTP packet that was handed in before, or that comes too late")]
+    DuplicatePacket,
+    /// Too many outputs wait (see [`Limits::outputs`](crate::config::Limits::outputs)).
+    #[error("{0} outputs wait: poll them before handing in more")]
+    OutputsNotPolled(usize),
+}

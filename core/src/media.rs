@@ -1,0 +1,229 @@
+//! Encoded media, as the application hands it in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+use crate::rtp::Profile;
+
+/// Media for a producer: a frame that we packetize, or a packet that was made elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub enum Media {
+    /// One encoded frame.
+    Frame(Frame),
+    /// One RTP packet.
+    Packet(RtpPacket),
+}
+
+/// One encoded frame.
+///
+/// | codec | `data` |
+/// | --- | --- |
+/// | VP8, VP9 | one frame (a superframe for VP9) as the encoder gives it |
+/// | H.264, H.265 | one access unit in Annex B format (start codes) |
+/// | Opus, PCMU, PCMA | one packet |
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Frame {
+    /// The encoded bytes.
+    pub data: Bytes,
+    /// The time of capture on the producer's own clock.
+    pub time: MediaTime,
+    /// The simulcast layer; [`Profile::Default`] without simulcast.
+    pub profile: Profile,
+    /// Whether the frame can be decoded on its own. For video.
+    pub key_frame: bool,
+    /// Loudness (RFC 6464). For audio.
+    pub audio_level: Option<AudioLevel>,
+    /// How far the picture must be turned to be upright. For video.
+    pub rotation: Option<Rotation>,
+}
+
+impl Frame {
+    /// A frame of the only encoding, not a key frame, without audio level or rotation.
+    pub fn new(data: impl Into<Bytes>, time: impl Into<MediaTime>) -> Self {
+        Self {
+            data: data.into(),
+            time: time.into(),
+            profile: Profile::Default,
+            key_frame: false,
+            audio_level: None,
+            rotation: None,
+        }
+    }
+
+    /// Sets the simulcast layer.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Says whether this is a key frame.
+    pub const fn key_frame(mut self, key_frame: bool) -> Self {
+        self.key_frame = key_frame;
+        self
+    }
+
+    /// Sets loudness and voice activity.
+    pub const fn audio_level(mut self, level: AudioLevel) -> Self {
+        self.audio_level = Some(level);
+        self
+    }
+
+    /// Sets the rotation.
+    pub const fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = Some(rotation);
+        self
+    }
+}
+
+/// One RTP packet made elsewhere.
+///
+/// SSRC, payload type and sequence number on the wire are the producer's; gaps and the order of the given sequence
+/// numbers are kept. The timestamp is shifted by a constant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct RtpPacket {
+    /// The simulcast layer; [`Profile::Default`] without simulcast.
+    pub profile: Profile,
+    /// The source's sequence number.
+    pub sequence_number: u16,
+    /// The source's timestamp, in the codec's clock rate.
+    pub timestamp: u32,
+    /// The marker bit.
+    pub marker: bool,
+    /// The payload, without header, extensions and padding.
+    pub payload: Bytes,
+    /// Loudness (RFC 6464). For audio.
+    pub audio_level: Option<AudioLevel>,
+    /// How far the picture must be turned to be upright. For video.
+    pub rotation: Option<Rotation>,
+}
+
+impl RtpPacket {
+    /// Reads a datagram (RFC 3550 section 5.1). Header extensions are dropped: their ids mean something only to the
+    /// session they come from.
+    ///
+    /// ```
+    /// let datagram = bytes::Bytes::from_static(&[0x80, 0xe0, 0, 7, 0, 0, 0, 90, 1, 2, 3, 4, 0xab]);
+    /// let packet = mediasoup_producer::RtpPacket::parse(datagram)?;
+    /// assert_eq!((packet.sequence_number, packet.timestamp, packet.marker), (7, 90, true));
+    /// # Ok::<(), mediasoup_producer::RtpPacketError>(())
+    /// ```
+    pub fn parse(datagram: Bytes) -> Result<Self, RtpPacketError> {
+        let [first, second, s0, s1, t0, t1, t2, t3, ..] = datagram[..] else { return Err(RtpPacketError::TooShort) };
+        if first >> 6 != 2 {
+            return Err(RtpPacketError::NotRtp);
+        }
+        // RFC 5761 section 4: these payload types are RTCP's when both share a port.
+        if (64..96).contains(&(second & 0x7f)) {
+            return Err(RtpPacketError::Rtcp);
+        }
+        let mut start = 12 + 4 * usize::from(first & 0x0f);
+        if first & 0x10 != 0 {
+            let words = datagram.get(start + 2..start + 4).ok_or(RtpPacketError::TooShort)?;
+            start += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
+        }
+        let padding = match (first & 0x20 != 0, datagram.last()) {
+            (true, Some(&padding)) => usize::from(padding),
+            _ => 0,
+        };
+        let end = datagram.len().checked_sub(padding).filter(|end| *end >= start).ok_or(RtpPacketError::TooShort)?;
+        Ok(Self {
+            profile: Profile::Default,
+            sequence_number: u16::from_be_bytes([s0, s1]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+            marker: second & 0x80 != 0,
+            payload: datagram.slice(start..end),
+            audio_level: None,
+            rotation: None,
+        })
+    }
+}
+
+/// A datagram that is not an RTP packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RtpPacketError {
+    /// Shorter than its header says.
+    #[error("the datagram is shorter than its RTP header says")]
+    TooShort,
+    /// Not version 2.
+    #[error("not an RTP packet")]
+    NotRtp,
+    /// RTCP on the same port.
+    #[error("an RTCP packet, not RTP")]
+    Rtcp,
+}
+
+/// When a frame was captured.
+///
+/// The origin is arbitrary. Within a producer time runs on its own clock, the same for all simulcast layers, and jumps
+/// only with [`replace_track`](crate::Producer::replace_track), after which the first frame sets the origin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub enum MediaTime {
+    /// In the codec's RTP clock rate: 90 kHz for video, 48 kHz for Opus, 8 kHz for G.711. May wrap.
+    Rtp(u32),
+    /// Since the origin.
+    Duration(Duration),
+}
+
+impl MediaTime {
+    /// In units of `clock_rate`, wrapping as RTP time does.
+    pub(crate) fn to_rtp(self, clock_rate: u32) -> u32 {
+        match self {
+            Self::Rtp(time) => time,
+            // Rounded, so that frames given at n/30 s fall on exact multiples of 3000. Truncation is the wrap.
+            Self::Duration(time) => ((time.as_nanos() * u128::from(clock_rate) + 500_000_000) / 1_000_000_000) as u32,
+        }
+    }
+}
+
+impl From<Duration> for MediaTime {
+    fn from(time: Duration) -> Self {
+        Self::Duration(time)
+    }
+}
+
+/// Loudness of an audio frame (RFC 6464).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct AudioLevel {
+    minus_dbov: u8,
+    voice: bool,
+}
+
+impl AudioLevel {
+    /// `minus_dbov`: 0 is the loudest, 127 silence; more is taken as 127. `voice`: whether somebody speaks.
+    pub const fn new(minus_dbov: u8, voice: bool) -> Self {
+        Self { minus_dbov: if minus_dbov > 127 { 127 } else { minus_dbov }, voice }
+    }
+
+    /// Level below overload in dB, 0 to 127.
+    pub const fn minus_dbov(self) -> u8 {
+        self.minus_dbov
+    }
+
+    /// Whether somebody speaks.
+    pub const fn voice(self) -> bool {
+        self.voice
+    }
+}
+
+/// How far a picture must be turned clockwise to be upright (3GPP TS 26.114, coordination of video orientation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub enum Rotation {
+    /// Not at all.
+    Deg0,
+    /// A quarter turn.
+    Deg90,
+    /// Half a turn.
+    Deg180,
+    /// Three quarter turns.
+    Deg270,
+}

@@ -1,0 +1,177 @@
+//! Capability matching: what the room and we have in common, and the parameters that follow from it. Pure functions.
+
+use serde_json::{Map, Value};
+
+use crate::rtp::{
+    Codec, MediaKind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters,
+    RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtcpParameters,
+};
+
+/// Header extensions we understand, in both kinds as far as they have a meaning there. Time offset and RTP stream id are
+/// declared, as every v2 client does, and never written: simulcast layers are told apart by SSRC.
+const EXTENSIONS: [&str; 6] = [
+    AUDIO_LEVEL,
+    "urn:ietf:params:rtp-hdrext:toffset",
+    ABS_SEND_TIME,
+    VIDEO_ORIENTATION,
+    MID,
+    "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+];
+pub(crate) const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+pub(crate) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+pub(crate) const VIDEO_ORIENTATION: &str = "urn:3gpp:video-orientation";
+pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// Ids above 14 need two-byte headers (RFC 8285 section 4.3), which v2 does not write.
+const MAX_EXTENSION_ID: u8 = 14;
+
+/// A codec that the room and we share.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SharedCodec {
+    pub(crate) codec: Codec,
+    pub(crate) capability: RtpCodecCapability,
+    /// The payload type of its RTX, if the room repairs it.
+    pub(crate) rtx_payload_type: Option<u8>,
+}
+
+/// What the room and we have in common. Payload types and extension ids are the room's: ours are free to choose, and the
+/// room's are known not to collide.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SharedCapabilities {
+    pub(crate) codecs: Vec<SharedCodec>,
+    pub(crate) header_extensions: Vec<RtpHeaderExtension>,
+}
+
+impl SharedCapabilities {
+    /// Matches the room's capabilities with ours, in the room's order but for `preferences`.
+    pub(crate) fn new(room: &RtpCapabilities, preferences: &[Codec]) -> Self {
+        let mut codecs: Vec<_> = room.codecs.iter().filter_map(|capability| shared_codec(capability, room)).collect();
+        codecs.sort_by_key(|shared: &SharedCodec| {
+            preferences.iter().position(|preferred| *preferred == shared.codec).unwrap_or(preferences.len())
+        });
+        let header_extensions = room
+            .header_extensions
+            .iter()
+            .filter(|extension| {
+                EXTENSIONS.contains(&extension.uri.as_str()) && (1..=MAX_EXTENSION_ID).contains(&extension.preferred_id)
+            })
+            .cloned()
+            .collect();
+        Self { codecs, header_extensions }
+    }
+
+    /// The room's mandatory payload types that we do not support.
+    pub(crate) fn missing(&self, mandatory: &[u8]) -> Vec<u8> {
+        let supported = |pt: &u8| self.codecs.iter().any(|shared| shared.capability.preferred_payload_type == *pt);
+        mandatory.iter().filter(|pt| !supported(pt)).copied().collect()
+    }
+
+    pub(crate) fn can_send(&self, kind: MediaKind) -> bool {
+        self.codec(kind, None).is_some()
+    }
+
+    /// The codec a producer of this kind uses: the wanted one, or the first.
+    pub(crate) fn codec(&self, kind: MediaKind, wanted: Option<Codec>) -> Option<&SharedCodec> {
+        self.codecs.iter().find(|shared| shared.codec.kind() == kind && wanted.is_none_or(|codec| codec == shared.codec))
+    }
+
+    /// The `rtpCapabilities` of `join`.
+    pub(crate) fn receiving(&self) -> RtpCapabilities {
+        let mut codecs = Vec::new();
+        for shared in &self.codecs {
+            codecs.push(shared.capability.clone());
+            codecs.extend(shared.rtx_payload_type.map(|payload_type| rtx_capability(&shared.capability, payload_type)));
+        }
+        RtpCapabilities { codecs, header_extensions: self.header_extensions.clone(), fec_mechanisms: Vec::new() }
+    }
+
+    /// The parameters a producer sends with.
+    pub(crate) fn sending(
+        &self,
+        shared: &SharedCodec,
+        mux_id: String,
+        cname: String,
+        encodings: Vec<RtpEncodingParameters>,
+    ) -> RtpParameters {
+        let kind = shared.codec.kind();
+        let mut codecs = vec![parameters(&shared.capability)];
+        codecs.extend(shared.rtx_payload_type.map(|pt| parameters(&rtx_capability(&shared.capability, pt))));
+        let header_extensions = self
+            .header_extensions
+            .iter()
+            .filter(|extension| extension.kind.is_none_or(|of| of == kind))
+            .map(|extension| RtpHeaderExtensionParameters { uri: extension.uri.clone(), id: extension.preferred_id })
+            .collect();
+        RtpParameters {
+            mux_id,
+            codecs,
+            header_extensions,
+            encodings,
+            rtcp: RtcpParameters { cname, reduced_size: true, mux: true },
+        }
+    }
+}
+
+fn shared_codec(capability: &RtpCodecCapability, room: &RtpCapabilities) -> Option<SharedCodec> {
+    let codec = Codec::from_mime_type(&capability.mime_type)?;
+    if capability.kind != codec.kind() || capability.clock_rate != codec.clock_rate() {
+        return None;
+    }
+    // RFC 6184 section 6.2: mode 0 has no fragmentation, and a frame would not fit.
+    let mode = capability.parameters.get("packetization-mode").and_then(Value::as_u64).unwrap_or(0);
+    if codec == Codec::H264 && mode != 1 {
+        return None;
+    }
+    let rtx_payload_type = room
+        .codecs
+        .iter()
+        .find(|rtx| {
+            rtx.name.eq_ignore_ascii_case("rtx")
+                && rtx.parameters.get("apt").and_then(Value::as_u64) == Some(capability.preferred_payload_type.into())
+        })
+        .map(|rtx| rtx.preferred_payload_type);
+    let mut capability = capability.clone();
+    let offered = capability.rtcp_feedback.take().unwrap_or_default();
+    let feedback = supported_feedback(codec).into_iter().filter(|ours| offered.contains(ours)).collect();
+    capability.rtcp_feedback = Some(feedback);
+    Some(SharedCodec { codec, capability, rtx_payload_type })
+}
+
+fn supported_feedback(codec: Codec) -> Vec<RtcpFeedback> {
+    match codec.kind() {
+        MediaKind::Audio => Vec::new(),
+        MediaKind::Video => vec![
+            RtcpFeedback::new("goog-remb", None),
+            RtcpFeedback::new("ccm", Some("fir")),
+            RtcpFeedback::new("nack", None),
+            RtcpFeedback::new("nack", Some("pli")),
+        ],
+    }
+}
+
+fn rtx_capability(repaired: &RtpCodecCapability, payload_type: u8) -> RtpCodecCapability {
+    let mut parameters = Map::new();
+    parameters.insert("apt".to_owned(), repaired.preferred_payload_type.into());
+    RtpCodecCapability {
+        name: "rtx".to_owned(),
+        mime_type: format!("{}/rtx", repaired.kind),
+        kind: repaired.kind,
+        clock_rate: repaired.clock_rate,
+        preferred_payload_type: payload_type,
+        channels: None,
+        rtcp_feedback: None,
+        parameters,
+    }
+}
+
+fn parameters(capability: &RtpCodecCapability) -> RtpCodecParameters {
+    RtpCodecParameters {
+        name: capability.name.clone(),
+        mime_type: capability.mime_type.clone(),
+        clock_rate: capability.clock_rate,
+        payload_type: capability.preferred_payload_type,
+        channels: capability.channels,
+        rtcp_feedback: capability.rtcp_feedback.clone(),
+        parameters: capability.parameters.clone(),
+    }
+}

@@ -1,0 +1,341 @@
+//! What a producer is, and every transition it can make.
+//!
+//! ```text
+//!                 send            answer
+//!   Unhandled ----------> Pending --------> Handled
+//!       ^ ^                 |                  |
+//!       | +-----------------+                  |
+//!       |   refused, timed out,                |
+//!       |   transport closed                   |
+//!       +--------------------------------------+      close, by either side, from anywhere:
+//!                   transport closed                  the producer is gone
+//! ```
+//!
+//! Paused is two booleans beside this, since all four combinations are legal in every state.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::stream::Streams;
+use super::track::Track;
+use crate::config::SimulcastOptions;
+use crate::id::{OperationId, ProducerId, TransportId};
+use crate::output::{Originator, ProducerEvent};
+use crate::protocol::Notification;
+use crate::rtp::{Codec, MediaKind, RtpParameters};
+
+/// A producer as it stands.
+#[derive(Debug)]
+pub struct ProducerInfo {
+    pub(crate) id: ProducerId,
+    pub(crate) codec: Codec,
+    pub(crate) simulcast: Option<SimulcastOptions>,
+    pub(crate) track: Track,
+    pub(crate) original_track: Track,
+    pub(crate) app_data: Option<Value>,
+    pub(crate) paused: Paused,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) stats_interval: Option<Duration>,
+    pub(crate) closed: bool,
+    pub(crate) streams: Streams,
+}
+
+/// Who pauses a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Paused {
+    pub(crate) local: bool,
+    pub(crate) remote: bool,
+}
+
+impl Paused {
+    pub(crate) const fn any(self) -> bool {
+        self.local || self.remote
+    }
+}
+
+/// Where a producer is on its way to a transport.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Lifecycle {
+    Unhandled,
+    Pending {
+        transport: TransportId,
+        operation: OperationId,
+        /// What `createProducer` said, once it went out; the difference to what is true by then follows the answer.
+        announced: Option<Announced>,
+    },
+    Handled {
+        transport: TransportId,
+        rtp_parameters: RtpParameters,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Announced {
+    pub(crate) rtp_parameters: RtpParameters,
+    pub(crate) paused: bool,
+    /// The app data of the last pause or resume since.
+    pub(crate) app_data: Option<Value>,
+}
+
+/// What a transition brings about, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    Notify(Notification),
+    Emit(ProducerEvent),
+    /// Media may flow from here on: a decoder cannot begin without a key frame.
+    KeyFrames,
+}
+
+impl ProducerInfo {
+    /// Unique identifier.
+    pub const fn id(&self) -> ProducerId {
+        self.id
+    }
+
+    /// Whether it was closed.
+    pub const fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The application's data.
+    pub const fn app_data(&self) -> Option<&Value> {
+        self.app_data.as_ref()
+    }
+
+    /// Audio or video.
+    pub const fn kind(&self) -> MediaKind {
+        self.track.kind()
+    }
+
+    /// What its media must be encoded with.
+    pub const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The simulcast settings, if it has layers.
+    pub const fn simulcast(&self) -> Option<SimulcastOptions> {
+        self.simulcast
+    }
+
+    /// The clone it works on.
+    pub const fn track(&self) -> &Track {
+        &self.track
+    }
+
+    /// The track it was given.
+    pub const fn original_track(&self) -> &Track {
+        &self.original_track
+    }
+
+    /// The transport it is sent over, or about to be.
+    pub const fn transport(&self) -> Option<TransportId> {
+        match &self.lifecycle {
+            Lifecycle::Unhandled => None,
+            Lifecycle::Pending { transport, .. } | Lifecycle::Handled { transport, .. } => Some(*transport),
+        }
+    }
+
+    /// Whether the server knows it.
+    pub const fn handled(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Handled { .. })
+    }
+
+    /// The effective RTP parameters, while it is handled.
+    pub const fn rtp_parameters(&self) -> Option<&RtpParameters> {
+        match &self.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { .. } => None,
+            Lifecycle::Handled { rtp_parameters, .. } => Some(rtp_parameters),
+        }
+    }
+
+    /// Whether this side paused it.
+    pub const fn locally_paused(&self) -> bool {
+        self.paused.local
+    }
+
+    /// Whether the server paused it.
+    pub const fn remotely_paused(&self) -> bool {
+        self.paused.remote
+    }
+
+    /// Whether either side paused it.
+    pub const fn paused(&self) -> bool {
+        self.paused.any()
+    }
+
+    /// The interval of the server's statistics, if they are enabled.
+    pub const fn stats_interval(&self) -> Option<Duration> {
+        self.stats_interval
+    }
+
+    pub(crate) fn pause(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        if self.paused.local {
+            return;
+        }
+        self.set_local(true, app_data, effects);
+    }
+
+    pub(crate) fn resume(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        if !self.paused.local {
+            return;
+        }
+        self.set_local(false, app_data, effects);
+    }
+
+    fn set_local(&mut self, paused: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        self.paused.local = paused;
+        self.track.set_enabled(!self.paused.any());
+        match &mut self.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { announced: None, .. } => {}
+            // The server may not know the producer yet: what it should know follows its answer.
+            Lifecycle::Pending { announced: Some(announced), .. } => announced.app_data = app_data.clone(),
+            Lifecycle::Handled { .. } => {
+                effects.push(Effect::Notify(pause_or_resume(self.id, paused, app_data.clone())));
+            }
+        }
+        effects.push(Effect::Emit(paused_event(paused, Originator::Local, app_data)));
+        self.may_flow(paused, effects);
+    }
+
+    pub(crate) fn remote_pause(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        if !self.paused.remote {
+            self.set_remote(true, app_data, effects);
+        }
+    }
+
+    pub(crate) fn remote_resume(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        if self.paused.remote {
+            self.set_remote(false, app_data, effects);
+        }
+    }
+
+    fn set_remote(&mut self, paused: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        self.paused.remote = paused;
+        self.track.set_enabled(!self.paused.any());
+        effects.push(Effect::Emit(paused_event(paused, Originator::Remote, app_data)));
+        self.may_flow(paused, effects);
+    }
+
+    fn may_flow(&self, paused: bool, effects: &mut Vec<Effect>) {
+        if !paused && !self.paused.any() && self.handled() {
+            effects.push(Effect::KeyFrames);
+        }
+    }
+
+    /// A transport was given; its queue will do the rest.
+    pub(crate) fn send(&mut self, transport: TransportId, operation: OperationId) {
+        self.lifecycle = Lifecycle::Pending { transport, operation, announced: None };
+    }
+
+    /// `createProducer` goes out; returns its `paused`.
+    pub(crate) fn announce(&mut self, rtp_parameters: RtpParameters) -> bool {
+        let paused = self.paused.local;
+        if let Lifecycle::Pending { announced, .. } = &mut self.lifecycle {
+            *announced = Some(Announced { rtp_parameters, paused, app_data: None });
+        }
+        paused
+    }
+
+    /// The server has made its side: it is told what has changed meanwhile.
+    pub(crate) fn created(&mut self, effects: &mut Vec<Effect>) {
+        let Lifecycle::Pending { transport, announced: Some(announced), .. } = &self.lifecycle else { return };
+        let (transport, announced) = (*transport, announced.clone());
+        if announced.paused != self.paused.local {
+            effects.push(Effect::Notify(pause_or_resume(self.id, self.paused.local, announced.app_data)));
+        }
+        self.lifecycle = Lifecycle::Handled { transport, rtp_parameters: announced.rtp_parameters };
+        effects.push(Effect::Emit(ProducerEvent::Handled));
+        if let Some(interval) = self.stats_interval {
+            effects.push(Effect::Notify(enable_stats(self.id, interval)));
+        }
+        self.may_flow(false, effects);
+    }
+
+    /// `send` came to nothing: it can be tried again.
+    pub(crate) fn not_created(&mut self) {
+        self.lifecycle = Lifecycle::Unhandled;
+    }
+
+    /// Its transport was closed.
+    pub(crate) fn transport_closed(&mut self, effects: &mut Vec<Effect>) {
+        match self.lifecycle {
+            Lifecycle::Unhandled => {}
+            Lifecycle::Pending { .. } => self.lifecycle = Lifecycle::Unhandled,
+            Lifecycle::Handled { .. } => {
+                self.lifecycle = Lifecycle::Unhandled;
+                effects.push(Effect::Emit(ProducerEvent::Unhandled));
+            }
+        }
+    }
+
+    /// Closes it from this side. `silently`: the server is not to be told (it has no room, or no producer).
+    pub(crate) fn close(&mut self, silently: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        if self.handled() && !silently {
+            if self.stats_interval.is_some() {
+                effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.id }));
+            }
+            effects.push(Effect::Notify(Notification::CloseProducer { id: self.id, app_data: app_data.clone() }));
+        }
+        self.end(Originator::Local, app_data, effects);
+    }
+
+    /// The server closed it.
+    pub(crate) fn remote_close(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        self.end(Originator::Remote, app_data, effects);
+    }
+
+    fn end(&mut self, originator: Originator, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        self.closed = true;
+        self.track.stop();
+        effects.push(Effect::Emit(ProducerEvent::Close { originator, app_data }));
+    }
+
+    /// Puts another track in place; ids, streams and paused state stay.
+    pub(crate) fn replace_track(&mut self, original: Track, mut clone: Track, effects: &mut Vec<Effect>) {
+        clone.set_enabled(!self.paused.any());
+        self.original_track = original;
+        self.track = clone;
+        self.streams.new_source();
+        self.may_flow(false, effects);
+    }
+
+    /// Its track was stopped.
+    pub(crate) fn end_track(&mut self, effects: &mut Vec<Effect>) {
+        if !self.track.ended() {
+            self.track.stop();
+            effects.push(Effect::Emit(ProducerEvent::TrackEnded));
+        }
+    }
+
+    pub(crate) fn enable_stats(&mut self, interval: Duration, effects: &mut Vec<Effect>) {
+        let interval = stats_interval(interval);
+        self.stats_interval = Some(interval);
+        if self.handled() {
+            effects.push(Effect::Notify(enable_stats(self.id, interval)));
+        }
+    }
+
+    pub(crate) fn disable_stats(&mut self, effects: &mut Vec<Effect>) {
+        if self.stats_interval.take().is_some() && self.handled() {
+            effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.id }));
+        }
+    }
+}
+
+/// mediasoup-client: less than a second becomes a second.
+pub(crate) fn stats_interval(interval: Duration) -> Duration {
+    interval.max(Duration::from_secs(1))
+}
+
+fn enable_stats(id: ProducerId, interval: Duration) -> Notification {
+    Notification::EnableProducerStats { id, interval_ms: interval.as_millis() as u64 }
+}
+
+fn pause_or_resume(id: ProducerId, paused: bool, app_data: Option<Value>) -> Notification {
+    if paused { Notification::PauseProducer { id, app_data } } else { Notification::ResumeProducer { id, app_data } }
+}
+
+fn paused_event(paused: bool, originator: Originator, app_data: Option<Value>) -> ProducerEvent {
+    if paused { ProducerEvent::Pause { originator, app_data } } else { ProducerEvent::Resume { originator, app_data } }
+}

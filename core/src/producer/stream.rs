@@ -1,0 +1,282 @@
+//! From frames and packets to RTP: sequence numbers, timestamps, packetizers and counters of a producer's streams.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
+use crate::rng::Rng;
+use crate::rtp::{Codec, Profile, RtpEncodingParameters};
+use crate::stats::OutboundRtpStats;
+use crate::transport::engine::{OutgoingPacket, StreamFeedback};
+
+/// The most payload in a packet: with header, extensions, RTX and SRTP it stays below 1200 bytes, which passes everywhere
+/// (RFC 8831 section 5 takes the same figure for IPv6).
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 1120;
+
+/// Key frame requests for a stream come in bursts (one for each consumer and layer): further ones within this time are one.
+const KEY_FRAME_REQUEST_GAP: Duration = Duration::from_millis(500);
+
+/// A step in a source's sequence numbers beyond these is a new source, not loss or reordering (RFC 3550 appendix A.1).
+const MAX_DROPOUT: u16 = 3000;
+const MAX_MISORDER: u16 = 100;
+
+/// The streams of a producer: none while it has no transport, one, or one for each simulcast layer.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    codec: Codec,
+    payload_type: u8,
+    timeline: Timeline,
+    by_profile: BTreeMap<Profile, Stream>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    ssrc: u32,
+    /// Extended, so it does not wrap. Starts below 2^15: the receiver assumes a rollover counter of 0
+    /// (RFC 3711 section 3.3.1).
+    next_sequence_number: u64,
+    packetizer: Packetizer,
+    source: Option<Source>,
+    key_frame_requested_at: Option<Instant>,
+    feedback: StreamFeedback,
+    pub(crate) target_bitrate_bps: Option<u64>,
+    frames: u64,
+    key_frames: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+/// How the sequence numbers of ready-made packets map to ours.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    highest: u16,
+    /// Ours for `highest`.
+    mapped: u64,
+    /// Which of the 64 numbers up to `highest` were seen.
+    seen: u64,
+}
+
+/// How the application's time maps to RTP time, the same for all layers.
+#[derive(Debug)]
+struct Timeline {
+    offset: u32,
+    last: Option<(u32, Instant)>,
+    /// The application's clock may start anew with the next frame.
+    new_source: bool,
+}
+
+impl Streams {
+    pub(crate) fn new(codec: Codec, rng: &mut Rng) -> Self {
+        // RFC 3550 section 5.1: the initial timestamp should be random.
+        let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
+        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new() }
+    }
+
+    /// Starts new streams, for a new transport.
+    pub(crate) fn start(&mut self, payload_type: u8, encodings: &[RtpEncodingParameters], rng: &mut Rng) {
+        self.payload_type = payload_type;
+        self.by_profile = encodings
+            .iter()
+            .map(|encoding| (encoding.profile.unwrap_or_default(), Stream::new(self.codec, encoding.ssrc, rng)))
+            .collect();
+    }
+
+    /// What comes next is from another source: its clock and sequence numbers are joined on to what was sent.
+    pub(crate) fn new_source(&mut self) {
+        self.timeline.new_source = true;
+        self.source_paused();
+    }
+
+    /// After a pause a source's sequence numbers have moved on without us; that is no loss.
+    pub(crate) fn source_paused(&mut self) {
+        for stream in self.by_profile.values_mut() {
+            stream.source = None;
+        }
+    }
+
+    pub(crate) fn profiles(&self) -> impl Iterator<Item = Profile> {
+        self.by_profile.keys().copied()
+    }
+
+    pub(crate) fn stream_mut(&mut self, profile: Profile) -> Option<&mut Stream> {
+        self.by_profile.get_mut(&profile)
+    }
+
+    pub(crate) fn by_ssrc(&mut self, ssrc: u32) -> Option<(Profile, &mut Stream)> {
+        self.by_profile.iter_mut().find(|(_, stream)| stream.ssrc == ssrc).map(|(profile, stream)| (*profile, stream))
+    }
+
+    /// Packetizes a frame.
+    pub(crate) fn frame(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        write: &mut dyn FnMut(OutgoingPacket),
+    ) -> Result<(), StreamError> {
+        let stream = self.by_profile.get_mut(&frame.profile).ok_or(StreamError::UnknownProfile)?;
+        let mut payloads = Vec::new();
+        stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, &mut payloads).map_err(StreamError::Packetize)?;
+        let timestamp = self.timeline.map(now, frame.time, self.codec.clock_rate());
+        let last = payloads.len().saturating_sub(1);
+        for (index, payload) in payloads.into_iter().enumerate() {
+            stream.bytes += payload.len() as u64;
+            write(OutgoingPacket {
+                ssrc: stream.ssrc,
+                payload_type: self.payload_type,
+                sequence_number: stream.next_sequence_number,
+                timestamp,
+                // Video: the last packet of a frame (RFC 7741 section 4.1 and its kin). Audio: the start of a talkspurt
+                // (RFC 3551 section 4.1), which we are not told.
+                marker: index == last && self.codec.kind() == crate::rtp::MediaKind::Video,
+                audio_level: frame.audio_level,
+                rotation: frame.rotation,
+                payload,
+            });
+            stream.next_sequence_number += 1;
+            stream.packets += 1;
+        }
+        stream.source = None;
+        stream.frames += 1;
+        stream.key_frames += u64::from(frame.key_frame);
+        Ok(())
+    }
+
+    /// Passes a ready-made packet on under our numbers.
+    pub(crate) fn packet(
+        &mut self,
+        now: Instant,
+        packet: &RtpPacket,
+        write: &mut dyn FnMut(OutgoingPacket),
+    ) -> Result<(), StreamError> {
+        let stream = self.by_profile.get_mut(&packet.profile).ok_or(StreamError::UnknownProfile)?;
+        if packet.payload.is_empty() {
+            return Err(StreamError::Empty);
+        }
+        let sequence_number = stream.map_sequence_number(packet.sequence_number).ok_or(StreamError::Duplicate)?;
+        let timestamp = self.timeline.map(now, MediaTime::Rtp(packet.timestamp), self.codec.clock_rate());
+        write(OutgoingPacket {
+            ssrc: stream.ssrc,
+            payload_type: self.payload_type,
+            sequence_number,
+            timestamp,
+            marker: packet.marker,
+            audio_level: packet.audio_level,
+            rotation: packet.rotation,
+            payload: Arc::from(&packet.payload[..]),
+        });
+        stream.packets += 1;
+        stream.bytes += packet.payload.len() as u64;
+        stream.frames += u64::from(packet.marker || self.codec.kind() == crate::rtp::MediaKind::Audio);
+        Ok(())
+    }
+
+    pub(crate) fn stats(&self, packets_resent: impl Fn(u32) -> u64) -> Vec<OutboundRtpStats> {
+        self.by_profile
+            .iter()
+            .map(|(profile, stream)| OutboundRtpStats {
+                profile: *profile,
+                ssrc: stream.ssrc,
+                frames_sent: stream.frames,
+                key_frames_sent: stream.key_frames,
+                packets_sent: stream.packets,
+                bytes_sent: stream.bytes,
+                retransmitted_packets_sent: packets_resent(stream.ssrc),
+                nack_count: stream.feedback.nack_count,
+                pli_count: stream.feedback.pli_count,
+                fir_count: stream.feedback.fir_count,
+                remote_packets_lost: stream.feedback.packets_lost.unwrap_or(0),
+                round_trip_time: stream.feedback.round_trip_time,
+                target_bitrate_bps: stream.target_bitrate_bps,
+            })
+            .collect()
+    }
+}
+
+/// Why media was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamError {
+    UnknownProfile,
+    Packetize(PacketizeError),
+    Empty,
+    Duplicate,
+}
+
+impl Stream {
+    fn new(codec: Codec, ssrc: u32, rng: &mut Rng) -> Self {
+        Self {
+            ssrc,
+            next_sequence_number: rng.range(1, 1 << 15),
+            packetizer: Packetizer::new(codec, rng.next_u32() as u16),
+            source: None,
+            key_frame_requested_at: None,
+            feedback: StreamFeedback::default(),
+            target_bitrate_bps: None,
+            frames: 0,
+            key_frames: 0,
+            packets: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether a key frame request is worth telling the application.
+    pub(crate) fn request_key_frame(&mut self, now: Instant) -> bool {
+        let asked = self.key_frame_requested_at.is_some_and(|at| now < at + KEY_FRAME_REQUEST_GAP);
+        if !asked {
+            self.key_frame_requested_at = Some(now);
+        }
+        !asked
+    }
+
+    pub(crate) fn set_feedback(&mut self, feedback: StreamFeedback) {
+        // A report may be missing from an interval; what was known stays known.
+        self.feedback = StreamFeedback {
+            packets_lost: feedback.packets_lost.or(self.feedback.packets_lost),
+            round_trip_time: feedback.round_trip_time.or(self.feedback.round_trip_time),
+            ..feedback
+        };
+    }
+
+    /// Ours for a source's sequence number; none if it went out already or is too old to tell.
+    fn map_sequence_number(&mut self, given: u16) -> Option<u64> {
+        if let Some(source) = &mut self.source {
+            let ahead = given.wrapping_sub(source.highest);
+            let behind = source.highest.wrapping_sub(given);
+            if ahead != 0 && ahead < MAX_DROPOUT {
+                source.seen = source.seen.checked_shl(ahead.into()).unwrap_or(0) | 1;
+                source.highest = given;
+                source.mapped += u64::from(ahead);
+                self.next_sequence_number = source.mapped + 1;
+                return Some(source.mapped);
+            }
+            if behind < MAX_MISORDER {
+                let bit = 1u64.checked_shl(behind.into()).filter(|bit| source.seen & bit == 0)?;
+                source.seen |= bit;
+                return source.mapped.checked_sub(behind.into());
+            }
+        }
+        let mapped = self.next_sequence_number;
+        self.source = Some(Source { highest: given, mapped, seen: u64::MAX << 1 | 1 });
+        self.next_sequence_number += 1;
+        Some(mapped)
+    }
+}
+
+impl Timeline {
+    fn map(&mut self, now: Instant, time: MediaTime, clock_rate: u32) -> u32 {
+        let given = time.to_rtp(clock_rate);
+        if let (true, Some((last, at))) = (self.new_source, self.last) {
+            // As much RTP time as real time, and at least a little, has passed since the last frame.
+            let elapsed = now.saturating_duration_since(at).max(Duration::from_millis(1));
+            let target = last.wrapping_add(MediaTime::Duration(elapsed).to_rtp(clock_rate));
+            self.offset = target.wrapping_sub(given);
+        }
+        self.new_source = false;
+        let mapped = given.wrapping_add(self.offset);
+        // Layers of one frame, and packets out of order, do not turn the clock back.
+        if self.last.is_none_or(|(last, _)| mapped.wrapping_sub(last) < 1 << 31) {
+            self.last = Some((mapped, now));
+        }
+        mapped
+    }
+}

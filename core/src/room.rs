@@ -1,0 +1,381 @@
+//! The room: the sole driver of everything.
+
+mod inflight;
+mod outputs;
+mod state;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::config::{ProducerOptions, RoomConfig};
+use crate::error::{CommandError, InputError, MediaError, OperationError};
+use crate::id::{OperationId, ProducerId, TransportId};
+use crate::input::{Accepted, Command, Input, Receive};
+use crate::media::Media;
+use crate::ortc::SharedCapabilities;
+use crate::output::{Event, Output};
+use crate::producer::stream::StreamError;
+use crate::producer::{Producer, ProducerInfo, Track};
+use crate::protocol::Peer;
+use crate::rng::Rng;
+use crate::rtp::MediaKind;
+use crate::stats::RoomStats;
+use crate::transport::engine::{EngineFactory, Identity};
+use crate::transport::{Transport, TransportInfo};
+
+use inflight::Inflight;
+use outputs::Outputs;
+pub use state::RoomState;
+
+/// A mediasoup room as a sender sees it, and the driver of its transports and producers.
+///
+/// Hand in what happens with [`handle_input`](Self::handle_input) or the typed methods, then poll
+/// [`poll_output`](Self::poll_output) until it is empty, then wait for the next input, but not beyond
+/// [`poll_timeout`](Self::poll_timeout).
+///
+/// ```no_run
+/// use std::net::UdpSocket;
+/// use std::time::{Duration, Instant};
+///
+/// use mediasoup_producer::protocol::IceProtocol;
+/// use mediasoup_producer::{Event, Input, Output, Receive, Room, RoomConfig};
+///
+/// # fn send_to_server(_: String) {}
+/// # fn hear_from_server() -> Option<Input> { None }
+/// # fn on_event(_: &mut Room, _: Event) {}
+/// let socket = UdpSocket::bind("192.0.2.1:0")?;
+/// let mut room = Room::new(RoomConfig::default(), 42);
+/// room.join(Instant::now(), "camera-1", None)?;
+/// loop {
+///     while let Some(output) = room.poll_output() {
+///         match output {
+///             Output::Transmit(transmit) => drop(socket.send_to(&transmit.contents, transmit.destination)),
+///             Output::Request { id, request } => send_to_server(format!("{id} {}", request.to_json())),
+///             Output::Notification(notification) => send_to_server(notification.to_json().to_string()),
+///             Output::Event(event) => on_event(&mut room, event),
+///             _ => {}
+///         }
+///     }
+///     let now = Instant::now();
+///     let wait = room.poll_timeout().map_or(Duration::from_secs(1), |at| at.saturating_duration_since(now));
+///     socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(20))))?;
+///     let mut buffer = [0; 2000];
+///     let input = match socket.recv_from(&mut buffer) {
+///         Ok((length, source)) => Input::Receive(Receive {
+///             protocol: IceProtocol::Udp,
+///             source,
+///             destination: socket.local_addr()?,
+///             contents: buffer[..length].to_vec().into(),
+///         }),
+///         Err(_) => hear_from_server().unwrap_or(Input::Timeout),
+///     };
+///     room.handle_input(Instant::now(), input)?;
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Room {
+    config: RoomConfig,
+    rng: Rng,
+    now: Option<Instant>,
+    state: RoomState,
+    peer_name: Option<String>,
+    /// `join` went out: the server may know us.
+    announced: bool,
+    capabilities: SharedCapabilities,
+    peers: BTreeMap<String, Peer>,
+    transports: BTreeMap<TransportId, TransportInfo>,
+    producers: BTreeMap<ProducerId, ProducerInfo>,
+    inflight: Inflight,
+    last_operation: u64,
+    engines: Box<dyn EngineFactory>,
+    outputs: Outputs,
+    stats: RoomStats,
+}
+
+impl Room {
+    /// A room that was not joined yet. `seed` decides the ids, SSRCs and initial RTP numbers: the same seed and inputs
+    /// give the same run. Keys and ICE credentials do not come from it. Two rooms in one process want two seeds.
+    pub fn new(config: RoomConfig, seed: u64) -> Self {
+        Self::with_engines(config, seed, Box::new(Identity::new()))
+    }
+
+    pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
+        let outputs = Outputs::new(config.limits.outputs);
+        Self {
+            config,
+            rng: Rng::new(seed),
+            now: None,
+            state: RoomState::New,
+            peer_name: None,
+            announced: false,
+            capabilities: SharedCapabilities::default(),
+            peers: BTreeMap::new(),
+            transports: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            inflight: Inflight::default(),
+            last_operation: 0,
+            engines,
+            outputs,
+            stats: RoomStats::default(),
+        }
+    }
+
+    /// Takes an input. All that follows from it waits to be polled when this returns.
+    ///
+    /// Fails for commands and media that cannot be taken; nothing has changed then. What comes from the network or the
+    /// server never fails: what is no use is dropped and counted in [`stats`](Self::stats). A time earlier than one
+    /// given before is taken as that one.
+    pub fn handle_input(&mut self, now: Instant, input: Input) -> Result<Accepted, InputError> {
+        match input {
+            Input::Timeout => self.handle_timeout(now),
+            Input::Receive(receive) => self.handle_receive(now, &receive),
+            Input::Command(command) => return Ok(self.execute(now, command)?),
+            Input::Response { id, result } => {
+                let now = self.advance(now);
+                self.response(now, id, result);
+            }
+            Input::Notification(message) => {
+                let now = self.advance(now);
+                self.server_notification(now, message);
+            }
+            Input::Media { producer, media } => self.write(now, producer, &media)?,
+        }
+        Ok(Accepted::Done)
+    }
+
+    /// Says that time went on. Needed when the deadline of [`poll_timeout`](Self::poll_timeout) is reached; harmless
+    /// at any other time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        while let Some((waiting, method)) = self.inflight.expire(now) {
+            self.failed(now, waiting, OperationError::TimedOut { method: method.to_owned() });
+        }
+        let due: Vec<_> = self
+            .transports
+            .values()
+            .filter(|transport| transport.poll_timeout().is_some_and(|at| at <= now))
+            .map(TransportInfo::id)
+            .collect();
+        for id in due {
+            if let Some(engine) = self.transports.get_mut(&id).and_then(|transport| transport.engine.as_mut()) {
+                engine.flush(now);
+            }
+            self.settle(now, id);
+        }
+    }
+
+    /// Takes a datagram: [`Input::Receive`] without the copy.
+    pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
+        let now = self.advance(now);
+        let taker = self
+            .transports
+            .iter_mut()
+            .find(|(_, transport)| {
+                transport.engine.as_mut().is_some_and(|engine| engine.handle_receive(now, receive))
+            })
+            .map(|(id, _)| *id);
+        match taker {
+            Some(id) => self.settle(now, id),
+            None => self.stats.datagrams_discarded += 1,
+        }
+    }
+
+    /// The next thing to act on; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.transports.values().filter_map(TransportInfo::poll_timeout).chain(self.inflight.deadline()).min()
+    }
+
+    // Commands.
+
+    /// Joins the room as `peer_name`, after which [`Event::Joined`] tells who is there. A room that was closed can be
+    /// joined again.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        peer_name: impl Into<String>,
+        app_data: Option<Value>,
+    ) -> Result<OperationId, CommandError> {
+        self.execute(now, Command::Join { peer_name: peer_name.into(), app_data }).map(Accepted::operation)
+    }
+
+    /// Leaves the room: says so to the server, then closes everything.
+    pub fn leave(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.execute(now, Command::Leave { app_data }).map(drop)
+    }
+
+    /// Says that the connection to the server is lost: closes everything as if the server had closed the room.
+    pub fn remote_close(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.execute(now, Command::RemoteClose { app_data }).map(drop)
+    }
+
+    /// Makes a send transport. The server hears of it with the first producer sent over it.
+    pub fn create_transport(&mut self, now: Instant, app_data: Option<Value>) -> Result<TransportId, CommandError> {
+        self.execute(now, Command::CreateTransport { app_data }).map(Accepted::transport)
+    }
+
+    /// Makes a producer for a track. The server hears of it when it is [sent](Producer::send).
+    pub fn create_producer(
+        &mut self,
+        now: Instant,
+        track: Track,
+        options: ProducerOptions,
+        app_data: Option<Value>,
+    ) -> Result<ProducerId, CommandError> {
+        self.execute(now, Command::CreateProducer { track, options, app_data }).map(Accepted::producer)
+    }
+
+    /// Restarts ICE on every transport that was begun (RFC 8445 section 9).
+    pub fn restart_ice(&mut self, now: Instant) -> Result<(), CommandError> {
+        self.execute(now, Command::RestartIce).map(drop)
+    }
+
+    // What there is.
+
+    /// A transport, to be looked at and commanded. `None` if it is not known or closed.
+    pub fn transport(&mut self, id: TransportId) -> Option<Transport<'_>> {
+        self.transports.contains_key(&id).then(|| Transport::new(self, id))
+    }
+
+    /// A producer, to be looked at and commanded. `None` if it is not known or closed.
+    pub fn producer(&mut self, id: ProducerId) -> Option<Producer<'_>> {
+        self.producers.contains_key(&id).then(|| Producer::new(self, id))
+    }
+
+    /// A transport, to be looked at.
+    pub fn transport_info(&self, id: TransportId) -> Option<&TransportInfo> {
+        self.transports.get(&id)
+    }
+
+    /// A producer, to be looked at.
+    pub fn producer_info(&self, id: ProducerId) -> Option<&ProducerInfo> {
+        self.producers.get(&id)
+    }
+
+    /// The transports that are not closed.
+    pub fn transports(&self) -> impl Iterator<Item = &TransportInfo> {
+        self.transports.values()
+    }
+
+    /// The producers that are not closed.
+    pub fn producers(&self) -> impl Iterator<Item = &ProducerInfo> {
+        self.producers.values()
+    }
+
+    /// The other peers, by name.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// Where the room is in its life.
+    pub const fn state(&self) -> RoomState {
+        self.state
+    }
+
+    /// Whether we are in the room.
+    pub const fn joined(&self) -> bool {
+        matches!(self.state, RoomState::Joined)
+    }
+
+    /// Whether the room was left or closed.
+    pub const fn closed(&self) -> bool {
+        matches!(self.state, RoomState::Closed)
+    }
+
+    /// The name we joined with.
+    pub fn peer_name(&self) -> Option<&str> {
+        self.peer_name.as_deref()
+    }
+
+    /// Whether the room takes audio or video from us. False before [`Event::Joined`], and for a spy.
+    pub fn can_send(&self, kind: MediaKind) -> bool {
+        self.joined() && !self.config.spy && self.capabilities.can_send(kind)
+    }
+
+    /// What was dropped, and what waits.
+    pub fn stats(&self) -> RoomStats {
+        RoomStats {
+            events_dropped: self.outputs.events_dropped,
+            transmits_dropped: self.outputs.transmits_dropped,
+            outputs_waiting: self.outputs.len(),
+            requests_pending: self.inflight.len(),
+            ..self.stats
+        }
+    }
+
+    // What the parts share.
+
+    pub(crate) fn execute(&mut self, now: Instant, command: Command) -> Result<Accepted, CommandError> {
+        let now = self.advance(now);
+        if self.outputs.full() {
+            return Err(CommandError::OutputsNotPolled(self.outputs.len()));
+        }
+        self.command(now, command)
+    }
+
+    pub(crate) fn write(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
+        let now = self.advance(now);
+        if self.outputs.full() {
+            return Err(MediaError::OutputsNotPolled(self.outputs.len()));
+        }
+        let producer = self.producers.get_mut(&id).ok_or(MediaError::ProducerNotFound(id))?;
+        let transport = producer.transport().filter(|_| producer.handled()).ok_or(MediaError::Unhandled(id))?;
+        if producer.paused() {
+            producer.streams.source_paused();
+            return Err(MediaError::Paused(id));
+        }
+        let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
+        let Some(engine) = info.and_then(|transport| transport.engine.as_mut()) else {
+            return Err(MediaError::NotConnected(id));
+        };
+        let (bytes, limit, profile) = match media {
+            Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
+            Media::Packet(packet) => (packet.payload.len(), crate::producer::stream::MAX_PACKET_BYTES, packet.profile),
+        };
+        if bytes > limit {
+            return Err(MediaError::TooLarge { bytes, limit });
+        }
+        let mut write = |packet| engine.write(now, packet);
+        let written = match media {
+            Media::Frame(frame) => producer.streams.frame(now, frame, &mut write),
+            Media::Packet(packet) => producer.streams.packet(now, packet, &mut write),
+        };
+        let codec = producer.codec;
+        written.map_err(|error| match error {
+            StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
+            StreamError::Packetize(error) => MediaError::Malformed { codec, error },
+            StreamError::Empty => MediaError::EmptyPacket,
+            StreamError::Duplicate => MediaError::DuplicatePacket,
+        })?;
+        engine.flush(now);
+        self.settle(now, transport);
+        Ok(())
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        let now = self.now.map_or(now, |last| last.max(now));
+        self.now = Some(now);
+        now
+    }
+
+    fn next_operation(&mut self) -> OperationId {
+        self.last_operation += 1;
+        OperationId::new(self.last_operation)
+    }
+
+    fn settled(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+        self.outputs.event(Event::Settled { operation, result });
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.config.request_timeout
+    }
+}

@@ -1,0 +1,148 @@
+//! Statistics: the server's, as they arrive, and our own. Fields follow W3C webrtc-stats where it has the thing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::rtp::Profile;
+
+/// One stream of a producer as the server counts it (`producerStats`).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct ProducerStats {
+    /// The fields we know, where the entry has them with the right types.
+    pub stream: Option<InboundRtpStats>,
+    /// The entry as it came.
+    pub raw: Value,
+}
+
+/// mediasoup v2's `inbound-rtp` entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct InboundRtpStats {
+    /// The stream.
+    pub ssrc: u32,
+    /// For example `video/VP8`.
+    #[serde(default)]
+    pub mime_type: String,
+    /// Received rate in bits per second.
+    #[serde(default, rename = "bitrate")]
+    pub bitrate_bps: u64,
+    /// Packets received, without duplicates.
+    #[serde(default)]
+    pub packet_count: u64,
+    /// Bytes received.
+    #[serde(default)]
+    pub byte_count: u64,
+    /// Packets lost for good so far; may shrink when late ones come.
+    #[serde(default)]
+    pub packets_lost: i64,
+    /// Packets discarded.
+    #[serde(default)]
+    pub packets_discarded: u64,
+    /// Packets that retransmission brought.
+    #[serde(default)]
+    pub packets_repaired: u64,
+    /// Loss since the last report, 0 to 255 for 0 to 1 (RFC 3550 section 6.4.1).
+    #[serde(default)]
+    pub fraction_lost: u32,
+    /// Interarrival jitter in RTP time units.
+    #[serde(default)]
+    pub jitter: u32,
+    /// NACKs the server sent.
+    #[serde(default)]
+    pub nack_count: u64,
+    /// Picture loss indications the server sent.
+    #[serde(default)]
+    pub pli_count: u64,
+    /// Full intra requests the server sent.
+    #[serde(default)]
+    pub fir_count: u64,
+}
+
+/// A transport as the server counts it (`transportStats`).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct TransportStats {
+    /// The fields we know, where the entry has them with the right types.
+    pub transport: Option<RemoteTransportStats>,
+    /// The entry as it came.
+    pub raw: Value,
+}
+
+/// mediasoup v2's `transport` entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RemoteTransportStats {
+    /// Bytes the server received on this transport.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// Bytes the server sent on this transport.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// For example `connected`.
+    #[serde(default)]
+    pub dtls_state: String,
+    /// For example `completed`.
+    #[serde(default)]
+    pub ice_connection_state: String,
+}
+
+/// One encoding of a producer as we count it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub struct OutboundRtpStats {
+    /// The layer.
+    pub profile: Profile,
+    /// The stream.
+    pub ssrc: u32,
+    /// Frames sent (`framesSent`); packets handed in ready-made count by their marker bits.
+    pub frames_sent: u64,
+    /// Key frames sent (`keyFramesEncoded`).
+    pub key_frames_sent: u64,
+    /// Packets sent, without retransmissions.
+    pub packets_sent: u64,
+    /// Payload bytes sent, without retransmissions.
+    pub bytes_sent: u64,
+    /// Packets sent again (`retransmittedPacketsSent`).
+    pub retransmitted_packets_sent: u64,
+    /// NACK messages received (`nackCount`); brought up to date once a second.
+    pub nack_count: u64,
+    /// Picture loss indications received (`pliCount`); brought up to date once a second.
+    pub pli_count: u64,
+    /// Full intra requests received (`firCount`); brought up to date once a second.
+    pub fir_count: u64,
+    /// Packets the server reports lost (RFC 3550 section 6.4.1); retransmission may have brought them since.
+    pub remote_packets_lost: u64,
+    /// Round-trip time from RTCP reports.
+    pub round_trip_time: Option<Duration>,
+    /// What the encoder was last told to aim at, in bits per second.
+    pub target_bitrate_bps: Option<u64>,
+}
+
+/// What a room dropped, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub struct RoomStats {
+    /// Datagrams handed in that no transport knows, or that are no STUN, DTLS, RTP or RTCP.
+    pub datagrams_discarded: u64,
+    /// Messages of the server that could not be read.
+    pub messages_malformed: u64,
+    /// Messages of the server about something that we do not know (or no longer): an id, a late answer.
+    pub messages_unexpected: u64,
+    /// Events dropped because outputs were not polled.
+    pub events_dropped: u64,
+    /// Datagrams to be sent that were dropped because outputs were not polled.
+    pub transmits_dropped: u64,
+    /// Peers not remembered because there were too many.
+    pub peers_dropped: u64,
+    /// Outputs that wait to be polled.
+    pub outputs_waiting: usize,
+    /// Requests that wait for an answer.
+    pub requests_pending: usize,
+}

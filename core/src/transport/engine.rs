@@ -1,0 +1,120 @@
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. [`RtcEngine`] alone names str0m.
+//!
+//! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
+
+mod rtc;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::crypto::DtlsFailure;
+use crate::input::Receive;
+use crate::media::{AudioLevel, Rotation};
+use crate::ortc::SharedCapabilities;
+use crate::output::Transmit;
+use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
+use crate::rtp::{MediaKind, RtpEncodingParameters};
+
+pub(crate) use rtc::{Identity, RtcEngine};
+
+/// What a media plane does for a transport.
+pub(crate) trait Engine: std::fmt::Debug + Send {
+    /// The hash of our certificate.
+    fn fingerprint(&self) -> DtlsFingerprint;
+
+    /// Begins ICE and DTLS towards the server.
+    fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), String>;
+
+    /// Takes up new ICE credentials of the server; media goes on meanwhile.
+    fn restart_ice(&mut self, now: Instant, parameters: &IceParameters);
+
+    /// Offers one of our addresses to ICE. False: ICE does not take it.
+    fn add_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) -> bool;
+
+    /// Withdraws one of our addresses.
+    fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr);
+
+    /// Makes the streams of a producer; returns their CNAME.
+    fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String;
+
+    /// Removes them.
+    fn remove_streams(&mut self, mux_id: &str);
+
+    /// Takes a packet. It leaves with the next [`flush`](Engine::flush).
+    fn write(&mut self, now: Instant, packet: OutgoingPacket);
+
+    /// Does what is due.
+    fn flush(&mut self, now: Instant);
+
+    /// Takes a datagram; false if it is not for this engine.
+    fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool;
+
+    /// When [`flush`](Engine::flush) is next due.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The next thing to act on.
+    fn poll_output(&mut self) -> Option<EngineOutput>;
+
+    /// Retransmissions sent for a stream so far.
+    fn packets_resent(&self, ssrc: u32) -> u64;
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify); the last datagrams come out of [`poll_output`](Engine::poll_output).
+    fn close(&mut self, now: Instant);
+}
+
+/// Makes the engine of each transport of a room.
+pub(crate) trait EngineFactory: std::fmt::Debug + Send {
+    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String>;
+}
+
+/// One RTP packet on its way out.
+#[derive(Debug)]
+pub(crate) struct OutgoingPacket {
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+    /// Extended: does not wrap.
+    pub(crate) sequence_number: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) audio_level: Option<AudioLevel>,
+    pub(crate) rotation: Option<Rotation>,
+    pub(crate) payload: Arc<[u8]>,
+}
+
+#[derive(Debug)]
+pub(crate) enum EngineOutput {
+    Transmit(Transmit),
+    Event(EngineEvent),
+}
+
+/// What the media plane tells the control plane.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum EngineEvent {
+    /// ICE and DTLS are up, for the first time or again.
+    Connected,
+    /// The server is not heard (any more).
+    Disconnected,
+    /// DTLS will never be up.
+    Failed(DtlsFailure),
+    /// The server ended DTLS.
+    Closed,
+    /// A decoder needs a key frame of this stream.
+    KeyFrameRequest { ssrc: u32 },
+    /// The server can take this much in all (REMB), in bits per second.
+    BitrateLimit { bitrate_bps: u64 },
+    /// Feedback on a stream, about once a second.
+    StreamFeedback { ssrc: u32, feedback: StreamFeedback },
+}
+
+/// What RTCP told about one of our streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct StreamFeedback {
+    pub(crate) nack_count: u64,
+    pub(crate) pli_count: u64,
+    pub(crate) fir_count: u64,
+    pub(crate) packets_lost: Option<u64>,
+    pub(crate) round_trip_time: Option<Duration>,
+}

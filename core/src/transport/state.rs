@@ -1,0 +1,149 @@
+//! What a transport is, the queue of what is to be done on it, and its transitions.
+//!
+//! ```text
+//!   New --first send--> Creating --answer--> Connecting --ICE, DTLS--> Connected <--> Disconnected
+//!    ^                     |                     |                         |              |
+//!    +---- refused --------+                     +----- Failed <-----------+--------------+
+//!                                                         (restart_ice: Connecting again)
+//!   close, by either side, from anywhere: the transport is gone
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::engine::Engine;
+use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::output::ConnectionState;
+use crate::protocol::{IceCandidate, IceProtocol};
+
+/// A send transport as it stands.
+#[derive(Debug)]
+pub struct TransportInfo {
+    pub(crate) id: TransportId,
+    pub(crate) app_data: Option<Value>,
+    pub(crate) state: State,
+    pub(crate) stats_interval: Option<Duration>,
+    pub(crate) local_addresses: BTreeSet<(IceProtocol, SocketAddr)>,
+    pub(crate) remote_candidates: Vec<IceCandidate>,
+    pub(crate) engine: Option<Box<dyn Engine>>,
+    pub(crate) operations: VecDeque<Operation>,
+    pub(crate) in_flight: Option<RequestId>,
+    pub(crate) next_mux_id: u32,
+    /// SSRCs in use, so that no two meet.
+    pub(crate) ssrcs: BTreeSet<u32>,
+}
+
+/// Where a transport is in its life. Closed is being gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// Neither side has anything.
+    New,
+    /// `createTransport` is under way.
+    Creating,
+    /// The server knows it; ICE or DTLS is under way.
+    Connecting,
+    Connected,
+    /// It was connected.
+    Disconnected,
+    /// It is not connected, and will not be by itself.
+    Failed,
+}
+
+impl State {
+    /// Whether the server has its side.
+    pub(crate) const fn created(self) -> bool {
+        match self {
+            Self::New | Self::Creating => false,
+            Self::Connecting | Self::Connected | Self::Disconnected | Self::Failed => true,
+        }
+    }
+}
+
+/// One thing to be done on a transport, after those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Sends a producer.
+    Send { operation: OperationId, producer: ProducerId },
+    /// Asks for new ICE credentials.
+    RestartIce { operation: OperationId },
+}
+
+impl Operation {
+    pub(crate) const fn id(&self) -> OperationId {
+        match self {
+            Self::Send { operation, .. } | Self::RestartIce { operation } => *operation,
+        }
+    }
+}
+
+impl TransportInfo {
+    pub(crate) fn new(id: TransportId, app_data: Option<Value>) -> Self {
+        Self {
+            id,
+            app_data,
+            state: State::New,
+            stats_interval: None,
+            local_addresses: BTreeSet::new(),
+            remote_candidates: Vec::new(),
+            engine: None,
+            operations: VecDeque::new(),
+            in_flight: None,
+            next_mux_id: 0,
+            ssrcs: BTreeSet::new(),
+        }
+    }
+
+    /// Unique identifier.
+    pub const fn id(&self) -> TransportId {
+        self.id
+    }
+
+    /// Always false: a closed transport is no longer in its room.
+    pub const fn closed(&self) -> bool {
+        false
+    }
+
+    /// Always `send`.
+    pub const fn direction(&self) -> &'static str {
+        "send"
+    }
+
+    /// The application's data.
+    pub const fn app_data(&self) -> Option<&Value> {
+        self.app_data.as_ref()
+    }
+
+    /// As mediasoup-client names it.
+    pub const fn connection_state(&self) -> ConnectionState {
+        match self.state {
+            State::New | State::Creating => ConnectionState::New,
+            State::Connecting => ConnectionState::Connecting,
+            State::Connected => ConnectionState::Connected,
+            State::Disconnected => ConnectionState::Disconnected,
+            State::Failed => ConnectionState::Failed,
+        }
+    }
+
+    /// The server's addresses, once it has answered.
+    pub fn remote_candidates(&self) -> &[IceCandidate] {
+        &self.remote_candidates
+    }
+
+    /// Our addresses, as they were added.
+    pub fn local_addresses(&self) -> impl Iterator<Item = (IceProtocol, SocketAddr)> {
+        self.local_addresses.iter().copied()
+    }
+
+    /// The interval of the server's statistics, if they are enabled.
+    pub const fn stats_interval(&self) -> Option<Duration> {
+        self.stats_interval
+    }
+
+    /// Whether media can be written.
+    pub(crate) const fn flows(&self) -> bool {
+        matches!(self.state, State::Connected | State::Disconnected)
+    }
+}
