@@ -32,9 +32,7 @@ impl H264Packetizer {
 
 /// Whether `frame` holds a slice of an IDR picture (NAL unit type 5).
 pub(crate) fn is_key_frame(frame: &[u8]) -> bool {
-    annex_b(frame).is_ok_and(|mut units| {
-        units.any(|unit| unit.and_then(H264::role) == Ok(Role::RandomAccess))
-    })
+    annex_b(frame).is_ok_and(|mut units| units.any(|unit| unit.and_then(H264::role) == Ok(Role::RandomAccess)))
 }
 
 const STAP_A: u8 = 24;
@@ -58,9 +56,7 @@ impl NalCodec for H264 {
         }
         match header & 0x1f {
             // RFC 6184, 5.2, table 1: these types mean something else in RTP.
-            0 | 24.. => Err(PacketizeError::Malformed(
-                "NAL unit type not allowed in an H264 byte stream",
-            )),
+            0 | 24.. => Err(PacketizeError::Malformed("NAL unit type not allowed in an H264 byte stream")),
             5 => Ok(Role::RandomAccess),
             6 => Ok(Role::Supplement),
             7 => Ok(Role::ParameterSet(0)),
@@ -74,11 +70,7 @@ impl NalCodec for H264 {
 
     /// NRI is the highest of the units' (RFC 6184, 5.7).
     fn aggregation_header(units: &[&[u8]]) -> [u8; 1] {
-        let importance = units
-            .iter()
-            .filter_map(|unit| unit.first())
-            .map(|header| header & 0x60)
-            .max();
+        let importance = units.iter().filter_map(|unit| unit.first()).map(|header| header & 0x60).max();
         [importance.unwrap_or(0) | STAP_A]
     }
 
@@ -116,8 +108,7 @@ mod tests {
                 24 => {
                     let mut importance = 0;
                     while let Some((size, tail)) = rest.split_first_chunk() {
-                        let (unit, tail) =
-                            tail.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
+                        let (unit, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
                         importance = importance.max(unit.first()? & 0x60);
                         units.push(unit.to_vec());
                         rest = tail;
@@ -148,38 +139,22 @@ mod tests {
     fn server_sees_key_frame(payload: &[u8]) -> bool {
         match payload {
             [header, fu, ..] if header & 0x1f == 28 => fu & 0x9f == 0x87,
-            [header, ..] if header & 0x1f == 24 => depacketize(&[Arc::from(payload)])
-                .unwrap()
-                .iter()
-                .any(|unit| unit[0] & 0x1f == 7),
+            [header, ..] if header & 0x1f == 24 => {
+                depacketize(&[Arc::from(payload)]).unwrap().iter().any(|unit| unit[0] & 0x1f == 7)
+            }
             [header, _, ..] => header & 0x1f == 7,
             _ => false,
         }
     }
 
     fn unit() -> impl Strategy<Value = Vec<u8>> {
-        let kind = prop_oneof![
-            Just(1u8),
-            Just(5),
-            Just(6),
-            Just(7),
-            Just(8),
-            Just(9),
-            Just(12),
-            1u8..24
-        ];
+        let kind = prop_oneof![Just(1u8), Just(5), Just(6), Just(7), Just(8), Just(9), Just(12), 1u8..24];
         (kind, 0u8..4, body()).prop_map(|(kind, nri, body)| [vec![nri << 5 | kind], body].concat())
     }
 
     fn packetizer() -> H264Packetizer {
         let mut packetizer = H264Packetizer::new();
-        packetizer
-            .packetize(
-                &stream(&[SPS.to_vec(), PPS.to_vec()], &[1]),
-                1200,
-                &mut Vec::new(),
-            )
-            .unwrap();
+        packetizer.packetize(&stream(&[SPS.to_vec(), PPS.to_vec()], &[1]), 1200, &mut Vec::new()).unwrap();
         packetizer
     }
 
@@ -240,21 +215,9 @@ mod tests {
     #[test]
     fn sets_and_sei_share_a_packet_and_the_rest_have_their_own() {
         let aud = vec![0x09, 0xf0];
-        let frame = stream(
-            &[
-                aud,
-                SPS.into(),
-                PPS.into(),
-                SEI.into(),
-                IDR.into(),
-                P.into(),
-            ],
-            &[1],
-        );
+        let frame = stream(&[aud, SPS.into(), PPS.into(), SEI.into(), IDR.into(), P.into()], &[1]);
         let mut out = Vec::new();
-        H264Packetizer::new()
-            .packetize(&frame, 1200, &mut out)
-            .unwrap();
+        H264Packetizer::new().packetize(&frame, 1200, &mut out).unwrap();
         let aggregate = [&[0x78, 0, 4][..], &SPS, &[0, 3], &PPS, &[0, 3], &SEI].concat();
         assert_eq!(out, [Arc::from(aggregate), Arc::from(IDR), Arc::from(P)]);
     }
@@ -265,9 +228,7 @@ mod tests {
         let units = [vec![0x67; 50], vec![0x68; 50], vec![0x06; 50]];
         for limit in 100..110 {
             let mut out = Vec::new();
-            H264Packetizer::new()
-                .packetize(&stream(&units, &[1]), limit, &mut out)
-                .unwrap();
+            H264Packetizer::new().packetize(&stream(&units, &[1]), limit, &mut out).unwrap();
             assert_eq!(out.len(), if limit < 105 { 3 } else { 2 }, "{limit}");
             assert_eq!(depacketize(&out), Some(units.to_vec()), "{limit}");
         }
@@ -276,29 +237,16 @@ mod tests {
     #[test]
     fn a_large_unit_is_fragmented_evenly() {
         let mut out = Vec::new();
-        H264Packetizer::new()
-            .packetize(&stream(&[vec![0x41; 101]], &[1]), 100, &mut out)
-            .unwrap();
-        assert_eq!(
-            out.iter().map(|payload| payload.len()).collect::<Vec<_>>(),
-            [52, 52]
-        );
-        assert_eq!(
-            (&out[0][..3], &out[1][..3]),
-            (&[0x5c, 0x81, 0x41][..], &[0x5c, 0x41, 0x41][..])
-        );
+        H264Packetizer::new().packetize(&stream(&[vec![0x41; 101]], &[1]), 100, &mut out).unwrap();
+        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [52, 52]);
+        assert_eq!((&out[0][..3], &out[1][..3]), (&[0x5c, 0x81, 0x41][..], &[0x5c, 0x41, 0x41][..]));
     }
 
     #[test]
     fn an_idr_without_sets_gets_the_last_ones_in_the_first_packet() {
         let mut out = Vec::new();
-        packetizer()
-            .packetize(&stream(&[SEI.into(), IDR.into()], &[1]), 1200, &mut out)
-            .unwrap();
-        assert_eq!(
-            depacketize(&out),
-            Some(vec![SPS.to_vec(), PPS.to_vec(), SEI.to_vec(), IDR.to_vec()])
-        );
+        packetizer().packetize(&stream(&[SEI.into(), IDR.into()], &[1]), 1200, &mut out).unwrap();
+        assert_eq!(depacketize(&out), Some(vec![SPS.to_vec(), PPS.to_vec(), SEI.to_vec(), IDR.to_vec()]));
         assert!(server_sees_key_frame(&out[0]));
     }
 
@@ -317,12 +265,8 @@ mod tests {
     #[test]
     fn types_that_rtp_uses_itself_are_refused() {
         for kind in [0x60, 24, 28, 31, 0x80 | 1] {
-            let result =
-                H264Packetizer::new().packetize(&[0, 0, 1, kind, 1], 1200, &mut Vec::new());
-            assert!(
-                matches!(result, Err(PacketizeError::Malformed(_))),
-                "{kind}: {result:?}"
-            );
+            let result = H264Packetizer::new().packetize(&[0, 0, 1, kind, 1], 1200, &mut Vec::new());
+            assert!(matches!(result, Err(PacketizeError::Malformed(_))), "{kind}: {result:?}");
         }
     }
 }

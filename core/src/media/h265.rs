@@ -30,9 +30,7 @@ impl H265Packetizer {
 
 /// Whether `frame` holds a slice of an IRAP picture (NAL unit types 16 to 23: BLA, IDR, CRA).
 pub(crate) fn is_key_frame(frame: &[u8]) -> bool {
-    annex_b(frame).is_ok_and(|mut units| {
-        units.any(|unit| unit.and_then(H265::role) == Ok(Role::RandomAccess))
-    })
+    annex_b(frame).is_ok_and(|mut units| units.any(|unit| unit.and_then(H265::role) == Ok(Role::RandomAccess)))
 }
 
 const AGGREGATION: u8 = 48;
@@ -49,24 +47,18 @@ impl NalCodec for H265 {
 
     fn role(unit: &[u8]) -> Result<Role, PacketizeError> {
         let &[high, low, ..] = unit else {
-            return Err(PacketizeError::Malformed(
-                "NAL unit shorter than its header",
-            ));
+            return Err(PacketizeError::Malformed("NAL unit shorter than its header"));
         };
         if high & 0x80 != 0 {
             return Err(PacketizeError::Malformed("forbidden bit set in a NAL unit"));
         }
         // RFC 7798, 1.1.4: TID is the temporal layer plus one.
         if low & 0x07 == 0 {
-            return Err(PacketizeError::Malformed(
-                "NAL unit without a temporal layer",
-            ));
+            return Err(PacketizeError::Malformed("NAL unit without a temporal layer"));
         }
         match high >> 1 {
             // RFC 7798, 4.4: 48 to 50 mean something else in RTP; those above are not specified.
-            48.. => Err(PacketizeError::Malformed(
-                "NAL unit type not allowed in an H265 byte stream",
-            )),
+            48.. => Err(PacketizeError::Malformed("NAL unit type not allowed in an H265 byte stream")),
             16..=23 => Ok(Role::RandomAccess),
             32 => Ok(Role::ParameterSet(0)),
             33 => Ok(Role::ParameterSet(1)),
@@ -80,12 +72,7 @@ impl NalCodec for H265 {
 
     /// LayerId and TID are the lowest of the units' (RFC 7798, 4.4.2).
     fn aggregation_header(units: &[&[u8]]) -> [u8; 2] {
-        let headers = || {
-            units
-                .iter()
-                .filter_map(|unit| unit.first_chunk())
-                .map(|header| u16::from_be_bytes(*header))
-        };
+        let headers = || units.iter().filter_map(|unit| unit.first_chunk()).map(|header| u16::from_be_bytes(*header));
         let layer = headers().map(|header| header & 0x01f8).min().unwrap_or(0);
         let temporal = headers().map(|header| header & 0x0007).min().unwrap_or(1);
         (u16::from(AGGREGATION) << 9 | layer | temporal).to_be_bytes()
@@ -127,18 +114,14 @@ mod tests {
                 48 => {
                     let (mut layer, mut temporal, mut count) = (63, 7, 0);
                     while let Some((size, tail)) = rest.split_first_chunk() {
-                        let (unit, tail) =
-                            tail.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
+                        let (unit, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
                         layer = layer.min((unit.first()? & 1) << 5 | unit.get(1)? >> 3);
                         temporal = temporal.min(unit[1] & 7);
                         units.push(unit.to_vec());
                         rest = tail;
                         count += 1;
                     }
-                    if !rest.is_empty()
-                        || count < 2
-                        || (layer, temporal) != ((high & 1) << 5 | low >> 3, low & 7)
-                    {
+                    if !rest.is_empty() || count < 2 || (layer, temporal) != ((high & 1) << 5 | low >> 3, low & 7) {
                         return None;
                     }
                 }
@@ -218,20 +201,9 @@ mod tests {
 
     #[test]
     fn parameter_sets_share_a_packet() {
-        let frame = stream(
-            &[
-                vec![0x46, 0x01, 0x50],
-                VPS.into(),
-                SPS.into(),
-                PPS.into(),
-                IDR.into(),
-            ],
-            &[1],
-        );
+        let frame = stream(&[vec![0x46, 0x01, 0x50], VPS.into(), SPS.into(), PPS.into(), IDR.into()], &[1]);
         let mut out = Vec::new();
-        H265Packetizer::new()
-            .packetize(&frame, 1200, &mut out)
-            .unwrap();
+        H265Packetizer::new().packetize(&frame, 1200, &mut out).unwrap();
         let aggregate = [&[0x60, 0x01, 0, 3][..], &VPS, &[0, 3], &SPS, &[0, 3], &PPS].concat();
         assert_eq!(out, [Arc::from(aggregate), Arc::from(IDR)]);
     }
@@ -241,9 +213,7 @@ mod tests {
         // Layers 40 and 33, temporal ids 2 and 3.
         let units = [vec![0x43, 0x42, 9], vec![0x45, 0x0b, 9]];
         let mut out = Vec::new();
-        H265Packetizer::new()
-            .packetize(&stream(&units, &[1]), 1200, &mut out)
-            .unwrap();
+        H265Packetizer::new().packetize(&stream(&units, &[1]), 1200, &mut out).unwrap();
         assert_eq!(out[0][..2], [0x61, 0x0a]);
         assert_eq!(depacketize(&out), Some(units.to_vec()));
     }
@@ -252,44 +222,22 @@ mod tests {
     fn a_large_unit_is_fragmented_evenly() {
         let mut out = Vec::new();
         let unit = [&[0x02, 0x01][..], &[7; 100]].concat();
-        H265Packetizer::new()
-            .packetize(&stream(&[unit], &[1]), 100, &mut out)
-            .unwrap();
-        assert_eq!(
-            out.iter().map(|payload| payload.len()).collect::<Vec<_>>(),
-            [53, 53]
-        );
-        assert_eq!(
-            (&out[0][..4], &out[1][..4]),
-            (&[0x62, 0x01, 0x81, 7][..], &[0x62, 0x01, 0x41, 7][..])
-        );
+        H265Packetizer::new().packetize(&stream(&[unit], &[1]), 100, &mut out).unwrap();
+        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [53, 53]);
+        assert_eq!((&out[0][..4], &out[1][..4]), (&[0x62, 0x01, 0x81, 7][..], &[0x62, 0x01, 0x41, 7][..]));
     }
 
     #[test]
     fn a_picture_whose_sets_were_never_seen_is_refused() {
-        let refused =
-            H265Packetizer::new().packetize(&stream(&[IDR.into()], &[1]), 1200, &mut Vec::new());
+        let refused = H265Packetizer::new().packetize(&stream(&[IDR.into()], &[1]), 1200, &mut Vec::new());
         assert_eq!(refused, Err(PacketizeError::MissingParameterSets));
     }
 
     #[test]
     fn what_is_no_h265_unit_is_refused() {
-        for unit in [
-            &[0x60, 0x01, 1][..],
-            &[0x7e, 0x01, 1],
-            &[0x82, 0x01],
-            &[0x02, 0x08, 1],
-            &[0x02],
-        ] {
-            let result = H265Packetizer::new().packetize(
-                &[&[0, 0, 1], unit].concat(),
-                1200,
-                &mut Vec::new(),
-            );
-            assert!(
-                matches!(result, Err(PacketizeError::Malformed(_))),
-                "{unit:?}: {result:?}"
-            );
+        for unit in [&[0x60, 0x01, 1][..], &[0x7e, 0x01, 1], &[0x82, 0x01], &[0x02, 0x08, 1], &[0x02]] {
+            let result = H265Packetizer::new().packetize(&[&[0, 0, 1], unit].concat(), 1200, &mut Vec::new());
+            assert!(matches!(result, Err(PacketizeError::Malformed(_))), "{unit:?}: {result:?}");
         }
     }
 }

@@ -49,9 +49,7 @@ pub(super) struct NalPacketizer {
 
 impl NalPacketizer {
     pub(super) fn new<C: NalCodec>() -> Self {
-        Self {
-            remembered: vec![Vec::new(); C::PARAMETER_SETS],
-        }
+        Self { remembered: vec![Vec::new(); C::PARAMETER_SETS] }
     }
 
     pub(super) fn packetize<C: NalCodec>(
@@ -66,10 +64,7 @@ impl NalPacketizer {
             let unit = unit?;
             match C::role(unit)? {
                 Role::Dropped => {}
-                role @ (Role::ParameterSet(_)
-                | Role::Supplement
-                | Role::RandomAccess
-                | Role::Other) => {
+                role @ (Role::ParameterSet(_) | Role::Supplement | Role::RandomAccess | Role::Other) => {
                     units.push((role, unit));
                 }
             }
@@ -83,10 +78,7 @@ impl NalPacketizer {
     }
 
     /// `units` with the parameter sets put in that a random access picture lacks: behind those of the kinds before, else in front.
-    fn completed<'a>(
-        &'a self,
-        units: &[(Role, &'a [u8])],
-    ) -> Result<Vec<(Role, &'a [u8])>, PacketizeError> {
+    fn completed<'a>(&'a self, units: &[(Role, &'a [u8])]) -> Result<Vec<(Role, &'a [u8])>, PacketizeError> {
         let mut units = units.to_vec();
         if !units.iter().any(|(role, _)| *role == Role::RandomAccess) {
             return Ok(units);
@@ -99,16 +91,9 @@ impl NalPacketizer {
             if remembered.is_empty() {
                 return Err(PacketizeError::MissingParameterSets);
             }
-            let before =
-                |present: &Role| matches!(present, Role::ParameterSet(other) if *other < kind);
-            let place = units
-                .iter()
-                .rposition(|(present, _)| before(present))
-                .map_or(0, |last| last + 1);
-            units.splice(
-                place..place,
-                remembered.iter().map(|set| (role, set.as_slice())),
-            );
+            let before = |present: &Role| matches!(present, Role::ParameterSet(other) if *other < kind);
+            let place = units.iter().rposition(|(present, _)| before(present)).map_or(0, |last| last + 1);
+            units.splice(place..place, remembered.iter().map(|set| (role, set.as_slice())));
         }
         Ok(units)
     }
@@ -137,12 +122,7 @@ impl NalPacketizer {
 
     fn remember(&mut self, units: &[(Role, &[u8])]) {
         for (kind, remembered) in self.remembered.iter_mut().enumerate() {
-            let of_kind = || {
-                units
-                    .iter()
-                    .filter(|(role, _)| *role == Role::ParameterSet(kind))
-                    .map(|(_, set)| *set)
-            };
+            let of_kind = || units.iter().filter(|(role, _)| *role == Role::ParameterSet(kind)).map(|(_, set)| *set);
             if of_kind().next().is_none() || of_kind().eq(remembered.iter().map(Vec::as_slice)) {
                 continue;
             }
@@ -157,11 +137,7 @@ impl NalPacketizer {
 
 /// One unit travels alone as it is; several make an aggregation packet: its header, then each with its 16-bit size
 /// (RFC 6184, 5.7.1; RFC 7798, 4.4.2).
-fn write_gathered<C: NalCodec>(
-    gathered: &mut Vec<&[u8]>,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<Arc<[u8]>>,
-) {
+fn write_gathered<C: NalCodec>(gathered: &mut Vec<&[u8]>, scratch: &mut Vec<u8>, out: &mut Vec<Arc<[u8]>>) {
     match gathered.as_slice() {
         [] => {}
         [unit] => out.push(Arc::from(*unit)),
@@ -182,12 +158,7 @@ fn write_gathered<C: NalCodec>(
 
 /// Fragmentation units (RFC 6184, 5.8; RFC 7798, 4.4.3): the unit's own header is left out, its type goes into the FU header
 /// beside the start and end bits. A unit longer than the limit makes at least two, as is required.
-fn write_fragments<C: NalCodec>(
-    unit: &[u8],
-    limit: usize,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<Arc<[u8]>>,
-) {
+fn write_fragments<C: NalCodec>(unit: &[u8], limit: usize, scratch: &mut Vec<u8>, out: &mut Vec<Arc<[u8]>>) {
     let (header, unit_type) = C::fragment_header(unit);
     let data = unit.get(C::HEADER_LEN..).unwrap_or_default();
     let mut parts = fragments(data, limit - C::HEADER_LEN - 1, 0).peekable();
@@ -196,34 +167,23 @@ fn write_fragments<C: NalCodec>(
         if parts.peek().is_none() {
             position |= 0x40;
         }
-        out.push(join(
-            scratch,
-            &[header.as_ref(), &[position | unit_type], part],
-        ));
+        out.push(join(scratch, &[header.as_ref(), &[position | unit_type], part]));
         position = 0;
     }
 }
 
 /// The NAL units of a byte stream (Annex B of both codecs): between start codes, without the zeros before and after. A unit
 /// never ends in a zero byte itself.
-pub(super) fn annex_b(
-    frame: &[u8],
-) -> Result<impl Iterator<Item = Result<&[u8], PacketizeError>>, PacketizeError> {
+pub(super) fn annex_b(frame: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], PacketizeError>>, PacketizeError> {
     const NO_START_CODE: PacketizeError =
         PacketizeError::Malformed("no Annex B start code in front of the first NAL unit");
 
     let (before, rest) = split_at_start_code(frame);
-    let mut rest = Some(
-        rest.filter(|_| before.iter().all(|byte| *byte == 0))
-            .ok_or(NO_START_CODE)?,
-    );
+    let mut rest = Some(rest.filter(|_| before.iter().all(|byte| *byte == 0)).ok_or(NO_START_CODE)?);
     Ok(std::iter::from_fn(move || {
         let (unit, next) = split_at_start_code(rest?);
         rest = next;
-        let len = unit
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
+        let len = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         Some(match unit.get(..len) {
             None | Some([]) => Err(PacketizeError::Malformed("empty NAL unit")),
             Some(unit) => Ok(unit),
@@ -253,18 +213,17 @@ pub(super) mod testing {
     pub(crate) fn body() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![3 => any::<u8>(), 1 => 0u8..4];
         let len = prop_oneof![4 => 1usize..60, 1 => 60usize..5000];
-        len.prop_flat_map(move |len| prop::collection::vec(byte.clone(), len))
-            .prop_map(|mut bytes| {
-                for at in 2..bytes.len() {
-                    if bytes[at - 2] == 0 && bytes[at - 1] == 0 && bytes[at] <= 3 {
-                        bytes[at] = 4;
-                    }
+        len.prop_flat_map(move |len| prop::collection::vec(byte.clone(), len)).prop_map(|mut bytes| {
+            for at in 2..bytes.len() {
+                if bytes[at - 2] == 0 && bytes[at - 1] == 0 && bytes[at] <= 3 {
+                    bytes[at] = 4;
                 }
-                if let Some(last @ 0) = bytes.last_mut() {
-                    *last = 0x80;
-                }
-                bytes
-            })
+            }
+            if let Some(last @ 0) = bytes.last_mut() {
+                *last = 0x80;
+            }
+            bytes
+        })
     }
 
     /// Writes `units` as a byte stream, in all the ways allowed: long and short start codes, zeros behind a unit.
@@ -290,24 +249,16 @@ mod tests {
 
     #[test]
     fn start_codes_of_both_lengths_and_zeros_are_understood() {
-        let stream = [
-            0, 0, 0, 0, 1, 9, 8, 0, 0, 1, 7, 0, 0, 3, 0, 0, 0, 0, 1, 6, 0, 0, 0,
-        ];
+        let stream = [0, 0, 0, 0, 1, 9, 8, 0, 0, 1, 7, 0, 0, 3, 0, 0, 0, 0, 1, 6, 0, 0, 0];
         assert_eq!(split(&stream), Ok(vec![&[9, 8][..], &[7, 0, 0, 3], &[6]]));
     }
 
     #[test]
     fn what_is_no_byte_stream_is_refused() {
-        let no_start = Err(PacketizeError::Malformed(
-            "no Annex B start code in front of the first NAL unit",
-        ));
+        let no_start = Err(PacketizeError::Malformed("no Annex B start code in front of the first NAL unit"));
         let empty = Err(PacketizeError::Malformed("empty NAL unit"));
         assert_eq!(split(&[0x65, 1, 2]), no_start);
-        assert_eq!(
-            split(&[0, 0, 0, 9, 0x65, 0, 0, 1, 2]),
-            no_start,
-            "length-prefixed"
-        );
+        assert_eq!(split(&[0, 0, 0, 9, 0x65, 0, 0, 1, 2]), no_start, "length-prefixed");
         assert_eq!(split(&[0, 0, 0]), no_start);
         assert_eq!(split(&[0, 0, 1]), empty);
         assert_eq!(split(&[0, 0, 1, 0, 0, 1, 5]), empty);

@@ -47,11 +47,7 @@ pub(super) fn checked_limit(frame: &[u8], max_payload: usize) -> Result<usize, P
 /// Cuts `data` into as few fragments of at most `capacity` bytes as possible and of nearly equal size, so that no packet is
 /// a small remainder that costs as many headers as a full one. The first fragment leaves `reserved` bytes of its capacity
 /// free, for a header that only the first packet has.
-pub(super) fn fragments(
-    data: &[u8],
-    capacity: usize,
-    reserved: usize,
-) -> impl Iterator<Item = &[u8]> {
+pub(super) fn fragments(data: &[u8], capacity: usize, reserved: usize) -> impl Iterator<Item = &[u8]> {
     let total = data.len() + reserved;
     let count = total.div_ceil(capacity.max(1)).max(1);
     let (size, larger) = (total / count, total % count);
@@ -62,9 +58,7 @@ pub(super) fn fragments(
             return None;
         }
         let taken = if index == 0 { reserved } else { 0 };
-        let len = (size + usize::from(index < larger))
-            .saturating_sub(taken)
-            .min(rest.len());
+        let len = (size + usize::from(index < larger)).saturating_sub(taken).min(rest.len());
         let (fragment, tail) = rest.split_at(len);
         rest = tail;
         index += 1;
@@ -106,10 +100,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_headers_only_is_refused() {
-        assert_eq!(
-            checked_limit(&[0], 63),
-            Err(PacketizeError::LimitTooSmall(63))
-        );
+        assert_eq!(checked_limit(&[0], 63), Err(PacketizeError::LimitTooSmall(63)));
         assert_eq!(checked_limit(&[0], 64), Ok(64));
         assert_eq!(checked_limit(&[0], usize::MAX), Ok(65_535));
         assert_eq!(checked_limit(&[], 1200), Err(PacketizeError::Empty));

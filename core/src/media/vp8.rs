@@ -29,9 +29,7 @@ pub(crate) struct Vp8Packetizer {
 impl Vp8Packetizer {
     /// `picture_id` is that of the first frame; RFC 7741, 4.2 lets it start anywhere. Only its lower 15 bits count.
     pub(crate) fn new(picture_id: u16) -> Self {
-        Self {
-            picture_id: picture_id & 0x7fff,
-        }
+        Self { picture_id: picture_id & 0x7fff }
     }
 
     /// Appends the payloads of one frame to `out`; the marker bit belongs on the last one. An error changes nothing.
@@ -137,14 +135,8 @@ mod tests {
     fn a_refused_frame_uses_no_picture_id() {
         let mut out = Vec::new();
         let mut packetizer = Vp8Packetizer::new(5);
-        assert_eq!(
-            packetizer.packetize(&[], 1200, &mut out),
-            Err(PacketizeError::Empty)
-        );
-        assert_eq!(
-            packetizer.packetize(&[1], 10, &mut out),
-            Err(PacketizeError::LimitTooSmall(10))
-        );
+        assert_eq!(packetizer.packetize(&[], 1200, &mut out), Err(PacketizeError::Empty));
+        assert_eq!(packetizer.packetize(&[1], 10, &mut out), Err(PacketizeError::LimitTooSmall(10)));
         assert_eq!((packetizer, out.len()), (Vp8Packetizer::new(5), 0));
     }
 

@@ -30,9 +30,7 @@ pub(crate) struct Vp9Packetizer {
 impl Vp9Packetizer {
     /// `picture_id` is that of the first frame. Only its lower 15 bits count.
     pub(crate) fn new(picture_id: u16) -> Self {
-        Self {
-            picture_id: picture_id & 0x7fff,
-        }
+        Self { picture_id: picture_id & 0x7fff }
     }
 
     /// Appends the payloads of one frame to `out`; the marker bit belongs on the last one. An error changes nothing.
@@ -52,9 +50,7 @@ impl Vp9Packetizer {
             }
             Picture::Other => (0x40, None),
         };
-        let structure: &[u8] = structure
-            .as_ref()
-            .map_or(&[], |bytes: &[u8; STRUCTURE]| bytes);
+        let structure: &[u8] = structure.as_ref().map_or(&[], |bytes: &[u8; STRUCTURE]| bytes);
         let [high, low] = self.picture_id.to_be_bytes();
 
         let mut scratch = Vec::with_capacity(frame.len().min(limit) + DESCRIPTOR + STRUCTURE);
@@ -72,10 +68,7 @@ impl Vp9Packetizer {
             if !structure.is_empty() {
                 flags |= 0x02;
             }
-            out.push(join(
-                &mut scratch,
-                &[&[flags, 0x80 | high, low], structure, part],
-            ));
+            out.push(join(&mut scratch, &[&[flags, 0x80 | high, low], structure, part]));
             begins = false;
         }
         self.picture_id = (self.picture_id + 1) & 0x7fff;
@@ -97,10 +90,7 @@ enum Picture {
 fn parse(frame: &[u8]) -> Result<Picture, PacketizeError> {
     const CUT_OFF: PacketizeError = PacketizeError::Malformed("VP9 header cut off");
 
-    let mut bits = Bits {
-        data: frame,
-        position: 0,
-    };
+    let mut bits = Bits { data: frame, position: 0 };
     let mut read = |count| bits.read(count).ok_or(CUT_OFF);
 
     if read(2)? != 2 {
@@ -143,10 +133,7 @@ fn parse(frame: &[u8]) -> Result<Picture, PacketizeError> {
         u16::try_from(minus_one + 1)
             .map_err(|_| PacketizeError::Malformed("VP9 frame of more than 65535 pixels a side"))
     };
-    Ok(Picture::Key {
-        width: side()?,
-        height: side()?,
-    })
+    Ok(Picture::Key { width: side()?, height: side()? })
 }
 
 struct Bits<'a> {
@@ -191,34 +178,18 @@ mod tests {
             return None;
         }
         if flags & 0x02 == 0 {
-            return Some(Parsed {
-                flags,
-                picture_id,
-                size: None,
-                part: rest,
-            });
+            return Some(Parsed { flags, picture_id, size: None, part: rest });
         }
         let (&[0x10, w1, w0, h1, h0], part) = rest.split_first_chunk()? else {
             return None;
         };
         let size = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
-        Some(Parsed {
-            flags,
-            picture_id,
-            size,
-            part,
-        })
+        Some(Parsed { flags, picture_id, size, part })
     }
 
     fn frame() -> impl Strategy<Value = Vec<u8>> {
-        let start = prop_oneof![
-            Just(KEY.to_vec()),
-            Just(vec![0x86]),
-            Just(vec![0x88]),
-            Just(vec![0xb2])
-        ];
-        (start, prop::collection::vec(any::<u8>(), 0..6000))
-            .prop_map(|(start, rest)| [start, rest].concat())
+        let start = prop_oneof![Just(KEY.to_vec()), Just(vec![0x86]), Just(vec![0x88]), Just(vec![0xb2])];
+        (start, prop::collection::vec(any::<u8>(), 0..6000)).prop_map(|(start, rest)| [start, rest].concat())
     }
 
     proptest! {
@@ -268,13 +239,8 @@ mod tests {
     #[test]
     fn a_key_frame_tells_its_resolution() {
         let mut out = Vec::new();
-        Vp9Packetizer::new(0x1234)
-            .packetize(&KEY, 1200, &mut out)
-            .unwrap();
-        assert_eq!(
-            out[0][..8],
-            [0x8e, 0x92, 0x34, 0x10, 0x02, 0x80, 0x01, 0x68]
-        );
+        Vp9Packetizer::new(0x1234).packetize(&KEY, 1200, &mut out).unwrap();
+        assert_eq!(out[0][..8], [0x8e, 0x92, 0x34, 0x10, 0x02, 0x80, 0x01, 0x68]);
         assert_eq!(out[0][8..], KEY);
     }
 
@@ -288,12 +254,8 @@ mod tests {
     #[test]
     fn headers_of_all_profiles_are_understood() {
         // Profile 2 has no reserved bit after the profile, profile 3 has one.
-        assert!(is_key_frame(&[
-            0x92, 0x49, 0x83, 0x42, 0x10, 0x13, 0xf8, 0x0b, 0x38
-        ]));
-        assert!(is_key_frame(&[
-            0xb1, 0x24, 0xc1, 0xa1, 0x08, 0x04, 0xfe, 0x02, 0xce, 0x00
-        ]));
+        assert!(is_key_frame(&[0x92, 0x49, 0x83, 0x42, 0x10, 0x13, 0xf8, 0x0b, 0x38]));
+        assert!(is_key_frame(&[0xb1, 0x24, 0xc1, 0xa1, 0x08, 0x04, 0xfe, 0x02, 0xce, 0x00]));
         assert!(!is_key_frame(&[0x86, 0x00]), "predicted");
         assert!(!is_key_frame(&[0x88]), "an existing frame shown again");
         assert!(!is_key_frame(&KEY[..8]), "cut off");
@@ -303,18 +265,9 @@ mod tests {
     #[test]
     fn what_is_not_vp9_is_refused() {
         let refused = |frame: &[u8]| Vp9Packetizer::new(0).packetize(frame, 1200, &mut Vec::new());
-        assert_eq!(
-            refused(&[0x00]),
-            Err(PacketizeError::Malformed("no VP9 frame marker"))
-        );
-        assert_eq!(
-            refused(&[0x82, 1, 2, 3]),
-            Err(PacketizeError::Malformed("no VP9 sync code in a key frame"))
-        );
-        assert_eq!(
-            refused(&KEY[..8]),
-            Err(PacketizeError::Malformed("VP9 header cut off"))
-        );
+        assert_eq!(refused(&[0x00]), Err(PacketizeError::Malformed("no VP9 frame marker")));
+        assert_eq!(refused(&[0x82, 1, 2, 3]), Err(PacketizeError::Malformed("no VP9 sync code in a key frame")));
+        assert_eq!(refused(&KEY[..8]), Err(PacketizeError::Malformed("VP9 header cut off")));
         assert_eq!(refused(&[]), Err(PacketizeError::Empty));
     }
 }
