@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::DtlsBackend;
 use crate::protocol::{DtlsRole, RoomSettings};
 use crate::rtp::{Codec, Profile};
 
@@ -16,6 +17,7 @@ pub struct RoomConfig {
     pub(crate) codec_preferences: Vec<Codec>,
     pub(crate) spy: bool,
     pub(crate) dtls_role: DtlsRole,
+    pub(crate) dtls_backend: DtlsBackend,
     pub(crate) limits: Limits,
 }
 
@@ -28,6 +30,7 @@ impl Default for RoomConfig {
             codec_preferences: Vec::new(),
             spy: false,
             dtls_role: DtlsRole::default(),
+            dtls_backend: DtlsBackend::default(),
             limits: Limits::default(),
         }
     }
@@ -67,6 +70,12 @@ impl RoomConfig {
     /// Our side of the DTLS handshake. Default: client.
     pub const fn dtls_role(mut self, role: DtlsRole) -> Self {
         self.dtls_role = role;
+        self
+    }
+
+    /// What speaks DTLS. Default: OpenSSL with the feature `legacy-dtls`, aws-lc-rs without.
+    pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
+        self.dtls_backend = backend;
         self
     }
 

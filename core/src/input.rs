@@ -135,3 +135,26 @@ pub enum Accepted {
     /// It takes time: [`Event::Settled`](crate::Event::Settled) will tell its end.
     Operation(OperationId),
 }
+
+impl Accepted {
+    pub(crate) fn operation(self) -> OperationId {
+        match self {
+            Self::Operation(id) => id,
+            other => unreachable!("a command that takes time was answered with {other:?}"),
+        }
+    }
+
+    pub(crate) fn transport(self) -> TransportId {
+        match self {
+            Self::Transport(id) => id,
+            other => unreachable!("making a transport was answered with {other:?}"),
+        }
+    }
+
+    pub(crate) fn producer(self) -> ProducerId {
+        match self {
+            Self::Producer(id) => id,
+            other => unreachable!("making a producer was answered with {other:?}"),
+        }
+    }
+}

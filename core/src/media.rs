@@ -1,12 +1,23 @@
-//! Encoded media, as the application hands it in.
+//! Encoded media, as the application hands it in, and its way into RTP payloads.
 
+mod h264;
+mod h265;
+mod nal;
+mod opus;
+mod payload;
+mod vp8;
+mod vp9;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::rtp::Profile;
+use crate::rtp::{Codec, Profile};
+
+pub use payload::PacketizeError;
 
 /// Media for a producer: a frame that we packetize, or a packet that was made elsewhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -226,4 +237,43 @@ pub enum Rotation {
     Deg180,
     /// Three quarter turns.
     Deg270,
+}
+
+/// Cuts the frames of one stream into RTP payloads. A frame that is refused leaves no trace.
+#[derive(Debug)]
+pub(crate) enum Packetizer {
+    /// Opus, PCMU and PCMA: a frame is a packet.
+    Audio,
+    Vp8(vp8::Vp8Packetizer),
+    Vp9(vp9::Vp9Packetizer),
+    H264(h264::H264Packetizer),
+    H265(h265::H265Packetizer),
+}
+
+impl Packetizer {
+    /// `picture_id`: where VP8 and VP9 begin to count (RFC 7741 section 4.2: may be random).
+    pub(crate) fn new(codec: Codec, picture_id: u16) -> Self {
+        match codec {
+            Codec::Opus | Codec::Pcmu | Codec::Pcma => Self::Audio,
+            Codec::Vp8 => Self::Vp8(vp8::Vp8Packetizer::new(picture_id)),
+            Codec::Vp9 => Self::Vp9(vp9::Vp9Packetizer::new(picture_id)),
+            Codec::H264 => Self::H264(h264::H264Packetizer::new()),
+            Codec::H265 => Self::H265(h265::H265Packetizer::new()),
+        }
+    }
+
+    pub(crate) fn packetize(
+        &mut self,
+        frame: &[u8],
+        max_payload: usize,
+        out: &mut Vec<Arc<[u8]>>,
+    ) -> Result<(), PacketizeError> {
+        match self {
+            Self::Audio => opus::packetize(frame, max_payload, out),
+            Self::Vp8(packetizer) => packetizer.packetize(frame, max_payload, out),
+            Self::Vp9(packetizer) => packetizer.packetize(frame, max_payload, out),
+            Self::H264(packetizer) => packetizer.packetize(frame, max_payload, out),
+            Self::H265(packetizer) => packetizer.packetize(frame, max_payload, out),
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::rtp::{
-    Codec, MediaKind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters,
-    RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtcpParameters,
+    Codec, MediaKind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters,
 };
 
 /// Header extensions we understand, in both kinds as far as they have a meaning there. Time offset and RTP stream id are
@@ -72,7 +72,9 @@ impl SharedCapabilities {
 
     /// The codec a producer of this kind uses: the wanted one, or the first.
     pub(crate) fn codec(&self, kind: MediaKind, wanted: Option<Codec>) -> Option<&SharedCodec> {
-        self.codecs.iter().find(|shared| shared.codec.kind() == kind && wanted.is_none_or(|codec| codec == shared.codec))
+        self.codecs
+            .iter()
+            .find(|shared| shared.codec.kind() == kind && wanted.is_none_or(|codec| codec == shared.codec))
     }
 
     /// The `rtpCapabilities` of `join`.

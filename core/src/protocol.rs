@@ -173,17 +173,44 @@ impl Notification {
 /// A notification from the server, as far as a sender has a use for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ServerNotification {
-    Closed { app_data: Option<Value> },
-    TransportClosed { id: TransportId, app_data: Option<Value> },
-    TransportStats { id: TransportId, stats: Vec<Value> },
-    ProducerPaused { id: ProducerId, app_data: Option<Value> },
-    ProducerResumed { id: ProducerId, app_data: Option<Value> },
-    ProducerClosed { id: ProducerId, app_data: Option<Value> },
-    ProducerStats { id: ProducerId, stats: Vec<Value> },
-    NewPeer { peer: Peer },
-    PeerClosed { name: String, app_data: Option<Value> },
+    Closed {
+        app_data: Option<Value>,
+    },
+    TransportClosed {
+        id: TransportId,
+        app_data: Option<Value>,
+    },
+    TransportStats {
+        id: TransportId,
+        stats: Vec<Value>,
+    },
+    ProducerPaused {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    ProducerResumed {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    ProducerClosed {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    ProducerStats {
+        id: ProducerId,
+        stats: Vec<Value>,
+    },
+    NewPeer {
+        peer: Peer,
+    },
+    PeerClosed {
+        name: String,
+        app_data: Option<Value>,
+    },
     /// Meant for receivers, or unknown to us: the application's.
-    Other { method: String },
+    Other {
+        method: String,
+    },
 }
 
 /// The room's settings: the answer to `queryRoom`.

@@ -5,7 +5,7 @@ mod outputs;
 mod state;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use crate::producer::{Producer, ProducerInfo, Track};
 use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
-use crate::stats::RoomStats;
+use crate::stats::{OutboundRtpStats, RoomStats};
 use crate::transport::engine::{EngineFactory, Identity};
 use crate::transport::{Transport, TransportInfo};
 
@@ -100,7 +100,8 @@ impl Room {
     /// A room that was not joined yet. `seed` decides the ids, SSRCs and initial RTP numbers: the same seed and inputs
     /// give the same run. Keys and ICE credentials do not come from it. Two rooms in one process want two seeds.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
-        Self::with_engines(config, seed, Box::new(Identity::new()))
+        let engines = Box::new(Identity::new(config.dtls_backend));
+        Self::with_engines(config, seed, engines)
     }
 
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
@@ -174,10 +175,7 @@ impl Room {
         let taker = self
             .transports
             .iter_mut()
-            .find(|(_, transport)| {
-                transport.engine.as_mut().is_some_and(|engine| engine.handle_receive(now, receive))
-            })
-            .map(|(id, _)| *id);
+            .find_map(|(id, transport)| transport.engine.as_mut()?.handle_receive(now, receive).then_some(*id));
         match taker {
             Some(id) => self.settle(now, id),
             None => self.stats.datagrams_discarded += 1,
@@ -356,8 +354,19 @@ impl Room {
             StreamError::Duplicate => MediaError::DuplicatePacket,
         })?;
         engine.flush(now);
+        if producer.kind() == MediaKind::Video
+            && let Some(transport) = self.transports.get_mut(&transport)
+        {
+            transport.video_flows(now);
+        }
         self.settle(now, transport);
         Ok(())
+    }
+
+    pub(crate) fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
+        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
+        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
+        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
     }
 
     fn advance(&mut self, now: Instant) -> Instant {
@@ -373,9 +382,5 @@ impl Room {
 
     fn settled(&mut self, operation: OperationId, result: Result<(), OperationError>) {
         self.outputs.event(Event::Settled { operation, result });
-    }
-
-    fn request_timeout(&self) -> Duration {
-        self.config.request_timeout
     }
 }

@@ -90,9 +90,9 @@ impl Codec {
     /// Finds a codec by the subtype of a MIME type, in any case: `video/vp8`.
     pub fn from_mime_type(mime_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| {
-            mime_type
-                .split_once('/')
-                .is_some_and(|(kind, name)| kind.eq_ignore_ascii_case(codec.kind().as_str()) && name.eq_ignore_ascii_case(codec.name()))
+            mime_type.split_once('/').is_some_and(|(kind, name)| {
+                kind.eq_ignore_ascii_case(codec.kind().as_str()) && name.eq_ignore_ascii_case(codec.name())
+            })
         })
     }
 }

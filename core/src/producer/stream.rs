@@ -14,6 +14,9 @@ use crate::transport::engine::{OutgoingPacket, StreamFeedback};
 /// (RFC 8831 section 5 takes the same figure for IPv6).
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1120;
 
+/// The longest payload of a ready-made packet: what a datagram of str0m's has room for.
+pub(crate) const MAX_PACKET_BYTES: usize = 1400;
+
 /// Key frame requests for a stream come in bursts (one for each consumer and layer): further ones within this time are one.
 const KEY_FRAME_REQUEST_GAP: Duration = Duration::from_millis(500);
 
@@ -40,7 +43,7 @@ pub(crate) struct Stream {
     source: Option<Source>,
     key_frame_requested_at: Option<Instant>,
     feedback: StreamFeedback,
-    pub(crate) target_bitrate_bps: Option<u64>,
+    target_bitrate_bps: Option<u64>,
     frames: u64,
     key_frames: u64,
     packets: u64,
@@ -228,6 +231,17 @@ impl Stream {
         !asked
     }
 
+    /// Whether the encoder is to be told: at first, and when it is another figure by more than a twentieth.
+    pub(crate) fn set_target_bitrate(&mut self, bitrate_bps: u64) -> bool {
+        let news = self
+            .target_bitrate_bps
+            .is_none_or(|last| last.abs_diff(bitrate_bps) * 20 > last || (last == 0) != (bitrate_bps == 0));
+        if news {
+            self.target_bitrate_bps = Some(bitrate_bps);
+        }
+        news
+    }
+
     pub(crate) fn set_feedback(&mut self, feedback: StreamFeedback) {
         // A report may be missing from an interval; what was known stays known.
         self.feedback = StreamFeedback {
@@ -256,7 +270,7 @@ impl Stream {
             }
         }
         let mapped = self.next_sequence_number;
-        self.source = Some(Source { highest: given, mapped, seen: u64::MAX << 1 | 1 });
+        self.source = Some(Source { highest: given, mapped, seen: u64::MAX });
         self.next_sequence_number += 1;
         Some(mapped)
     }

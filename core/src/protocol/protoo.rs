@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn other_requests_are_acknowledged_and_handed_on() {
-        let received = Protoo::new().receive(r#"{"request":true,"id":1,"method":"active-speaker","data":{"p":1}}"#).unwrap();
+        let received =
+            Protoo::new().receive(r#"{"request":true,"id":1,"method":"active-speaker","data":{"p":1}}"#).unwrap();
         assert_eq!(received.application, Some(("active-speaker".to_owned(), json!({ "p": 1 }))));
         assert!(received.reply.is_some() && received.input.is_none());
     }

@@ -104,7 +104,9 @@ pub(crate) fn server_notification(message: &Value) -> Result<ServerNotification,
             ServerNotification::ProducerStats { id: producer_id(method, message)?, stats: stats(method, message)? }
         }
         "newPeer" => ServerNotification::NewPeer { peer: peer(method, message)? },
-        "peerClosed" => ServerNotification::PeerClosed { name: peer(method, message)?.name, app_data: app_data(message) },
+        "peerClosed" => {
+            ServerNotification::PeerClosed { name: peer(method, message)?.name, app_data: app_data(message) }
+        }
         other => ServerNotification::Other { method: other.to_owned() },
     })
 }
@@ -211,11 +213,7 @@ fn app_data(message: &Value) -> Option<Value> {
 }
 
 fn stats(method: &str, message: &Value) -> Result<Vec<Value>, MessageError> {
-    message
-        .get("stats")
-        .and_then(Value::as_array)
-        .cloned()
-        .ok_or_else(|| field(method, "stats is not an array"))
+    message.get("stats").and_then(Value::as_array).cloned().ok_or_else(|| field(method, "stats is not an array"))
 }
 
 fn peer(method: &str, value: &Value) -> Result<Peer, MessageError> {

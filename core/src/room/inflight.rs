@@ -24,7 +24,13 @@ pub(crate) struct Inflight {
 }
 
 impl Inflight {
-    pub(crate) fn begin(&mut self, method: &'static str, waiting: Waiting, now: Instant, timeout: Duration) -> RequestId {
+    pub(crate) fn begin(
+        &mut self,
+        method: &'static str,
+        waiting: Waiting,
+        now: Instant,
+        timeout: Duration,
+    ) -> RequestId {
         self.last_id += 1;
         let id = RequestId::new(self.last_id);
         self.waiting.insert(id, (waiting, method, now + timeout));

@@ -60,9 +60,9 @@ impl Outputs {
             Event::Joined { .. } | Event::Closed { .. } | Event::Settled { .. } => false,
             Event::Transport { event, .. } => match event {
                 TransportEvent::Stats { .. } | TransportEvent::ConnectionStateChange { .. } => true,
-                TransportEvent::Close { .. } | TransportEvent::RemoteCandidates { .. } | TransportEvent::Failed { .. } => {
-                    false
-                }
+                TransportEvent::Close { .. }
+                | TransportEvent::RemoteCandidates { .. }
+                | TransportEvent::Failed { .. } => false,
             },
             Event::Producer { event, .. } => match event {
                 ProducerEvent::Pause { .. }

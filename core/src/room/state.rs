@@ -94,7 +94,8 @@ impl Room {
                 if address.ip().is_unspecified() || address.ip().is_multicast() {
                     return Err(CommandError::BadAddress(address));
                 }
-                if transport.local_addresses.len() >= limit && !transport.local_addresses.contains(&(protocol, address)) {
+                if transport.local_addresses.len() >= limit && !transport.local_addresses.contains(&(protocol, address))
+                {
                     return Err(CommandError::Limit { what: "local addresses", limit });
                 }
                 let taken = transport.engine.as_mut().is_none_or(|e| e.add_local_address(now, protocol, address));
@@ -119,7 +120,9 @@ impl Room {
             }
             Command::Send { id, transport } => return self.send(now, id, transport).map(Accepted::Operation),
             Command::Pause { id, app_data } => self.with_producer(now, id, |p, effects| p.pause(app_data, effects))?,
-            Command::Resume { id, app_data } => self.with_producer(now, id, |p, effects| p.resume(app_data, effects))?,
+            Command::Resume { id, app_data } => {
+                self.with_producer(now, id, |p, effects| p.resume(app_data, effects))?
+            }
             Command::ReplaceTrack { id, track } => self.replace_track(now, id, track)?,
             Command::EndTrack { id } => self.with_producer(now, id, ProducerInfo::end_track)?,
             Command::EnableProducerStats { id, interval } => {
@@ -133,7 +136,12 @@ impl Room {
 
     // Room.
 
-    fn begin_join(&mut self, now: Instant, peer_name: String, app_data: Option<Value>) -> Result<Accepted, CommandError> {
+    fn begin_join(
+        &mut self,
+        now: Instant,
+        peer_name: String,
+        app_data: Option<Value>,
+    ) -> Result<Accepted, CommandError> {
         match self.state {
             RoomState::New | RoomState::Closed => {}
             RoomState::Joining | RoomState::Joined => return Err(CommandError::RoomState(self.state)),
@@ -215,9 +223,9 @@ impl Room {
             .cancel_all()
             .filter_map(|waiting| match waiting {
                 Waiting::QueryRoom { join, .. } | Waiting::Join { join } => Some(join),
-                Waiting::CreateTransport { .. }
-                | Waiting::RestartTransport { .. }
-                | Waiting::CreateProducer { .. } => None,
+                Waiting::CreateTransport { .. } | Waiting::RestartTransport { .. } | Waiting::CreateProducer { .. } => {
+                    None
+                }
             })
             .collect();
         for join in joins {
@@ -244,7 +252,7 @@ impl Room {
             self.failed(now, waiting, OperationError::TooManyRequests(limit));
             return None;
         }
-        let timeout = self.request_timeout();
+        let timeout = self.config.request_timeout;
         let id = self.inflight.begin(request.method(), waiting, now, timeout);
         self.outputs.message(Output::Request { id, request });
         Some(id)
@@ -477,6 +485,8 @@ impl Room {
                     self.create_producer_at_server(now, id, producer)
                 }
             },
+            // Only ever first in the queue while its request is out.
+            Operation::Abandoned { .. } => None,
             Operation::RestartIce { .. } => match transport.state {
                 // A `send` that failed has left nothing to restart.
                 State::New | State::Creating => {
@@ -499,8 +509,12 @@ impl Room {
     fn operation_done(&mut self, now: Instant, id: TransportId) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
-        if let Some(operation) = transport.operations.pop_front() {
-            self.settled(operation.id(), Ok(()));
+        match transport.operations.pop_front() {
+            Some(Operation::Send { operation, .. } | Operation::RestartIce { operation }) => {
+                self.settled(operation, Ok(()));
+            }
+            Some(Operation::Abandoned { then: Some(notification) }) => self.outputs.notification(notification),
+            Some(Operation::Abandoned { then: None }) | None => {}
         }
         self.next_operation_of(now, id);
     }
@@ -508,11 +522,13 @@ impl Room {
     fn operation_failed(&mut self, now: Instant, id: TransportId, error: OperationError) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
-        if let Some(operation) = transport.operations.pop_front() {
-            if let Operation::Send { producer, .. } = operation {
+        match transport.operations.pop_front() {
+            Some(Operation::Send { operation, producer }) => {
                 self.unsent(now, id, producer);
+                self.settled(operation, Err(error));
             }
-            self.settled(operation.id(), Err(error));
+            Some(Operation::RestartIce { operation }) => self.settled(operation, Err(error)),
+            Some(Operation::Abandoned { .. }) | None => {}
         }
         self.next_operation_of(now, id);
     }
@@ -538,8 +554,7 @@ impl Room {
             }
         };
         let transport = self.transports.get_mut(&id)?;
-        let dtls_parameters =
-            DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
+        let dtls_parameters = DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
         transport.engine = Some(engine);
         transport.state = State::Creating;
         let request = Request::CreateTransport {
@@ -625,8 +640,8 @@ impl Room {
             RoomState::New | RoomState::Joining | RoomState::Joined => OperationError::TransportClosed,
             RoomState::Closed => OperationError::RoomClosed,
         };
-        for operation in &transport.operations {
-            self.settled(operation.id(), Err(error.clone()));
+        for operation in transport.operations.iter().filter_map(Operation::id) {
+            self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
         let on_it: Vec<_> =
@@ -750,8 +765,7 @@ impl Room {
     /// Asks for a key frame of every layer, if media can flow.
     fn request_key_frames(&mut self, now: Instant, id: ProducerId) {
         let Some(producer) = self.producers.get_mut(&id) else { return };
-        let flows =
-            producer.transport().and_then(|id| self.transports.get(&id)).is_some_and(TransportInfo::flows);
+        let flows = producer.transport().and_then(|id| self.transports.get(&id)).is_some_and(TransportInfo::flows);
         if !flows || producer.kind() != MediaKind::Video {
             return;
         }
@@ -850,7 +864,11 @@ impl Room {
                 self.reallocate(transport);
             }
             Lifecycle::Pending { transport, operation, announced } => {
-                self.abandon(now, id, transport, operation, announced.is_some(), originator, app_data);
+                let then = match originator {
+                    Originator::Local => Some(Notification::CloseProducer { id, app_data }),
+                    Originator::Remote => None,
+                };
+                self.abandon(now, transport, operation, announced.is_some(), then);
                 if let Some(announced) = announced {
                     self.remove_streams(now, transport, &announced.rtp_parameters);
                 }
@@ -859,23 +877,21 @@ impl Room {
         self.apply(now, id, &mut effects);
     }
 
-    /// A producer was closed while it was being sent. If its request is out, the server is told to close it as soon as
-    /// it has answered; if not, nothing is ever said of it.
-    #[allow(clippy::too_many_arguments)]
+    /// A producer was closed while it was being sent. If its request is out, `then` follows the answer; if not, nothing
+    /// is ever said of it.
     fn abandon(
         &mut self,
         now: Instant,
-        id: ProducerId,
         transport: TransportId,
         operation: OperationId,
         announced: bool,
-        originator: Originator,
-        app_data: Option<Value>,
+        then: Option<Notification>,
     ) {
-        let _ = (id, originator, app_data);
         let Some(info) = self.transports.get_mut(&transport) else { return };
-        if !announced {
-            info.operations.retain(|queued| queued.id() != operation);
+        match info.operations.front_mut() {
+            // Its transport is being created for it; the next in the queue will use that.
+            Some(front) if front.id() == Some(operation) && announced => *front = Operation::Abandoned { then },
+            _ => info.operations.retain(|queued| queued.id() != Some(operation)),
         }
         self.settled(operation, Err(OperationError::ProducerClosed));
         self.next_operation_of(now, transport);
@@ -935,10 +951,12 @@ impl Room {
                 }
             }
             EngineEvent::BitrateLimit { bitrate_bps } => {
-                if let Some(transport) = self.transports.get_mut(&id) {
+                if let Some(transport) = self.transports.get_mut(&id)
+                    && transport.limit_means_video(now)
+                {
                     transport.bitrate_limit_bps = Some(bitrate_bps);
+                    self.reallocate(id);
                 }
-                self.reallocate(id);
             }
             EngineEvent::StreamFeedback { ssrc, feedback } => {
                 let stream = self.producers.values_mut().find_map(|producer| producer.streams.by_ssrc(ssrc));

@@ -1,4 +1,4 @@
-//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. [`RtcEngine`] alone names str0m.
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m.
 //!
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 
@@ -16,7 +16,7 @@ use crate::output::Transmit;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{MediaKind, RtpEncodingParameters};
 
-pub(crate) use rtc::{Identity, RtcEngine};
+pub(crate) use rtc::Identity;
 
 /// What a media plane does for a transport.
 pub(crate) trait Engine: std::fmt::Debug + Send {

@@ -10,14 +10,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::engine::Engine;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::ConnectionState;
-use crate::protocol::{IceCandidate, IceProtocol};
+use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
 /// A send transport as it stands.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub struct TransportInfo {
     pub(crate) next_mux_id: u32,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
+    /// What the server last said it can take.
+    pub(crate) bitrate_limit_bps: Option<u64>,
+    /// When video began to flow, and when it last did.
+    pub(crate) video: Option<(Instant, Instant)>,
 }
 
 /// Where a transport is in its life. Closed is being gone.
@@ -63,18 +67,23 @@ impl State {
 }
 
 /// One thing to be done on a transport, after those before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Operation {
     /// Sends a producer.
     Send { operation: OperationId, producer: ProducerId },
     /// Asks for new ICE credentials.
     RestartIce { operation: OperationId },
+    /// A send whose producer was closed after its request went out: its answer is still to come, and may have to be
+    /// undone.
+    Abandoned { then: Option<Notification> },
 }
 
 impl Operation {
-    pub(crate) const fn id(&self) -> OperationId {
+    /// What is to be settled when it ends, if it is not settled already.
+    pub(crate) const fn id(&self) -> Option<OperationId> {
         match self {
-            Self::Send { operation, .. } | Self::RestartIce { operation } => *operation,
+            Self::Send { operation, .. } | Self::RestartIce { operation } => Some(*operation),
+            Self::Abandoned { .. } => None,
         }
     }
 }
@@ -93,6 +102,8 @@ impl TransportInfo {
             in_flight: None,
             next_mux_id: 0,
             ssrcs: BTreeSet::new(),
+            bitrate_limit_bps: None,
+            video: None,
         }
     }
 
@@ -146,4 +157,28 @@ impl TransportInfo {
     pub(crate) const fn flows(&self) -> bool {
         matches!(self.state, State::Connected | State::Disconnected)
     }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.engine.as_ref()?.poll_timeout()
+    }
+
+    /// Video was written.
+    pub(crate) fn video_flows(&mut self, now: Instant) {
+        let since = match self.video {
+            Some((since, last)) if now < last + VIDEO_GAP => since,
+            _ => now,
+        };
+        self.video = Some((since, now));
+    }
+
+    /// Whether the server's limit says something about video: it follows what was received of late, and with audio alone
+    /// it is a few kilobits.
+    pub(crate) fn limit_means_video(&self, now: Instant) -> bool {
+        self.video.is_some_and(|(since, last)| now < last + VIDEO_GAP && now >= since + LIMIT_SETTLES)
+    }
 }
+
+/// Video that was silent for this long begins anew.
+const VIDEO_GAP: Duration = Duration::from_secs(2);
+/// The server's estimate takes this long to catch up with new video (mediasoup's first REMB comes after 5 s).
+const LIMIT_SETTLES: Duration = Duration::from_secs(5);

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use str0m::bwe::BweKind;
-use str0m::config::{CryptoProvider, DtlsCert, Fingerprint};
+use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Frequency, MediaKind as RtcKind, Mid, Rid};
 use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
@@ -16,7 +15,7 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
 use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto;
+use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
@@ -24,27 +23,27 @@ use crate::output::Transmit;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 
-/// A certificate and the crypto that goes with it, shared by the transports of a room: making one takes most of the time
+/// A certificate, shared by the transports of a room: making one takes most of the time
 /// of making an engine.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    provider: Arc<CryptoProvider>,
+    dtls: DtlsBackend,
     certificate: Option<DtlsCert>,
 }
 
 impl Identity {
-    pub(crate) fn new() -> Self {
-        Self { provider: crypto::provider(), certificate: None }
+    pub(crate) const fn new(dtls: DtlsBackend) -> Self {
+        Self { dtls, certificate: None }
     }
 }
 
 impl EngineFactory for Identity {
     fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String> {
         if self.certificate.is_none() {
-            self.certificate = self.provider.dtls_provider.generate_certificate();
+            self.certificate = crypto::provider(self.dtls).dtls_provider.generate_certificate();
         }
         let certificate = self.certificate.clone().ok_or("no DTLS certificate could be made")?;
-        Ok(Box::new(RtcEngine::new(now, self.provider.clone(), certificate, capabilities)))
+        Ok(Box::new(RtcEngine::new(now, self.dtls, certificate, capabilities)))
     }
 }
 
@@ -62,6 +61,8 @@ const RETRY_PATH: Duration = Duration::from_secs(2);
 
 pub(crate) struct RtcEngine {
     rtc: Rtc,
+    /// Knows why DTLS failed.
+    watch: DtlsWatch,
     fingerprint: DtlsFingerprint,
     remote_candidates: Vec<Candidate>,
     streams: BTreeMap<String, Vec<Stream>>,
@@ -84,19 +85,16 @@ struct Stream {
 
 impl std::fmt::Debug for RtcEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RtcEngine").field("streams", &self.streams).field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("RtcEngine")
+            .field("streams", &self.streams)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
 impl RtcEngine {
-    fn new(
-        now: Instant,
-        provider: Arc<CryptoProvider>,
-        certificate: DtlsCert,
-        capabilities: &SharedCapabilities,
-    ) -> Self {
+    fn new(now: Instant, dtls: DtlsBackend, certificate: DtlsCert, capabilities: &SharedCapabilities) -> Self {
         let mut config = Rtc::builder()
-            .set_crypto_provider(provider)
             .set_dtls_cert(certificate)
             .clear_codecs()
             .set_extension_map(extension_map(capabilities))
@@ -112,13 +110,14 @@ impl RtcEngine {
                 FormatParams::default(),
             );
         }
-        let mut rtc = config.build(now);
+        let (mut rtc, watch) = crypto::build(config, dtls, now);
         let (algorithm, value) = {
             let text = rtc.direct_api().local_dtls_fingerprint().to_string();
             text.split_once(' ').map(|(a, v)| (a.to_owned(), v.to_owned())).unwrap_or_default()
         };
         Self {
             rtc,
+            watch,
             fingerprint: DtlsFingerprint { algorithm, value },
             remote_candidates: Vec::new(),
             streams: BTreeMap::new(),
@@ -151,7 +150,8 @@ impl RtcEngine {
                         self.event(now, event);
                     }
                     Err(error) => {
-                        self.fail(&error);
+                        let failure = self.watch.explain(&error);
+                        self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
                         return;
                     }
                 }
@@ -166,17 +166,23 @@ impl RtcEngine {
         }
     }
 
-    fn input(&mut self, input: Input<'_>) {
-        if let Err(error) = self.rtc.handle_input(input) {
-            self.fail(&error);
+    /// A datagram that only makes no sense is none of DTLS's failures, and harms nothing.
+    fn input(&mut self, input: Input<'_>) -> bool {
+        match self.rtc.handle_input(input) {
+            Ok(()) => true,
+            Err(error) => {
+                if let Some(failure) = self.watch.explain(&error) {
+                    self.fail(failure);
+                }
+                false
+            }
         }
     }
 
-    fn fail(&mut self, error: &str0m::RtcError) {
+    fn fail(&mut self, failure: DtlsFailure) {
         if !self.done {
             self.done = true;
             self.timeout = None;
-            let failure = crypto::explain_dtls_failure(error);
             self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
         }
     }
@@ -233,8 +239,8 @@ impl RtcEngine {
                 Some(stream) => EngineEvent::KeyFrameRequest { ssrc: stream.ssrc },
                 None => return,
             },
-            Event::EgressBitrateEstimate(BweKind::Remb { bitrate, .. }) => {
-                EngineEvent::BitrateLimit { bitrate_bps: bitrate.as_u64() }
+            Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
+                EngineEvent::BitrateLimit { bitrate_bps: estimate.as_u64() }
             }
             Event::MediaEgressStats(stats) => match self.feedback(&stats) {
                 Some(event) => event,
@@ -397,9 +403,9 @@ impl Engine for RtcEngine {
         if self.done || !self.rtc.accepts(&input) {
             return false;
         }
-        self.input(input);
+        let taken = self.input(input);
         self.flush(now);
-        true
+        taken
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -1,0 +1,90 @@
+//! A send transport.
+
+pub(crate) mod allocation;
+pub(crate) mod engine;
+pub(crate) mod state;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::error::CommandError;
+use crate::id::{OperationId, TransportId};
+use crate::input::{Accepted, Command};
+use crate::protocol::IceProtocol;
+use crate::room::Room;
+
+pub use state::TransportInfo;
+
+/// A path to the server over which producers are sent, borrowed from its [`Room`]. Its properties are those of
+/// [`TransportInfo`], to which it dereferences.
+#[derive(Debug)]
+pub struct Transport<'a> {
+    room: &'a mut Room,
+    id: TransportId,
+}
+
+impl Deref for Transport<'_> {
+    type Target = TransportInfo;
+
+    fn deref(&self) -> &TransportInfo {
+        self.room.transport_info(self.id).expect("a handle borrows the room of a transport that is in it")
+    }
+}
+
+impl<'a> Transport<'a> {
+    pub(crate) const fn new(room: &'a mut Room, id: TransportId) -> Self {
+        Self { room, id }
+    }
+
+    /// Closes it. Its producers are un-handled, and can be sent over another.
+    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.room.execute(now, Command::CloseTransport { id: self.id, app_data }).map(drop)
+    }
+
+    /// Names an address that a socket of ours sends from; ICE tries it at once. For TCP the port is that of no socket
+    /// yet: give the interface's address and any port, and bind to neither. Give addresses before the first producer is
+    /// sent, or on [`TransportEvent::RemoteCandidates`](crate::TransportEvent::RemoteCandidates), or later, when the
+    /// network changes.
+    pub fn add_local_address(
+        &mut self,
+        now: Instant,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    ) -> Result<(), CommandError> {
+        self.room.execute(now, Command::AddLocalAddress { id: self.id, protocol, address }).map(drop)
+    }
+
+    /// Says that an address is gone.
+    pub fn remove_local_address(
+        &mut self,
+        now: Instant,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    ) -> Result<(), CommandError> {
+        self.room.execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address }).map(drop)
+    }
+
+    /// Restarts ICE with new credentials of the server (RFC 8445 section 9). Media goes on meanwhile.
+    pub fn restart_ice(&mut self, now: Instant) -> Result<OperationId, CommandError> {
+        self.room.execute(now, Command::RestartTransportIce { id: self.id }).map(Accepted::operation)
+    }
+
+    /// Asks for the server's statistics every `interval`, a second at least:
+    /// [`TransportEvent::Stats`](crate::TransportEvent::Stats).
+    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), CommandError> {
+        self.room.execute(now, Command::EnableTransportStats { id: self.id, interval }).map(drop)
+    }
+
+    /// Ends the server's statistics.
+    pub fn disable_stats(&mut self, now: Instant) -> Result<(), CommandError> {
+        self.room.execute(now, Command::DisableTransportStats { id: self.id }).map(drop)
+    }
+
+    /// Sets the application's data. The server is told what it is when the transport is first used.
+    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.room.execute(now, Command::SetTransportAppData { id: self.id, app_data }).map(drop)
+    }
+}
