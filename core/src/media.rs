@@ -239,6 +239,16 @@ pub enum Rotation {
     Deg270,
 }
 
+pub(crate) fn is_key_frame(codec: Codec, frame: &[u8]) -> bool {
+    match codec {
+        Codec::Opus | Codec::Pcmu | Codec::Pcma => true,
+        Codec::Vp8 => vp8::is_key_frame(frame),
+        Codec::Vp9 => vp9::is_key_frame(frame),
+        Codec::H264 => h264::is_key_frame(frame),
+        Codec::H265 => h265::is_key_frame(frame),
+    }
+}
+
 /// Cuts the frames of one stream into RTP payloads. A frame that is refused leaves no trace.
 #[derive(Debug)]
 pub(crate) enum Packetizer {

@@ -87,6 +87,12 @@ impl Codec {
         }
     }
 
+    /// Whether an encoded frame can be decoded on its own, as far as its first bytes tell: VP8 and VP9 say so in the
+    /// frame header, H.264 and H.265 by their NAL units. Audio always can.
+    pub fn is_key_frame(self, frame: &[u8]) -> bool {
+        crate::media::is_key_frame(self, frame)
+    }
+
     /// Finds a codec by the subtype of a MIME type, in any case: `video/vp8`.
     pub fn from_mime_type(mime_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| {
