@@ -18,7 +18,7 @@ pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use crypto::{DtlsBackend, DtlsFailure};
+pub use crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
 pub use error::{CommandError, InputError, MediaError, OperationError};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
