@@ -15,18 +15,26 @@ pub(crate) struct Session {
     transport: Option<TransportId>,
     producer: Option<ProducerId>,
     latest: Option<RequestId>,
+    unanswered: Option<(RequestId, Request)>,
     closed: bool,
 }
 
 impl Session {
-    /// New, joining (the settings awaited), joining (the answer to join awaited), joined, transport awaited, producer
-    /// awaited, handled.
+    /// New; the settings awaited; the answer to join awaited; joined; the transport awaited; the producer awaited;
+    /// handled.
     pub(crate) const STAGES: u8 = 7;
 
     pub(crate) fn at(stage: u8) -> Self {
         let room = Room::new(RoomConfig::default().request_timeout(Duration::from_secs(5)), 7);
-        let mut session =
-            Self { room, now: Instant::now(), transport: None, producer: None, latest: None, closed: false };
+        let mut session = Self {
+            room,
+            now: Instant::now(),
+            transport: None,
+            producer: None,
+            latest: None,
+            unanswered: None,
+            closed: false,
+        };
         if stage > 0 {
             session.room.join(session.now, "fuzz", None).expect("a new room can be joined");
         }
@@ -34,9 +42,9 @@ impl Session {
             if step == 4 {
                 session.send();
             }
-            let request = session.drain();
-            // Stage 3 is joined with nothing sent yet.
-            if let Some((id, request)) = request.filter(|_| step != 4) {
+            session.drain();
+            // Stage 4 has sent a producer, and stage 5 is the first to answer that.
+            if let Some((id, request)) = session.unanswered.take_if(|_| step != 4) {
                 session.input(Input::Response { id, result: Ok(answer(&request)) });
             }
             if step == 3 {
@@ -86,14 +94,12 @@ impl Session {
         assert!(self.room.stats().requests_pending <= Limits::default().pending_requests);
     }
 
-    /// Polls everything; returns the last request.
-    fn drain(&mut self) -> Option<(RequestId, Request)> {
-        let mut last = None;
+    fn drain(&mut self) {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Request { id, request } => {
                     self.latest = Some(id);
-                    last = Some((id, request));
+                    self.unanswered = Some((id, request));
                 }
                 Output::Event(Event::Producer { id, event }) if Some(id) == self.producer => {
                     assert!(!self.closed, "{event:?} after a close");
@@ -102,7 +108,6 @@ impl Session {
                 _ => {}
             }
         }
-        last
     }
 
     /// Leaves, if there is something to leave; nothing may be left behind.
