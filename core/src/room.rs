@@ -268,6 +268,13 @@ impl Room {
         self.producers.values()
     }
 
+    /// Our own statistics of a producer, one entry for each encoding; none while it is not handled.
+    pub fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
+        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
+        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
+        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
+    }
+
     /// The other peers, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
@@ -362,12 +369,6 @@ impl Room {
         }
         self.settle(now, transport);
         Ok(())
-    }
-
-    pub(crate) fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
-        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
-        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
-        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
     }
 
     fn advance(&mut self, now: Instant) -> Instant {
