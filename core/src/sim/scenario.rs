@@ -113,11 +113,13 @@ enum Signal {
     ServerNotification { message: Value },
 }
 
-/// What is done with the answers to a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+/// What is done with the requests of a method, or with their answers.
+#[derive(Debug, Clone, PartialEq)]
+enum Fault {
     Keep,
     Drop,
+    Refuse { words: String },
+    Patch { pointer: String, value: Value },
 }
 
 /// A [`Room`] and a [`RoomServer`] with a network and a signalling channel between them, all in virtual time.
@@ -137,7 +139,7 @@ pub struct Scenario {
     signalling_delay: Duration,
     signalling_cut: bool,
     signals: VecDeque<(Instant, Signal)>,
-    holds: BTreeMap<String, Hold>,
+    faults: BTreeMap<String, Fault>,
     held: Vec<Signal>,
     methods: BTreeMap<RequestId, String>,
     sources: BTreeMap<ProducerId, (Source, Instant)>,
@@ -173,7 +175,7 @@ impl Scenario {
             signalling_delay: config.signalling_delay,
             signalling_cut: false,
             signals: VecDeque::new(),
-            holds: BTreeMap::new(),
+            faults: BTreeMap::new(),
             held: Vec::new(),
             methods: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -269,19 +271,30 @@ impl Scenario {
 
     /// Keeps the answers to a method back, until [`release`](Self::release).
     pub fn hold_responses(&mut self, method: &str) {
-        self.holds.insert(method.to_owned(), Hold::Keep);
+        self.faults.insert(method.to_owned(), Fault::Keep);
     }
 
     /// Loses the answers to a method, until [`release`](Self::release).
     pub fn drop_responses(&mut self, method: &str) {
-        self.holds.insert(method.to_owned(), Hold::Drop);
+        self.faults.insert(method.to_owned(), Fault::Drop);
     }
 
-    /// Delivers what was kept back, and keeps nothing back any more.
+    /// Refuses the requests of a method with these words, until [`release`](Self::release). The server hears nothing of
+    /// them.
+    pub fn refuse(&mut self, method: &str, words: &str) {
+        self.faults.insert(method.to_owned(), Fault::Refuse { words: words.to_owned() });
+    }
+
+    /// Puts another value into the answers to a method, at a JSON pointer (RFC 6901), until [`release`](Self::release).
+    pub fn patch_responses(&mut self, method: &str, pointer: &str, value: Value) {
+        self.faults.insert(method.to_owned(), Fault::Patch { pointer: pointer.to_owned(), value });
+    }
+
+    /// Delivers what was kept back, and lets all requests and answers pass unchanged from here on.
     pub fn release(&mut self) {
-        self.holds.clear();
+        self.faults.clear();
         for signal in std::mem::take(&mut self.held) {
-            self.signals.push_back((self.now + self.signalling_delay, signal));
+            self.signal(self.now + self.signalling_delay, signal);
         }
     }
 
@@ -554,7 +567,15 @@ impl Scenario {
                     self.methods.insert(id, request.method().to_owned());
                     let message = request.to_json();
                     self.messages.push(message.clone());
-                    self.signal(later, Signal::Request { id, message });
+                    match self.faults.get(request.method()) {
+                        Some(Fault::Refuse { words }) => {
+                            let result = Err(words.clone());
+                            self.signal(later + self.signalling_delay, Signal::Response { id, result });
+                        }
+                        Some(Fault::Keep | Fault::Drop | Fault::Patch { .. }) | None => {
+                            self.signal(later, Signal::Request { id, message });
+                        }
+                    }
                 }
                 Output::Notification(notification) => {
                     let message = notification.to_json();
@@ -573,11 +594,17 @@ impl Scenario {
                 ServerOutput::Response { connection: CONNECTION, id, result } => {
                     let id = RequestId::from(id);
                     let method = self.methods.remove(&id).unwrap_or_default();
-                    let signal = Signal::Response { id, result };
-                    match self.holds.get(&method) {
-                        None => self.signal(later, signal),
-                        Some(Hold::Keep) => self.held.push(signal),
-                        Some(Hold::Drop) => {}
+                    match self.faults.get(&method) {
+                        None | Some(Fault::Refuse { .. }) => self.signal(later, Signal::Response { id, result }),
+                        Some(Fault::Keep) => self.held.push(Signal::Response { id, result }),
+                        Some(Fault::Drop) => {}
+                        Some(Fault::Patch { pointer, value }) => {
+                            let mut result = result;
+                            if let Some(place) = result.as_mut().ok().and_then(|answer| answer.pointer_mut(pointer)) {
+                                *place = value.clone();
+                            }
+                            self.signal(later, Signal::Response { id, result });
+                        }
                     }
                 }
                 ServerOutput::Notification { connection: CONNECTION, message } => {
@@ -594,16 +621,19 @@ impl Scenario {
 
     fn signal(&mut self, at: Instant, signal: Signal) {
         if !self.signalling_cut {
-            self.signals.push_back((at, signal));
+            let place = self.signals.partition_point(|(before, _)| *before <= at);
+            self.signals.insert(place, (at, signal));
         }
     }
 
     /// The sources behave as encoders should.
     fn heed(&mut self, event: &Event) {
-        if let Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } } = event
-            && let Some((source, _)) = self.sources.get_mut(id)
-        {
-            source.request_key_frame(*profile);
+        let Event::Producer { id, event } = event else { return };
+        let Some((source, _)) = self.sources.get_mut(id) else { return };
+        match event {
+            ProducerEvent::KeyFrameRequest { profile } => source.request_key_frame(*profile),
+            ProducerEvent::TargetBitrate { profile, bitrate_bps } => source.set_target_bps(*profile, *bitrate_bps),
+            _ => {}
         }
     }
 }

@@ -15,9 +15,22 @@ use crate::rtp::{Codec, Profile};
 pub struct Source {
     codec: Codec,
     interval: Duration,
-    layers: Vec<(Profile, usize)>,
+    layers: Vec<Layer>,
     number: u64,
     key_frames: Vec<Profile>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Layer {
+    profile: Profile,
+    bitrate_bps: u64,
+    target_bps: Option<u64>,
+}
+
+impl Layer {
+    fn effective_bps(self) -> u64 {
+        self.target_bps.map_or(self.bitrate_bps, |target| target.min(self.bitrate_bps))
+    }
 }
 
 impl Source {
@@ -39,11 +52,15 @@ impl Source {
     }
 
     fn new(codec: Codec, interval: Duration, layers: &[(Profile, u64)]) -> Self {
-        let bytes = |bitrate: u64| (bitrate * interval.as_millis() as u64 / 8000).max(4) as usize;
+        let layer = |(profile, bitrate_bps): &(Profile, u64)| Layer {
+            profile: *profile,
+            bitrate_bps: *bitrate_bps,
+            target_bps: None,
+        };
         Self {
             codec,
             interval,
-            layers: layers.iter().map(|(profile, bitrate)| (*profile, bytes(*bitrate))).collect(),
+            layers: layers.iter().map(layer).collect(),
             number: 0,
             key_frames: layers.iter().map(|(profile, _)| *profile).collect(),
         }
@@ -66,9 +83,23 @@ impl Source {
 
     /// Changes the bitrate of a layer; 0 ends it until it is changed again.
     pub fn set_bitrate_bps(&mut self, profile: Profile, bitrate_bps: u64) {
-        let bytes = (bitrate_bps * self.interval.as_millis() as u64 / 8000) as usize;
-        for (_, size) in self.layers.iter_mut().filter(|(layer, _)| *layer == profile) {
-            *size = bytes;
+        self.change(profile, |layer| layer.bitrate_bps = bitrate_bps);
+    }
+
+    /// Takes the advice of [`ProducerEvent::TargetBitrate`](crate::ProducerEvent::TargetBitrate): no more than this, and
+    /// no more than its own bitrate.
+    pub fn set_target_bps(&mut self, profile: Profile, bitrate_bps: u64) {
+        self.change(profile, |layer| layer.target_bps = Some(bitrate_bps));
+    }
+
+    fn change(&mut self, profile: Profile, change: impl Fn(&mut Layer)) {
+        for layer in self.layers.iter_mut().filter(|layer| layer.profile == profile) {
+            let before = layer.effective_bps();
+            change(layer);
+            // A layer that comes back begins anew.
+            if before == 0 && layer.effective_bps() > 0 && !self.key_frames.contains(&profile) {
+                self.key_frames.push(profile);
+            }
         }
     }
 
@@ -83,7 +114,9 @@ impl Source {
     pub fn frames(&mut self) -> Vec<Frame> {
         let time = self.interval * u32::try_from(self.number).unwrap_or(u32::MAX);
         let mut frames = Vec::new();
-        for (profile, size) in self.layers.iter().copied().filter(|(_, size)| *size > 0) {
+        for layer in self.layers.iter().filter(|layer| layer.effective_bps() > 0) {
+            let profile = layer.profile;
+            let size = (layer.effective_bps() * self.interval.as_millis() as u64 / 8000) as usize;
             let wanted = self.key_frames.iter().position(|wanted| *wanted == profile);
             let key_frame = wanted.map(|index| self.key_frames.remove(index)).is_some();
             // A key frame costs some three times as much.
