@@ -21,7 +21,7 @@ fn assert_media_flows(scenario: &mut Scenario) {
     let before: u64 = scenario.received().iter().map(|encoding| encoding.packets).sum();
     scenario.drive(Duration::from_secs(1));
     let after: u64 = scenario.received().iter().map(|encoding| encoding.packets).sum();
-    assert!(after > before + 50, "{before} packets, and a second later {after}");
+    assert!(after > before + 20, "{before} packets, and a second later {after}");
 }
 
 #[test]
@@ -217,18 +217,21 @@ fn media_before_the_connection_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_never_reached_is_a_failure_and_no_end() {
-    let mut scenario = plain(15).joined();
-    cut(&mut scenario, true);
-    let id = scenario.create_transport();
-    scenario.send(id, Source::opus(32_000));
-    scenario.drive(Duration::from_secs(90));
-    assert_eq!(scenario.room.transport_info(id).unwrap().connection_state(), ConnectionState::Failed);
-    cut(&mut scenario, false);
-    let now = scenario.now();
-    scenario.room.transport(id).unwrap().restart_ice(now).unwrap();
-    scenario.drive_until("the transport to be connected after all", Scenario::connected);
-    assert_media_flows(&mut scenario);
+fn a_server_that_is_not_reached_at_first_is_reached_after_an_ice_restart() {
+    for (seed, role) in [(15, DtlsRole::Client), (16, DtlsRole::Server)] {
+        let room = RoomConfig::default().dtls_role(role);
+        let mut scenario = scenario(ScenarioConfig::default().room(room), seed).joined();
+        cut(&mut scenario, true);
+        let id = scenario.create_transport();
+        scenario.send(id, Source::vp8(300_000));
+        scenario.drive(Duration::from_secs(90));
+        assert_eq!(scenario.room.transport_info(id).unwrap().connection_state(), ConnectionState::Failed);
+        cut(&mut scenario, false);
+        let now = scenario.now();
+        scenario.room.transport(id).unwrap().restart_ice(now).unwrap();
+        scenario.drive_until("the transport to be connected after all", Scenario::connected);
+        assert_media_flows(&mut scenario);
+    }
 }
 
 #[test]
