@@ -2,3 +2,7 @@
 
 pub mod embedded;
 pub mod source;
+pub mod args;
+pub mod input;
+pub mod player;
+pub mod report;
