@@ -78,6 +78,8 @@ pub mod protocol;
 mod rng;
 mod room;
 mod rtp;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stats;
 mod transport;
 
