@@ -197,6 +197,8 @@ pub struct Limits {
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
     pub frame_bytes: usize,
+    /// Packets of large frames that wait to leave on one transport (they do within 30 ms). Default: 4096.
+    pub packets_waiting: usize,
     /// Local addresses of one transport. Default: 16.
     pub local_addresses: usize,
     /// Outputs not yet polled; past it commands and media are refused, datagrams and lesser events dropped. Default: 8192.
@@ -212,6 +214,7 @@ impl Default for Limits {
             pending_requests: 256,
             operations: 256,
             frame_bytes: 4 << 20,
+            packets_waiting: 4096,
             local_addresses: 16,
             outputs: 8192,
         }

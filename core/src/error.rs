@@ -71,7 +71,7 @@ pub enum CommandError {
     /// The address is unspecified, or of a kind that ICE does not take.
     #[error("{0} cannot be a local address: name the address the socket really sends from")]
     BadAddress(SocketAddr),
-    /// A table is full (see [`Limits`](crate::config::Limits)).
+    /// A table is full (see [`Limits`](crate::Limits)).
     #[error("the limit of {limit} {what} is reached")]
     Limit {
         /// What there is too much of.
@@ -79,7 +79,7 @@ pub enum CommandError {
         /// The limit.
         limit: usize,
     },
-    /// Too many outputs wait (see [`Limits::outputs`](crate::config::Limits::outputs)).
+    /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before the next command")]
     OutputsNotPolled(usize),
 }
@@ -116,7 +116,7 @@ pub enum OperationError {
     /// The transport could not be set up on this side.
     #[error("the transport could not be set up: {0}")]
     Setup(String),
-    /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::config::Limits::pending_requests)).
+    /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),
 }
@@ -145,7 +145,7 @@ pub enum MediaError {
         /// What was given.
         profile: Profile,
     },
-    /// Longer than [`Limits::frame_bytes`](crate::config::Limits::frame_bytes), or a packet that fits no datagram.
+    /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
     #[error("{bytes} bytes are more than the limit of {limit}")]
     TooLarge {
         /// Its length.
@@ -167,7 +167,10 @@ pub enum MediaError {
     /// A packet whose sequence number went out before.
     #[error("an RTP packet that was handed in before, or that comes too late")]
     DuplicatePacket,
-    /// Too many outputs wait (see [`Limits::outputs`](crate::config::Limits::outputs)).
+    /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
+    #[error("{0} packets wait to leave: let time go on before handing in more")]
+    TooManyPackets(usize),
+    /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),
 }

@@ -1,4 +1,68 @@
 //! The sending half of a mediasoup v2 client, as a pure sans-IO state machine.
+//!
+//! A [`Room`] is handed the time, datagrams, the server's messages, the application's commands and its encoded media. It
+//! hands back datagrams to send, messages for the server, events, and the time at which it next wants to be called. It
+//! opens no socket, reads no clock, starts no thread, and never blocks; nothing in it is `async`.
+//!
+//! ```text
+//! commands ----------+    +----------------- Room -----------------+
+//! server's messages -+--> | route -> producer and transport states | --> Transmit               (a datagram to send)
+//! datagrams ---------+    |          -> media engine (str0m)       | --> Request, Notification  (for the server)
+//! encoded media -----+    |          -> settle: drain into a queue | --> Event                  (what the application hears)
+//! the time ----------+    +----------------------------------------+ --> and one deadline       (call me back then)
+//! ```
+//!
+//! The whole loop, with std's `UdpSocket`, stands at [`Room`]. For tokio and smol there are the adapter crates
+//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`.
+//!
+//! # From nothing to media
+//!
+//! 1. [`Room::join`]; wait for [`Event::Joined`].
+//! 2. [`Room::create_transport`] and [`Room::create_producer`], then [`Producer::send`].
+//! 3. On [`TransportEvent::RemoteCandidates`] open a socket towards the server and name it with
+//!    [`Transport::add_local_address`].
+//! 4. On [`ProducerEvent::KeyFrameRequest`] begin to encode, and hand each frame to [`Producer::write_frame`].
+//!
+//! ```
+//! # use std::time::Instant;
+//! use mediasoup_producer::{MediaKind, Producer, ProducerOptions, Room, Track};
+//!
+//! fn publish_camera(room: &mut Room, now: Instant) -> Result<(), mediasoup_producer::CommandError> {
+//!     let transport = room.create_transport(now, None)?;
+//!     let track = Track::new(MediaKind::Video, "camera-1", "Front camera");
+//!     let options = ProducerOptions::default().simulcast(true);
+//!     let producer = room.create_producer(now, track, options, None)?;
+//!     room.producer(producer).expect("just made").send(now, transport)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What holds always
+//!
+//! - A command that cannot be done returns a typed error and changes nothing. What comes from the network never is an
+//!   error: it is taken, or dropped and counted ([`Room::stats`]).
+//! - A producer is paused exactly while this side or the server pauses it; no RTP leaves then, nor when it is closed or
+//!   has no transport. Media offered meanwhile is refused, never kept.
+//! - Every request to the server is answered, refused, timed out or cancelled exactly once, and every operation
+//!   [settles](Event::Settled) exactly once. Nothing follows a close.
+//! - Every queue and table is bounded ([`Limits`]).
+//! - Ids, SSRCs and first RTP numbers come from the seed; the same seed and inputs give the same messages and events. Keys
+//!   and ICE credentials do not come from it.
+//!
+//! # In scope, and not
+//!
+//! Sending audio and video that is encoded already: VP8, VP9, H.264, H.265, Opus, G.711, as frames or as RTP packets;
+//! simulcast; repair by RTX; both DTLS roles; UDP and TCP; ICE restart. Not: capturing, encoding, receiving, data channels,
+//! TURN, and the v3 dialect (planned).
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `sim` | `sim`: a v2 room, a virtual network and a driver for both, to test an embedding with |
+//! | `serde` | [`Input`], [`Output`] and all within them can be serialised |
+//! | `legacy-dtls` | DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
+//! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
 mod config;
 mod crypto;
@@ -14,11 +78,13 @@ pub mod protocol;
 mod rng;
 mod room;
 mod rtp;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use crypto::{DtlsBackend, DtlsFailure};
+pub use crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
 pub use error::{CommandError, InputError, MediaError, OperationError};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};

@@ -1,5 +1,7 @@
 //! Capability matching: what the room and we have in common, and the parameters that follow from it. Pure functions.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::rtp::{
@@ -46,17 +48,28 @@ impl SharedCapabilities {
     /// Matches the room's capabilities with ours, in the room's order but for `preferences`.
     pub(crate) fn new(room: &RtpCapabilities, preferences: &[Codec]) -> Self {
         let mut codecs: Vec<_> = room.codecs.iter().filter_map(|capability| shared_codec(capability, room)).collect();
-        codecs.sort_by_key(|shared: &SharedCodec| {
+        // A payload type means one thing; a room that says otherwise is taken at its first word.
+        let mut payload_types = BTreeSet::new();
+        codecs.retain(|shared: &SharedCodec| {
+            payload_types.insert(shared.capability.preferred_payload_type)
+                && shared.rtx_payload_type.is_none_or(|payload_type| payload_types.insert(payload_type))
+        });
+        codecs.sort_by_key(|shared| {
             preferences.iter().position(|preferred| *preferred == shared.codec).unwrap_or(preferences.len())
         });
-        let header_extensions = room
-            .header_extensions
-            .iter()
-            .filter(|extension| {
-                EXTENSIONS.contains(&extension.uri.as_str()) && (1..=MAX_EXTENSION_ID).contains(&extension.preferred_id)
-            })
-            .cloned()
-            .collect();
+        // One id for an extension and one extension for an id, for both kinds: a transport has one table of them.
+        let mut by_id: BTreeMap<u8, &str> = BTreeMap::new();
+        let mut header_extensions: Vec<RtpHeaderExtension> = Vec::new();
+        for extension in &room.header_extensions {
+            let id = match by_id.iter().find(|(_, uri)| **uri == extension.uri) {
+                Some((id, _)) => *id,
+                None => extension.preferred_id,
+            };
+            let known = EXTENSIONS.contains(&extension.uri.as_str()) && (1..=MAX_EXTENSION_ID).contains(&id);
+            if known && *by_id.entry(id).or_insert(&extension.uri) == extension.uri {
+                header_extensions.push(RtpHeaderExtension { preferred_id: id, ..extension.clone() });
+            }
+        }
         Self { codecs, header_extensions }
     }
 
@@ -116,7 +129,8 @@ impl SharedCapabilities {
 
 fn shared_codec(capability: &RtpCodecCapability, room: &RtpCapabilities) -> Option<SharedCodec> {
     let codec = Codec::from_mime_type(&capability.mime_type)?;
-    if capability.kind != codec.kind() || capability.clock_rate != codec.clock_rate() {
+    let payload_type = capability.preferred_payload_type;
+    if capability.kind != codec.kind() || capability.clock_rate != codec.clock_rate() || payload_type > 127 {
         return None;
     }
     // RFC 6184 section 6.2: mode 0 has no fragmentation, and a frame would not fit.
@@ -129,7 +143,8 @@ fn shared_codec(capability: &RtpCodecCapability, room: &RtpCapabilities) -> Opti
         .iter()
         .find(|rtx| {
             rtx.name.eq_ignore_ascii_case("rtx")
-                && rtx.parameters.get("apt").and_then(Value::as_u64) == Some(capability.preferred_payload_type.into())
+                && rtx.preferred_payload_type <= 127
+                && rtx.parameters.get("apt").and_then(Value::as_u64) == Some(payload_type.into())
         })
         .map(|rtx| rtx.preferred_payload_type);
     let mut capability = capability.clone();

@@ -1,6 +1,6 @@
 //! What is said to and heard from the server.
 //!
-//! The types here are mediasoup's, free of spelling; [`v2`] alone knows the wire names. How requests and responses are
+//! The types here are mediasoup's, free of spelling; one private module, `v2`, alone knows the wire names. How requests and responses are
 //! paired on the wire is the application's: [`protoo`] is the envelope of the v2 demo and of what was built on it.
 
 pub mod protoo;

@@ -162,8 +162,8 @@ impl Room {
             .map(TransportInfo::id)
             .collect();
         for id in due {
-            if let Some(engine) = self.transports.get_mut(&id).and_then(|transport| transport.engine.as_mut()) {
-                engine.flush(now);
+            if let Some(transport) = self.transports.get_mut(&id) {
+                transport.flush(now);
             }
             self.settle(now, id);
         }
@@ -268,6 +268,13 @@ impl Room {
         self.producers.values()
     }
 
+    /// Our own statistics of a producer, one entry for each encoding; none while it is not handled.
+    pub fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
+        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
+        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
+        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
+    }
+
     /// The other peers, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
@@ -331,9 +338,10 @@ impl Room {
             return Err(MediaError::Paused(id));
         }
         let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
-        let Some(engine) = info.and_then(|transport| transport.engine.as_mut()) else {
-            return Err(MediaError::NotConnected(id));
-        };
+        let Some(info) = info else { return Err(MediaError::NotConnected(id)) };
+        if info.pacer.len() >= self.config.limits.packets_waiting {
+            return Err(MediaError::TooManyPackets(info.pacer.len()));
+        }
         let (bytes, limit, profile) = match media {
             Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
             Media::Packet(packet) => (packet.payload.len(), crate::producer::stream::MAX_PACKET_BYTES, packet.profile),
@@ -341,10 +349,10 @@ impl Room {
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
-        let mut write = |packet| engine.write(now, packet);
+        let mut packets = Vec::new();
         let written = match media {
-            Media::Frame(frame) => producer.streams.frame(now, frame, &mut write),
-            Media::Packet(packet) => producer.streams.packet(now, packet, &mut write),
+            Media::Frame(frame) => producer.streams.frame(now, frame, &mut packets),
+            Media::Packet(packet) => producer.streams.packet(now, packet, &mut packets),
         };
         let codec = producer.codec;
         written.map_err(|error| match error {
@@ -353,20 +361,14 @@ impl Room {
             StreamError::Empty => MediaError::EmptyPacket,
             StreamError::Duplicate => MediaError::DuplicatePacket,
         })?;
-        engine.flush(now);
-        if producer.kind() == MediaKind::Video
-            && let Some(transport) = self.transports.get_mut(&transport)
-        {
-            transport.video_flows(now);
+        // A ready-made packet was paced by whoever made it.
+        let video = producer.kind() == MediaKind::Video;
+        info.send(now, packets, video && matches!(media, Media::Frame(_)));
+        if video {
+            info.video_flows(now);
         }
         self.settle(now, transport);
         Ok(())
-    }
-
-    pub(crate) fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
-        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
-        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
-        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
     }
 
     fn advance(&mut self, now: Instant) -> Instant {

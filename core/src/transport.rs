@@ -2,6 +2,7 @@
 
 pub(crate) mod allocation;
 pub(crate) mod engine;
+pub(crate) mod pacer;
 pub(crate) mod state;
 
 use std::net::SocketAddr;

@@ -115,7 +115,7 @@ impl Streams {
         &mut self,
         now: Instant,
         frame: &Frame,
-        write: &mut dyn FnMut(OutgoingPacket),
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), StreamError> {
         let stream = self.by_profile.get_mut(&frame.profile).ok_or(StreamError::UnknownProfile)?;
         let mut payloads = Vec::new();
@@ -124,7 +124,7 @@ impl Streams {
         let last = payloads.len().saturating_sub(1);
         for (index, payload) in payloads.into_iter().enumerate() {
             stream.bytes += payload.len() as u64;
-            write(OutgoingPacket {
+            out.push(OutgoingPacket {
                 ssrc: stream.ssrc,
                 payload_type: self.payload_type,
                 sequence_number: stream.next_sequence_number,
@@ -150,7 +150,7 @@ impl Streams {
         &mut self,
         now: Instant,
         packet: &RtpPacket,
-        write: &mut dyn FnMut(OutgoingPacket),
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), StreamError> {
         let stream = self.by_profile.get_mut(&packet.profile).ok_or(StreamError::UnknownProfile)?;
         if packet.payload.is_empty() {
@@ -158,7 +158,7 @@ impl Streams {
         }
         let sequence_number = stream.map_sequence_number(packet.sequence_number).ok_or(StreamError::Duplicate)?;
         let timestamp = self.timeline.map(now, MediaTime::Rtp(packet.timestamp), self.codec.clock_rate());
-        write(OutgoingPacket {
+        out.push(OutgoingPacket {
             ssrc: stream.ssrc,
             payload_type: self.payload_type,
             sequence_number,

@@ -626,6 +626,7 @@ impl Room {
         tell_server: bool,
     ) {
         let Some(mut transport) = self.transports.remove(&id) else { return };
+        transport.send_paced(now);
         if let Some(request) = transport.in_flight {
             self.inflight.end(request);
         }
@@ -747,9 +748,18 @@ impl Room {
         transition: impl FnOnce(&mut ProducerInfo, &mut Vec<Effect>),
     ) -> Result<(), CommandError> {
         let mut effects = Vec::new();
+        self.send_paced(now, id);
         transition(self.producer_mut(id)?, &mut effects);
         self.apply(now, id, &mut effects);
         Ok(())
+    }
+
+    fn send_paced(&mut self, now: Instant, id: ProducerId) {
+        let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) else { return };
+        if let Some(info) = self.transports.get_mut(&transport) {
+            info.send_paced(now);
+            self.settle(now, transport);
+        }
     }
 
     fn apply(&mut self, now: Instant, id: ProducerId, effects: &mut Vec<Effect>) {
@@ -850,6 +860,7 @@ impl Room {
     }
 
     fn close_producer(&mut self, now: Instant, id: ProducerId, originator: Originator, app_data: Option<Value>) {
+        self.send_paced(now, id);
         let Some(mut producer) = self.producers.remove(&id) else { return };
         let mut effects = Vec::new();
         let silently = self.state == RoomState::Closed;

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::engine::Engine;
+use super::engine::{Engine, OutgoingPacket};
+use super::pacer::Pacer;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::ConnectionState;
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
@@ -29,6 +30,7 @@ pub struct TransportInfo {
     pub(crate) local_addresses: BTreeSet<(IceProtocol, SocketAddr)>,
     pub(crate) remote_candidates: Vec<IceCandidate>,
     pub(crate) engine: Option<Box<dyn Engine>>,
+    pub(crate) pacer: Pacer,
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
     pub(crate) next_mux_id: u32,
@@ -98,6 +100,7 @@ impl TransportInfo {
             local_addresses: BTreeSet::new(),
             remote_candidates: Vec::new(),
             engine: None,
+            pacer: Pacer::default(),
             operations: VecDeque::new(),
             in_flight: None,
             next_mux_id: 0,
@@ -143,6 +146,23 @@ impl TransportInfo {
         &self.remote_candidates
     }
 
+    /// What sockets are wanted for: the server's best address of each protocol and family. The local address that the
+    /// system's routes choose towards each is the one to open a socket on and to
+    /// [add](crate::Transport::add_local_address). None before the server has answered.
+    pub fn socket_targets(&self) -> Vec<(IceProtocol, SocketAddr)> {
+        let mut targets: Vec<(IceProtocol, SocketAddr)> = Vec::new();
+        for candidate in &self.remote_candidates {
+            let address = SocketAddr::new(candidate.ip, candidate.port);
+            let like = |(protocol, other): &(IceProtocol, SocketAddr)| {
+                *protocol == candidate.protocol && other.is_ipv4() == address.is_ipv4()
+            };
+            if !targets.iter().any(like) {
+                targets.push((candidate.protocol, address));
+            }
+        }
+        targets
+    }
+
     /// Our addresses, as they were added.
     pub fn local_addresses(&self) -> impl Iterator<Item = (IceProtocol, SocketAddr)> {
         self.local_addresses.iter().copied()
@@ -159,7 +179,38 @@ impl TransportInfo {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.engine.as_ref()?.poll_timeout()
+        let engine = self.engine.as_ref()?.poll_timeout();
+        engine.into_iter().chain(self.pacer.poll_timeout()).min()
+    }
+
+    /// Does what is due: paced packets, then whatever the engine has to do.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        if let Some(engine) = &mut self.engine {
+            self.pacer.release(now, |packet| engine.write(now, packet));
+            engine.flush(now);
+        }
+    }
+
+    /// Takes the packets of a frame.
+    pub(crate) fn send(&mut self, now: Instant, packets: Vec<OutgoingPacket>, paced: bool) {
+        let Some(engine) = &mut self.engine else { return };
+        if paced {
+            self.pacer.push(now, packets);
+        } else {
+            packets.into_iter().for_each(|packet| engine.write(now, packet));
+        }
+        self.flush(now);
+    }
+
+    /// Sends what is being paced at once, because its producer is about to pause or close: the numbers are given out, and
+    /// a gap would look like loss.
+    pub(crate) fn send_paced(&mut self, now: Instant) {
+        if let Some(engine) = &mut self.engine
+            && !self.pacer.is_empty()
+        {
+            self.pacer.release_all(|packet| engine.write(now, packet));
+            engine.flush(now);
+        }
     }
 
     /// Video was written.

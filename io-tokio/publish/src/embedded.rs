@@ -4,14 +4,20 @@
 //! can be listened to with [`Handle::packets`], and the [`Handle`] does what an application on the server's side could:
 //! pause, resume, ask for key frames.
 
+mod driver;
+mod front_door;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mediasoup_producer::{Codec, MediaKind, ProducerId, Profile};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use driver::Driver;
 
 /// Packets kept for a listener that is slow; past it the oldest are lost to it. About two seconds of the bundled clip.
 const PACKETS_KEPT: usize = 1024;
@@ -34,7 +40,7 @@ pub struct EmbeddedRoom {
 
 /// Why the room cannot be started.
 #[derive(Debug, thiserror::Error)]
-#[error("the embedded room cannot use {address}: {source}")]
+#[error("the embedded room cannot listen on {address}: {source}; is the loopback interface up?")]
 pub struct StartError {
     address: SocketAddr,
     source: io::Error,
@@ -68,7 +74,7 @@ pub struct Packet {
     pub codec: Codec,
     /// The publisher's stream.
     pub ssrc: u32,
-    /// The publisher's payload type.
+    /// The room's payload type for the codec.
     pub payload_type: u8,
     /// Extended: it does not wrap. May arrive out of order.
     pub sequence_number: u64,
@@ -124,7 +130,22 @@ enum Command {
 impl Room {
     /// Starts a room on the loopback interface, on ports that the operating system chooses. Needs a tokio runtime.
     pub async fn start() -> Result<EmbeddedRoom, StartError> {
-        todo!()
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let refused = |source| StartError { address: any_port, source };
+        let socket = UdpSocket::bind(any_port).await.map_err(refused)?;
+        let listener = TcpListener::bind(any_port).await.map_err(refused)?;
+        let ws_url = format!("ws://{}/?roomId=embedded", listener.local_addr().map_err(refused)?);
+
+        let (commands, orders) = mpsc::channel(COMMANDS_WAITING);
+        let packets = broadcast::Sender::new(PACKETS_KEPT);
+        let (views, producers) = watch::channel(BTreeMap::new());
+        let (visitors, door) = front_door::open(listener);
+        let driver = Driver::new(socket, visitors, orders, packets.clone(), views).map_err(refused)?;
+        tokio::spawn(async move {
+            driver.run().await;
+            door.abort();
+        });
+        Ok(EmbeddedRoom { ws_url, handle: Handle { commands, packets, producers } })
     }
 }
 

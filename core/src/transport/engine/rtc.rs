@@ -183,6 +183,10 @@ impl RtcEngine {
         if !self.done {
             self.done = true;
             self.timeout = None;
+            // The alert that tells the server.
+            while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
+                self.transmit(transmit);
+            }
             self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
         }
     }
@@ -298,7 +302,8 @@ impl Engine for RtcEngine {
         api.set_ice_controlling(true);
         api.set_remote_ice_credentials(credentials(&remote.ice_parameters));
         api.set_remote_fingerprint(fingerprint);
-        api.start_dtls(role == DtlsRole::Client).map_err(|error| error.to_string())?;
+        let started = api.start_dtls(role == DtlsRole::Client);
+        started.map_err(|error| self.watch.explain(&error).map_or_else(|| error.to_string(), |why| why.to_string()))?;
         self.try_paths();
         self.flush(now);
         Ok(())
@@ -358,8 +363,8 @@ impl Engine for RtcEngine {
     }
 
     fn write(&mut self, now: Instant, packet: OutgoingPacket) {
-        let mut extensions = ExtensionValues::default();
-        extensions.video_orientation = packet.rotation.map(video_orientation);
+        let mut extensions =
+            ExtensionValues { video_orientation: packet.rotation.map(video_orientation), ..ExtensionValues::default() };
         if let Some(level) = packet.audio_level {
             extensions.audio_level = Some(-(level.minus_dbov() as i8));
             extensions.voice_activity = Some(level.voice());
