@@ -3,6 +3,7 @@
 mod config;
 mod counters;
 mod entities;
+mod feedback;
 mod output;
 mod receiver;
 mod requests;

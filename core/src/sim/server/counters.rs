@@ -98,7 +98,7 @@ impl StreamCounter {
         self.transit = Some((timestamp, now));
     }
 
-    fn expected(&self) -> u64 {
+    pub(super) fn expected(&self) -> u64 {
         self.range.map_or(0, |(first, last)| last - first + 1)
     }
 

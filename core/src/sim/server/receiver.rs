@@ -14,6 +14,7 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, 
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
 use super::counters::{Sizes, StreamCounter};
+use super::feedback::BitrateFeedback;
 use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
 use crate::id::ProducerId;
 use crate::input::Receive;
@@ -25,10 +26,6 @@ use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
 const MIN_TICK: Duration = Duration::from_millis(1);
 /// str0m's "not happening" is years away.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-/// The real server's: REMB goes out this often, and allows this much more than is received.
-const BITRATE_FEEDBACK_EVERY: Duration = Duration::from_millis(200);
-const BITRATE_HEADROOM_PERCENT: u64 = 150;
-const MIN_BITRATE_BPS: u64 = 10_000;
 
 pub(super) struct Receiver {
     rtc: Rtc,
@@ -51,15 +48,6 @@ pub(super) struct Receiver {
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
     pub(super) feedback: BitrateFeedback,
-}
-
-/// When and how REMB goes out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BitrateFeedback {
-    pub(super) after: Option<Duration>,
-    pub(super) cap_bps: Option<u64>,
-    pub(super) due: Option<Instant>,
-    pub(super) last_bps: u64,
 }
 
 /// One encoding.
@@ -308,7 +296,7 @@ impl Receiver {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match (self.timeout, self.feedback.due) {
+        match (self.timeout, self.feedback.due()) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
         }
@@ -332,7 +320,7 @@ impl Receiver {
         }
         self.done = true;
         self.timeout = None;
-        self.feedback.due = None;
+        self.feedback.stop();
         self.outputs.retain(|output| matches!(output, ReceiverOutput::Transmit(_)));
     }
 
@@ -383,7 +371,7 @@ impl Receiver {
         if !self.done {
             self.done = true;
             self.timeout = None;
-            self.feedback.due = None;
+            self.feedback.stop();
             self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
         }
     }
@@ -447,21 +435,19 @@ impl Receiver {
         let sizes = Sizes { header: packet.header.header_len as u64, payload: packet.payload.len() as u64 };
         stream.counter.count(now, *packet.seq_no, packet.header.timestamp, sizes, self.repairing);
         stream.counter.while_paused += u64::from(stream.paused);
-        if let (None, Some(after)) = (self.feedback.due, self.feedback.after) {
-            self.feedback.due = Some(now + after);
-        }
+        self.feedback.media(now);
         self.outputs.push_back(ReceiverOutput::Packet { packet: Box::new(packet), repaired: self.repairing });
     }
 
     fn bitrate_feedback(&mut self, now: Instant) {
-        if self.feedback.due.is_none_or(|due| now < due) {
+        if !self.feedback.is_due(now) {
             return;
         }
-        self.feedback.due = Some(now + BITRATE_FEEDBACK_EVERY);
-        let received: u64 = self.streams.values().map(|stream| stream.counter.rate.bits_per_second(now)).sum();
-        let estimate = (received * BITRATE_HEADROOM_PERCENT / 100).max(MIN_BITRATE_BPS);
-        let bitrate = self.feedback.cap_bps.map_or(estimate, |cap| cap.min(estimate));
-        self.feedback.last_bps = bitrate;
+        let counters = || self.streams.values().map(|stream| &stream.counter);
+        let received = counters().map(|counter| counter.rate.bits_per_second(now)).sum();
+        let expected = counters().map(StreamCounter::expected).sum();
+        let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
+        let bitrate = self.feedback.next(now, received, expected, arrived);
         if let Some(ssrc) = self.streams.keys().next().copied()
             && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
         {
