@@ -152,7 +152,7 @@ fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
     for (seed, method) in [(8, "createTransport"), (9, "createProducer")] {
         let mut scenario = plain(seed).joined();
         let on = scenario.create_transport();
-        scenario.refuse(method, "Error: come back tomorrow");
+        scenario.answer(method, Err("Error: come back tomorrow"));
         let id = scenario.send(on, Source::vp8_simulcast(100_000, 300_000, 900_000));
         scenario.drive(Duration::from_millis(200));
         let results = settled(&scenario.take_events());
