@@ -20,7 +20,7 @@ use crate::rtp::{MediaKind, Profile, RtpEncodingParameters, RtxParameters};
 use crate::stats::{ProducerStats, TransportStats};
 use crate::transport::TransportInfo;
 use crate::transport::allocation::allocate;
-use crate::transport::engine::{EngineEvent, EngineOutput};
+use crate::transport::engine::{EngineAnswer, EngineEvent, EngineOutput};
 use crate::transport::state::{Operation, State};
 
 /// Where a room is in its life.
@@ -100,10 +100,11 @@ impl Room {
                 }
                 let taken = transport.engine.as_mut().is_none_or(|e| e.add_local_address(now, protocol, address));
                 if !taken && !transport.local_addresses.contains(&(protocol, address)) {
+                    self.journal.answer(now, id, || EngineAnswer::AddressRefused);
                     return Err(CommandError::BadAddress(address));
                 }
                 transport.local_addresses.insert((protocol, address));
-                self.settle(now, id);
+                self.settle(id);
             }
             Command::RemoveLocalAddress { id, protocol, address } => {
                 let transport = self.transport_mut(id)?;
@@ -111,7 +112,7 @@ impl Room {
                     && let Some(engine) = &mut transport.engine
                 {
                     engine.remove_local_address(now, protocol, address);
-                    self.settle(now, id);
+                    self.settle(id);
                 }
             }
             Command::CloseProducer { id, app_data } => {
@@ -547,8 +548,12 @@ impl Room {
 
     fn create_transport_at_server(&mut self, now: Instant, id: TransportId) -> Option<RequestId> {
         let engine = match self.engines.engine(now, &self.capabilities) {
-            Ok(engine) => engine,
+            Ok(engine) => {
+                self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
+                engine
+            }
             Err(error) => {
+                self.journal.answer(now, id, || EngineAnswer::NotMade(error.clone()));
                 self.operation_failed(now, id, OperationError::Setup(error));
                 return None;
             }
@@ -577,6 +582,7 @@ impl Room {
         if let Err(error) = engine.connect(now, remote, role) {
             transport.state = State::New;
             transport.engine = None;
+            self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
             self.outputs.notification(Notification::CloseTransport { id, app_data: None });
             self.operation_failed(now, id, OperationError::Setup(error));
             return;
@@ -587,7 +593,7 @@ impl Room {
         self.outputs.event(Event::Transport { id, event: TransportEvent::RemoteCandidates { candidates } });
         self.set_transport_state(id, State::Connecting);
         self.notify_transport_stats(id);
-        self.settle(now, id);
+        self.settle(id);
         // The operation that brought the transport about is still first in its queue.
         self.next_operation_of(now, id);
     }
@@ -601,7 +607,7 @@ impl Room {
             if lost {
                 self.set_transport_state(id, State::Connecting);
             }
-            self.settle(now, id);
+            self.settle(id);
         }
         self.operation_done(now, id);
     }
@@ -758,7 +764,7 @@ impl Room {
         let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) else { return };
         if let Some(info) = self.transports.get_mut(&transport) {
             info.send_paced(now);
-            self.settle(now, transport);
+            self.settle(transport);
         }
     }
 
@@ -821,6 +827,7 @@ impl Room {
         let mux_id = transport.next_mux_id.to_string();
         transport.next_mux_id += 1;
         let cname = transport.engine.as_mut()?.add_streams(&mux_id, info.kind(), &encodings);
+        self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
         info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
         let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
         let request = Request::CreateProducer {
@@ -856,7 +863,7 @@ impl Room {
             engine.remove_streams(&parameters.mux_id);
             engine.flush(now);
         }
-        self.settle(now, transport);
+        self.settle(transport);
     }
 
     fn close_producer(&mut self, now: Instant, id: ProducerId, originator: Originator, app_data: Option<Value>) {
@@ -923,16 +930,16 @@ impl Room {
     // The media plane.
 
     /// Takes all that a transport's engine has to say.
-    pub(super) fn settle(&mut self, now: Instant, id: TransportId) {
+    pub(super) fn settle(&mut self, id: TransportId) {
         while let Some(output) = self.transports.get_mut(&id).and_then(|t| t.engine.as_mut()?.poll_output()) {
             match output {
                 EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
-                EngineOutput::Event(event) => self.engine_event(now, id, event),
+                EngineOutput::Event(event) => self.heard.push_back((id, event)),
             }
         }
     }
 
-    fn engine_event(&mut self, now: Instant, id: TransportId, event: EngineEvent) {
+    pub(super) fn engine_says(&mut self, now: Instant, id: TransportId, event: EngineEvent) {
         match event {
             EngineEvent::Connected => {
                 self.set_transport_state(id, State::Connected);
