@@ -1,1 +1,3 @@
-//! Benchmarks of the send path
+//! What the benchmarks measure, and what they measure it against.
+
+pub mod baseline;

@@ -80,6 +80,8 @@ pub mod record;
 mod rng;
 mod room;
 mod rtp;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stats;
 mod transport;
 

@@ -286,6 +286,13 @@ impl Room {
         self.producers.values()
     }
 
+    /// Our own statistics of a producer, one entry for each encoding; none while it is not handled.
+    pub fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
+        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
+        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
+        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
+    }
+
     /// The other peers, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
@@ -391,12 +398,6 @@ impl Room {
         }
         self.settle(transport);
         Ok(())
-    }
-
-    pub(crate) fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
-        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
-        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
-        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
     }
 
     /// An input is dealt with: it is written down, and then comes what the engines have said meanwhile.

@@ -1,0 +1,43 @@
+//! The test bench: a mediasoup v2 room, a network and a driver for both, all in memory and in virtual time. Feature `sim`.
+//!
+//! This is what the library itself is tested against, and what an embedding of it can be tested against: no server to
+//! install, no sockets, no sleeping, and a network as bad as it needs to be. Nothing here opens a socket or reads a clock;
+//! with real ones around it, [`RoomServer`] is a room for demonstrations.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`RoomServer`] | a v2 room: signalling, ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
+//! | [`Net`] | a network path with delay, jitter, loss, duplication, reordering, a bottleneck, and cuts |
+//! | [`Scenario`] | one [`Room`](crate::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use mediasoup_producer::sim::{Link, Scenario, ScenarioConfig};
+//!
+//! let bad = Link::default().delay(Duration::from_millis(30)).loss(0.05);
+//! let config = ScenarioConfig::default().uplink(bad).downlink(bad);
+//! let mut scenario = Scenario::new(config, Instant::now(), 7).sending();
+//! scenario.drive(Duration::from_secs(5));
+//! scenario.stop_media();
+//! scenario.drive(Duration::from_secs(1));
+//! for encoding in scenario.received() {
+//!     assert!(encoding.packets > 0);
+//! }
+//! ```
+//!
+//! # What the room does not do
+//! It forwards nothing: there are no consumers, no `newConsumer`, and a transport with direction `recv` is refused with
+//! words of its own. What it receives comes out of [`RoomServer::poll_output`] instead. RID encodings, plain RTP
+//! transports and fingerprints other than sha-256 are refused too.
+
+mod net;
+mod scenario;
+mod server;
+
+pub use net::{Direction, Link, LinkCounters, Net};
+pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
+pub use server::{
+    ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerCounters, ServerEvent,
+    ServerLimits, ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
+};

@@ -146,6 +146,23 @@ impl TransportInfo {
         &self.remote_candidates
     }
 
+    /// What sockets are wanted for: the server's best address of each protocol and family. The local address that the
+    /// system's routes choose towards each is the one to open a socket on and to
+    /// [add](crate::Transport::add_local_address). None before the server has answered.
+    pub fn socket_targets(&self) -> Vec<(IceProtocol, SocketAddr)> {
+        let mut targets: Vec<(IceProtocol, SocketAddr)> = Vec::new();
+        for candidate in &self.remote_candidates {
+            let address = SocketAddr::new(candidate.ip, candidate.port);
+            let like = |(protocol, other): &(IceProtocol, SocketAddr)| {
+                *protocol == candidate.protocol && other.is_ipv4() == address.is_ipv4()
+            };
+            if !targets.iter().any(like) {
+                targets.push((candidate.protocol, address));
+            }
+        }
+        targets
+    }
+
     /// Our addresses, as they were added.
     pub fn local_addresses(&self) -> impl Iterator<Item = (IceProtocol, SocketAddr)> {
         self.local_addresses.iter().copied()

@@ -1,0 +1,529 @@
+//! The media plane of a room's transport: ICE-lite, DTLS, SRTP and RTCP of a receiver, over str0m in RTP mode.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use str0m::bwe::Bitrate;
+use str0m::config::{DtlsCert, Fingerprint};
+use str0m::format::{Codec as RtcCodec, FormatParams};
+use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as RtcKind, Mid, Rid};
+use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RawPacket, RtpPacket, rtcp::Rtcp};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
+
+use super::counters::{Sizes, StreamCounter};
+use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use crate::id::ProducerId;
+use crate::input::Receive;
+use crate::output::Transmit;
+use crate::protocol::{DtlsRole, IceParameters, IceProtocol};
+use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
+
+/// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
+const MIN_TICK: Duration = Duration::from_millis(1);
+/// str0m's "not happening" is years away.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+/// The real server's: REMB goes out this often, and allows this much more than is received.
+const BITRATE_FEEDBACK_EVERY: Duration = Duration::from_millis(200);
+const BITRATE_HEADROOM_PERCENT: u64 = 150;
+const MIN_BITRATE_BPS: u64 = 10_000;
+
+pub(super) struct Receiver {
+    rtc: Rtc,
+    watch: DtlsWatch,
+    pub(super) ice: IceCreds,
+    pub(super) ice_state: IceState,
+    pub(super) secured: bool,
+    remote_user: Option<String>,
+    streams: BTreeMap<u32, Stream>,
+    last_mid: u64,
+    outputs: VecDeque<ReceiverOutput>,
+    timeout: Option<Instant>,
+    done: bool,
+    /// The datagram that is being handled came over an RTX stream.
+    repairing: bool,
+    pub(super) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
+    pub(super) bytes_received: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) feedback: BitrateFeedback,
+}
+
+/// When and how REMB goes out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BitrateFeedback {
+    pub(super) after: Option<Duration>,
+    pub(super) cap_bps: Option<u64>,
+    pub(super) due: Option<Instant>,
+    pub(super) last_bps: u64,
+}
+
+/// One encoding.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) producer: ProducerId,
+    pub(super) profile: Profile,
+    pub(super) ssrc: u32,
+    pub(super) rtx: Option<u32>,
+    pub(super) paused: bool,
+    /// Names it in the room's statistics.
+    pub(super) stats_id: String,
+    mid: Mid,
+    rid: Option<Rid>,
+    pub(super) counter: StreamCounter,
+}
+
+/// As the real server names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IceState {
+    New,
+    Connected,
+    Disconnected,
+}
+
+pub(super) enum ReceiverOutput {
+    Transmit(Transmit),
+    Event(ReceiverEvent),
+    Packet { packet: Box<RtpPacket>, repaired: bool },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum ReceiverEvent {
+    Connected,
+    Disconnected,
+    /// The peer ended DTLS.
+    Closed,
+    Failed(DtlsFailure),
+    Goodbye {
+        ssrcs: Vec<u32>,
+    },
+}
+
+/// What is wanted of a new receiver.
+pub(super) struct ReceiverOptions<'a> {
+    pub(super) certificate: DtlsCert,
+    pub(super) dtls: DtlsBackend,
+    pub(super) addresses: &'a [(IceProtocol, SocketAddr)],
+    pub(super) capabilities: &'a RtpCapabilities,
+    pub(super) read_extensions: bool,
+    pub(super) report_goodbyes: bool,
+    pub(super) feedback: BitrateFeedback,
+}
+
+impl Receiver {
+    pub(super) fn new(now: Instant, options: ReceiverOptions<'_>) -> Self {
+        let mut config = Rtc::builder()
+            .set_dtls_cert(options.certificate)
+            .set_ice_lite(true)
+            .clear_codecs()
+            .set_extension_map(if options.read_extensions { raw_extensions() } else { ExtensionMap::empty() })
+            .set_rtp_mode(true)
+            .enable_raw_packets(options.report_goodbyes)
+            .set_stats_interval(Some(Duration::from_secs(1)));
+        for (payload_type, codec, frequency) in payload_types(options.capabilities) {
+            config.codec_config().add_config(
+                payload_type.into(),
+                None,
+                codec,
+                frequency,
+                codec.is_audio().then_some(2),
+                FormatParams::default(),
+            );
+        }
+        let (mut rtc, watch) = crypto::build(config, options.dtls, now);
+        for (protocol, address) in options.addresses {
+            if let Some(candidate) = local_candidate(*protocol, *address) {
+                rtc.add_local_candidate(candidate);
+            }
+        }
+        let ice = rtc.direct_api().local_ice_credentials();
+        Self {
+            rtc,
+            watch,
+            ice,
+            ice_state: IceState::New,
+            secured: false,
+            remote_user: None,
+            streams: BTreeMap::new(),
+            last_mid: 0,
+            outputs: VecDeque::new(),
+            timeout: Some(now),
+            done: false,
+            repairing: false,
+            path: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            feedback: options.feedback,
+        }
+    }
+
+    pub(super) fn ice_parameters(&self) -> IceParameters {
+        IceParameters { username_fragment: self.ice.ufrag.clone(), password: self.ice.pass.clone(), ice_lite: true }
+    }
+
+    pub(super) fn local_fingerprint(&mut self) -> Fingerprint {
+        self.rtc.direct_api().local_dtls_fingerprint().clone()
+    }
+
+    /// Begins DTLS, with the role that is left to us.
+    pub(super) fn start_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) -> Result<(), String> {
+        let mut api = self.rtc.direct_api();
+        api.set_remote_fingerprint(fingerprint);
+        api.start_dtls(remote_role == DtlsRole::Server).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn restart_ice(&mut self) {
+        self.ice = IceCreds::new();
+        self.rtc.direct_api().set_local_ice_credentials(self.ice.clone());
+    }
+
+    pub(super) fn add_stream(
+        &mut self,
+        producer: ProducerId,
+        codec: Codec,
+        profile: Profile,
+        (ssrc, rtx): (u32, Option<u32>),
+        stats_id: String,
+        paused: bool,
+    ) {
+        self.last_mid += 1;
+        // Only str0m sees these: streams are told apart by SSRC.
+        let mid = Mid::from(format!("m{}", self.last_mid).as_str());
+        let rid = Some(Rid::from(profile.as_str()));
+        let kind = codec.kind();
+        let mut api = self.rtc.direct_api();
+        api.declare_media(
+            mid,
+            match kind {
+                MediaKind::Audio => RtcKind::Audio,
+                MediaKind::Video => RtcKind::Video,
+            },
+        );
+        // Without RTX nothing could answer a NACK.
+        api.expect_stream_rx(ssrc.into(), rtx.map(Into::into), mid, rid).suppress_nack(rtx.is_none());
+        let counter = StreamCounter::new(codec.clock_rate());
+        let stream = Stream { producer, profile, ssrc, rtx, paused, stats_id, mid, rid, counter };
+        self.streams.insert(ssrc, stream);
+    }
+
+    pub(super) fn remove_streams(&mut self, producer: ProducerId) {
+        let mut api = self.rtc.direct_api();
+        self.streams.retain(|ssrc, stream| {
+            let keep = stream.producer != producer;
+            if !keep {
+                api.remove_stream_rx((*ssrc).into());
+                api.remove_media(stream.mid);
+            }
+            keep
+        });
+    }
+
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.values()
+    }
+
+    pub(super) fn streams_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.streams.values_mut()
+    }
+
+    pub(super) fn stream(&self, ssrc: u32) -> Option<&Stream> {
+        self.streams.get(&ssrc)
+    }
+
+    pub(super) fn ssrc_in_use(&self, ssrc: u32) -> bool {
+        self.streams.values().any(|stream| stream.ssrc == ssrc || stream.rtx == Some(ssrc))
+    }
+
+    pub(super) fn request_key_frame(&mut self, ssrc: u32) {
+        if let Some(stream) = self.streams.get_mut(&ssrc)
+            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
+        {
+            rx.request_keyframe(KeyframeRequestKind::Pli);
+            stream.counter.plis += 1;
+        }
+    }
+
+    /// Whether a binding request is ours. The peer's own user name is not signalled in v2: it is taken from there.
+    pub(super) fn learn_remote_user(&mut self, user: &str) {
+        if self.remote_user.as_deref() != Some(user) {
+            self.remote_user = Some(user.to_owned());
+            // The password would be for checks of ours, and a lite agent makes none (RFC 8445 section 2.5).
+            let credentials = IceCreds { ufrag: user.to_owned(), pass: String::new() };
+            self.rtc.direct_api().set_remote_ice_credentials(credentials);
+        }
+    }
+
+    pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
+        let protocol = match receive.protocol {
+            IceProtocol::Udp => Protocol::Udp,
+            IceProtocol::Tcp => Protocol::Tcp,
+        };
+        let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
+            return false;
+        };
+        let input = Input::Receive(now, received);
+        if self.done || !self.rtc.accepts(&input) {
+            return false;
+        }
+        self.bytes_received += receive.contents.len() as u64;
+        self.repairing = rtp_ssrc(&receive.contents)
+            .is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
+        let taken = self.input(input);
+        self.drain(now);
+        self.repairing = false;
+        taken
+    }
+
+    pub(super) fn flush(&mut self, now: Instant) {
+        if self.done {
+            return;
+        }
+        self.bitrate_feedback(now);
+        self.input(Input::Timeout(now));
+        self.drain(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match (self.timeout, self.feedback.due) {
+            (Some(timeout), Some(due)) => Some(timeout.min(due)),
+            (timeout, due) => timeout.or(due),
+        }
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<ReceiverOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Ends DTLS; the last datagrams come out of [`poll_output`](Self::poll_output).
+    pub(super) fn close(&mut self, now: Instant) {
+        if self.done || self.rtc.close().is_err() {
+            return;
+        }
+        for _ in 0..8 {
+            self.drain(now);
+            if self.done || !self.rtc.is_alive() {
+                break;
+            }
+            self.input(Input::Timeout(now));
+        }
+        self.done = true;
+        self.timeout = None;
+        self.feedback.due = None;
+        self.outputs.retain(|output| matches!(output, ReceiverOutput::Transmit(_)));
+    }
+
+    fn drain(&mut self, now: Instant) {
+        for _ in 0..64 {
+            let mut yielded = false;
+            let due = loop {
+                match self.rtc.poll_output() {
+                    Ok(Output::Timeout(timeout)) => {
+                        self.timeout = (timeout < now + NEVER).then_some(timeout.max(now + MIN_TICK));
+                        break timeout <= now;
+                    }
+                    Ok(Output::Transmit(transmit)) => {
+                        yielded = true;
+                        self.transmit(transmit);
+                    }
+                    Ok(Output::Event(event)) => {
+                        yielded = true;
+                        self.event(now, event);
+                    }
+                    Err(error) => {
+                        let failure = self.watch.explain(&error);
+                        self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
+                        return;
+                    }
+                }
+            };
+            if !due || !yielded || !self.rtc.is_alive() {
+                break;
+            }
+            self.input(Input::Timeout(now));
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) -> bool {
+        match self.rtc.handle_input(input) {
+            Ok(()) => true,
+            Err(error) => {
+                if let Some(failure) = self.watch.explain(&error) {
+                    self.fail(failure);
+                }
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: DtlsFailure) {
+        if !self.done {
+            self.done = true;
+            self.timeout = None;
+            self.feedback.due = None;
+            self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
+        }
+    }
+
+    fn transmit(&mut self, transmit: str0m::net::Transmit) {
+        let protocol = match transmit.proto {
+            Protocol::Udp => IceProtocol::Udp,
+            _ => IceProtocol::Tcp,
+        };
+        let contents = Bytes::from(Vec::from(transmit.contents));
+        self.bytes_sent += contents.len() as u64;
+        // STUN answers go wherever they were asked from; the rest takes the path that ICE has chosen.
+        if contents.first().is_some_and(|first| *first > 3) {
+            self.path = Some((protocol, transmit.source, transmit.destination));
+        }
+        let (source, destination) = (transmit.source, transmit.destination);
+        self.outputs.push_back(ReceiverOutput::Transmit(Transmit { protocol, source, destination, contents }));
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        let event = match event {
+            Event::Connected => {
+                self.secured = true;
+                self.ice_state = IceState::Connected;
+                ReceiverEvent::Connected
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.ice_state = IceState::Disconnected;
+                ReceiverEvent::Disconnected
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Connected | IceConnectionState::Completed) => {
+                let back = self.secured && self.ice_state == IceState::Disconnected;
+                self.ice_state = IceState::Connected;
+                if !back {
+                    return;
+                }
+                ReceiverEvent::Connected
+            }
+            Event::RtpPacket(packet) => return self.packet(now, packet),
+            Event::MediaIngressStats(stats) => {
+                if let Some(stream) = self.streams.values_mut().find(|s| s.mid == stats.mid && s.rid == stats.rid) {
+                    stream.counter.nacks = stats.nacks;
+                }
+                return;
+            }
+            Event::RawPacket(packet) => match *packet {
+                RawPacket::RtcpRx(Rtcp::Goodbye(goodbye)) => {
+                    ReceiverEvent::Goodbye { ssrcs: goodbye.reports.iter().map(|ssrc| **ssrc).collect() }
+                }
+                _ => return,
+            },
+            Event::Closed => ReceiverEvent::Closed,
+            _ => return,
+        };
+        self.outputs.push_back(ReceiverOutput::Event(event));
+    }
+
+    fn packet(&mut self, now: Instant, packet: RtpPacket) {
+        let Some(stream) = self.streams.get_mut(&packet.header.ssrc) else { return };
+        let sizes = Sizes { header: packet.header.header_len as u64, payload: packet.payload.len() as u64 };
+        stream.counter.count(now, *packet.seq_no, packet.header.timestamp, sizes, self.repairing);
+        stream.counter.while_paused += u64::from(stream.paused);
+        if let (None, Some(after)) = (self.feedback.due, self.feedback.after) {
+            self.feedback.due = Some(now + after);
+        }
+        self.outputs.push_back(ReceiverOutput::Packet { packet: Box::new(packet), repaired: self.repairing });
+    }
+
+    fn bitrate_feedback(&mut self, now: Instant) {
+        if self.feedback.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.feedback.due = Some(now + BITRATE_FEEDBACK_EVERY);
+        let received: u64 = self.streams.values().map(|stream| stream.counter.rate.bits_per_second(now)).sum();
+        let estimate = (received * BITRATE_HEADROOM_PERCENT / 100).max(MIN_BITRATE_BPS);
+        let bitrate = self.feedback.cap_bps.map_or(estimate, |cap| cap.min(estimate));
+        self.feedback.last_bps = bitrate;
+        if let Some(ssrc) = self.streams.keys().next().copied()
+            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
+        {
+            rx.request_remb(Bitrate::bps(bitrate));
+        }
+    }
+}
+
+/// The SSRC of an RTP packet; none for RTCP and other things. The header is not encrypted (RFC 3711 section 3.1).
+fn rtp_ssrc(datagram: &[u8]) -> Option<u32> {
+    let [first, second, _, _, _, _, _, _, s0, s1, s2, s3, ..] = *datagram else { return None };
+    let is_rtp = first >> 6 == 2 && !(64..96).contains(&(second & 0x7f));
+    is_rtp.then(|| u32::from_be_bytes([s0, s1, s2, s3]))
+}
+
+fn local_candidate(protocol: IceProtocol, address: SocketAddr) -> Option<Candidate> {
+    match protocol {
+        IceProtocol::Udp => Candidate::host(address, Protocol::Udp).ok(),
+        IceProtocol::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build().ok(),
+    }
+}
+
+/// Producers use payload types of their own, and str0m must know all of them before the first is announced. Streams and
+/// their RTX are told apart by SSRC, so what a number stands for matters for nothing but the clock of the jitter in
+/// receiver reports: the room's own numbers and those of browsers are right.
+fn payload_types(capabilities: &RtpCapabilities) -> impl Iterator<Item = (u8, RtcCodec, Frequency)> {
+    let browsers_opus = 111;
+    let opus = (RtcCodec::Opus, Frequency::FORTY_EIGHT_KHZ);
+    (0..64).chain(96..128).map(move |payload_type| {
+        let of_room = capabilities.codecs.iter().find(|codec| codec.preferred_payload_type == payload_type);
+        let (codec, frequency) = match of_room.map(|codec| codec.mime_type.as_str()) {
+            Some("audio/opus") => opus,
+            Some("audio/PCMU" | "audio/PCMA") => (RtcCodec::PCMU, Frequency::EIGHT_KHZ),
+            None if payload_type == browsers_opus => opus,
+            Some(_) | None => (RtcCodec::Vp8, Frequency::NINETY_KHZ),
+        };
+        (payload_type, codec, frequency)
+    })
+}
+
+/// Header extensions of a packet as they came: what their ids stand for is each producer's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RawExtensions {
+    values: [(u8, [u8; 16]); 14],
+}
+
+impl RawExtensions {
+    pub(super) fn get(&self, id: u8) -> Option<&[u8]> {
+        let (length, value) = self.values.get(usize::from(id).checked_sub(1)?)?;
+        (*length > 0).then(|| &value[..usize::from(*length)])
+    }
+}
+
+#[derive(Debug)]
+struct RawExtension(u8);
+
+impl ExtensionSerializer for RawExtension {
+    fn write_to(&self, _: &mut [u8], _: &ExtensionValues) -> usize {
+        0
+    }
+
+    fn parse_value(&self, value: &[u8], extensions: &mut ExtensionValues) -> bool {
+        let mut raw = extensions.user_values.get::<RawExtensions>().copied().unwrap_or_default();
+        if let Some(slot) = raw.values.get_mut(usize::from(self.0) - 1)
+            && let Some(room) = slot.1.get_mut(..value.len())
+        {
+            room.copy_from_slice(value);
+            slot.0 = value.len() as u8;
+            extensions.user_values.set(raw);
+        }
+        true
+    }
+
+    fn is_video(&self) -> bool {
+        true
+    }
+
+    fn is_audio(&self) -> bool {
+        true
+    }
+}
+
+fn raw_extensions() -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    for id in 1..=14 {
+        map.set(id, Extension::with_serializer(&format!("raw:{id}"), RawExtension(id)));
+    }
+    map
+}

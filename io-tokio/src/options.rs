@@ -1,0 +1,80 @@
+//! Options of the adapter, and what it counts.
+
+use std::net::SocketAddr;
+use std::ops::AddAssign;
+
+/// Options of the sockets and the event stream. What the room itself has is in
+/// [`RoomConfig`](mediasoup_producer::RoomConfig).
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) bind: Vec<SocketAddr>,
+    pub(crate) udp: bool,
+    pub(crate) tcp: bool,
+    pub(crate) events: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bind: Vec::new(), udp: true, tcp: true, events: 256 }
+    }
+}
+
+impl Options {
+    /// Where sockets are opened: one address for each family, the first being used. Port 0: any. An unspecified address
+    /// (`0.0.0.0`) leaves the interface to the system. With a port of its own all transports share the socket.
+    /// Default: the interface that the system's routes choose towards the server, any port.
+    pub fn bind(mut self, addresses: impl Into<Vec<SocketAddr>>) -> Self {
+        self.bind = addresses.into();
+        self
+    }
+
+    /// Whether to use UDP where the server offers it. Default: true.
+    pub const fn udp(mut self, udp: bool) -> Self {
+        self.udp = udp;
+        self
+    }
+
+    /// Whether to use TCP where the server offers it: it takes over where UDP does not get through. Default: true.
+    pub const fn tcp(mut self, tcp: bool) -> Self {
+        self.tcp = tcp;
+        self
+    }
+
+    /// How many events wait for a slow reader before it loses the oldest. Default: 256.
+    pub const fn events(mut self, events: usize) -> Self {
+        self.events = events;
+        self
+    }
+}
+
+/// What the driver of a room counted since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct IoStats {
+    /// Datagrams sent, over UDP or TCP.
+    pub datagrams_sent: u64,
+    /// Bytes in them.
+    pub bytes_sent: u64,
+    /// Datagrams received, over UDP or TCP.
+    pub datagrams_received: u64,
+    /// Bytes in them.
+    pub bytes_received: u64,
+    /// Datagrams that the system refused to send or to receive (no route, port unreachable, ...).
+    pub socket_errors: u64,
+    /// Datagrams dropped because their socket or connection is gone, or their connection does not keep up.
+    pub datagrams_dropped: u64,
+    /// Messages of the server that could not be read.
+    pub messages_unreadable: u64,
+}
+
+impl AddAssign for IoStats {
+    fn add_assign(&mut self, other: Self) {
+        self.datagrams_sent += other.datagrams_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.datagrams_received += other.datagrams_received;
+        self.bytes_received += other.bytes_received;
+        self.socket_errors += other.socket_errors;
+        self.datagrams_dropped += other.datagrams_dropped;
+        self.messages_unreadable += other.messages_unreadable;
+    }
+}

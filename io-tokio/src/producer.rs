@@ -1,0 +1,186 @@
+//! The handle of a producer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mediasoup_producer as core;
+use mediasoup_producer::stats::OutboundRtpStats;
+use mediasoup_producer::{
+    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, SimulcastOptions, Track,
+};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::shared::Handle;
+use crate::transport::Transport;
+
+/// An audio or video track sent to the room. A cheap handle; see [`mediasoup_producer::Producer`] for what each method
+/// means.
+///
+/// Of a closed producer nothing is left but its id and kind: other properties are empty or false then.
+#[derive(Debug, Clone)]
+pub struct Producer {
+    handle: Arc<Handle>,
+    id: ProducerId,
+    kind: MediaKind,
+}
+
+impl Producer {
+    pub(crate) const fn new(handle: Arc<Handle>, id: ProducerId, kind: MediaKind) -> Self {
+        Self { handle, id, kind }
+    }
+
+    fn look<R>(&self, at: impl FnOnce(&core::ProducerInfo) -> R) -> Option<R> {
+        self.handle.look(|room| room.producer_info(self.id).map(at))
+    }
+
+    fn command(
+        &self,
+        command: impl FnOnce(core::Producer<'_>, Instant) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let id = self.id;
+        self.handle.command(|room, now| command(room.producer(id).ok_or(CommandError::ProducerNotFound(id))?, now))
+    }
+
+    /// Sends an encoded frame: it leaves at once or is refused, and nothing is kept for later. Never waits: when the
+    /// network does not take what was sent before, that is refused with
+    /// [`OutputsNotPolled`](MediaError::OutputsNotPolled).
+    pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
+        self.handle.write(self.id, |producer, now| producer.write_frame(now, frame))
+    }
+
+    /// Sends a ready-made RTP packet, as [`write_frame`](Self::write_frame) does a frame.
+    pub fn write_packet(&self, packet: RtpPacket) -> Result<(), MediaError> {
+        self.handle.write(self.id, |producer, now| producer.write_packet(now, packet))
+    }
+
+    /// Sends it over a transport; done when the server has answered. A failed send can be tried again. Media flows when
+    /// the transport [is connected](Transport::connected).
+    pub async fn send(&self, transport: &Transport) -> Result<(), Error> {
+        let (id, transport) = (self.id, transport.id());
+        self.handle
+            .operation(|room, now| room.producer(id).ok_or(CommandError::ProducerNotFound(id))?.send(now, transport))
+            .await
+    }
+
+    /// Pauses it on this side.
+    pub fn pause(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.pause(now, app_data))
+    }
+
+    /// Resumes it on this side.
+    pub fn resume(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.resume(now, app_data))
+    }
+
+    /// Closes it.
+    pub fn close(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|producer, now| producer.close(now, app_data))
+    }
+
+    /// Sends another track in place of this one.
+    pub fn replace_track(&self, track: Track) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.replace_track(now, track))
+    }
+
+    /// Stops its track, as when a camera is unplugged. It stays open.
+    pub fn end_track(&self) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.end_track(now))
+    }
+
+    /// Asks for the server's statistics every `interval`, a second at least.
+    pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.enable_stats(now, interval))
+    }
+
+    /// Ends the server's statistics.
+    pub fn disable_stats(&self) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.disable_stats(now))
+    }
+
+    /// Sets the application's data.
+    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|mut producer, now| producer.set_app_data(now, app_data))
+    }
+
+    /// Our own statistics, one entry for each encoding; none while it is not handled.
+    pub fn outbound_stats(&self) -> Vec<OutboundRtpStats> {
+        self.handle.look(|room| room.outbound_stats(self.id))
+    }
+
+    /// Unique identifier.
+    pub const fn id(&self) -> ProducerId {
+        self.id
+    }
+
+    /// Audio or video.
+    pub const fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Whether it was closed.
+    pub fn closed(&self) -> bool {
+        self.look(|_| ()).is_none()
+    }
+
+    /// The application's data.
+    pub fn app_data(&self) -> Option<Value> {
+        self.look(|producer| producer.app_data().cloned()).flatten()
+    }
+
+    /// What its media must be encoded with.
+    pub fn codec(&self) -> Option<Codec> {
+        self.look(core::ProducerInfo::codec)
+    }
+
+    /// The simulcast settings, if it has layers.
+    pub fn simulcast(&self) -> Option<SimulcastOptions> {
+        self.look(core::ProducerInfo::simulcast).flatten()
+    }
+
+    /// The clone it works on.
+    pub fn track(&self) -> Option<Track> {
+        self.look(|producer| producer.track().clone())
+    }
+
+    /// The track it was given.
+    pub fn original_track(&self) -> Option<Track> {
+        self.look(|producer| producer.original_track().clone())
+    }
+
+    /// The transport it is sent over, or about to be.
+    pub fn transport(&self) -> Option<Transport> {
+        let id = self.look(core::ProducerInfo::transport).flatten()?;
+        Some(Transport::new(Arc::clone(&self.handle), id))
+    }
+
+    /// Whether the server knows it.
+    pub fn handled(&self) -> bool {
+        self.look(core::ProducerInfo::handled).unwrap_or(false)
+    }
+
+    /// The effective RTP parameters, while it is handled.
+    pub fn rtp_parameters(&self) -> Option<RtpParameters> {
+        self.look(|producer| producer.rtp_parameters().cloned()).flatten()
+    }
+
+    /// Whether this side paused it.
+    pub fn locally_paused(&self) -> bool {
+        self.look(core::ProducerInfo::locally_paused).unwrap_or(false)
+    }
+
+    /// Whether the server paused it.
+    pub fn remotely_paused(&self) -> bool {
+        self.look(core::ProducerInfo::remotely_paused).unwrap_or(false)
+    }
+
+    /// Whether either side paused it.
+    pub fn paused(&self) -> bool {
+        self.look(core::ProducerInfo::paused).unwrap_or(false)
+    }
+
+    /// The interval of the server's statistics, if they are enabled.
+    pub fn stats_interval(&self) -> Option<Duration> {
+        self.look(core::ProducerInfo::stats_interval).flatten()
+    }
+}

@@ -1,0 +1,189 @@
+//! The handle of a room.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use mediasoup_producer as core;
+use mediasoup_producer::protocol::Peer;
+use mediasoup_producer::stats::RoomStats;
+use mediasoup_producer::{
+    CommandError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomState, Track, TransportId,
+};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::driver::Driver;
+use crate::error::{Error, SignallingError};
+use crate::events::Events;
+use crate::options::{IoStats, Options};
+use crate::producer::Producer;
+use crate::shared::{Handle, Shared};
+use crate::signalling::{ProtooConnector, Signalling};
+use crate::transport::Transport;
+
+/// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::Room`] for what each method means.
+///
+/// A cheap handle: clones are the same room, and so are its [`Transport`]s and [`Producer`]s. When the last of them is
+/// dropped, or with [`close`](Self::close), the room is left in good order and the task ends.
+///
+/// Methods that are not `async` take effect before they return, and never wait for the network; they can be called from
+/// any thread.
+#[derive(Debug, Clone)]
+pub struct Room {
+    handle: Arc<Handle>,
+}
+
+impl Room {
+    /// Connects to a room at a `ws://` or `wss://` URL that speaks protoo, with default options and a random seed. It is
+    /// to be [joined](Self::join) next.
+    pub async fn connect(url: &str, config: RoomConfig) -> Result<Self, SignallingError> {
+        let signalling = ProtooConnector::new().connect(url).await?;
+        Ok(Self::new(config, random_seed(), signalling))
+    }
+
+    /// A room over a channel of the application's own, with default options. For `seed` see
+    /// [`mediasoup_producer::Room::new`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with sockets and timers enabled.
+    pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling) -> Self {
+        Self::with_options(config, seed, Options::default(), signalling)
+    }
+
+    /// A room over a channel of the application's own.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with sockets and timers enabled.
+    pub fn with_options(config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
+        let shared = Arc::new(Shared::new(core::Room::new(config, seed), &options));
+        let (running, done) = watch::channel(());
+        tokio::spawn(Driver::new(Arc::clone(&shared), options, Box::pin(signalling), running).run());
+        Self { handle: Arc::new(Handle::new(shared, done)) }
+    }
+
+    /// Joins the room as `peer_name`. A room that was left can be joined again.
+    pub async fn join(&self, peer_name: impl Into<String>, app_data: Option<Value>) -> Result<(), Error> {
+        self.handle.operation(|room, now| room.join(now, peer_name, app_data)).await
+    }
+
+    /// Leaves the room: says so to the server, then closes everything. The connection to the server stays.
+    pub fn leave(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.handle.command(|room, now| room.leave(now, app_data))
+    }
+
+    /// Leaves the room if that was not done yet, says all goodbyes (producers and transports closed, RTCP BYE, DTLS
+    /// close_notify, `leave`, the WebSocket's close), closes the sockets and ends. At most a second is spent on that.
+    /// Afterwards all handles are useless, and say so with typed errors.
+    pub async fn close(&self) {
+        self.handle.begin_close();
+        self.handle.ended().await;
+    }
+
+    /// Waits until the room has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.handle.ended().await;
+    }
+
+    /// Makes a send transport.
+    pub fn create_transport(&self, app_data: Option<Value>) -> Result<Transport, CommandError> {
+        let id = self.handle.command(|room, now| room.create_transport(now, app_data))?;
+        Ok(Transport::new(Arc::clone(&self.handle), id))
+    }
+
+    /// Makes a producer for a track.
+    pub fn create_producer(
+        &self,
+        track: Track,
+        options: ProducerOptions,
+        app_data: Option<Value>,
+    ) -> Result<Producer, CommandError> {
+        let kind = track.kind();
+        let id = self.handle.command(|room, now| room.create_producer(now, track, options, app_data))?;
+        Ok(Producer::new(Arc::clone(&self.handle), id, kind))
+    }
+
+    /// Restarts ICE on every transport that was begun.
+    pub fn restart_ice(&self) -> Result<(), CommandError> {
+        self.handle.command(core::Room::restart_ice)
+    }
+
+    /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server
+    /// now, and the old ones are withdrawn. The server is not asked: media goes on over the new path.
+    pub fn network_changed(&self) {
+        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::TransportInfo::id).collect());
+        self.handle.rebind(ids);
+    }
+
+    /// A stream of the events from now on. There can be several.
+    pub fn events(&self) -> Events {
+        self.handle.events()
+    }
+
+    /// A transport; `None` if it is not known or closed.
+    pub fn transport(&self, id: TransportId) -> Option<Transport> {
+        self.handle.look(|room| room.transport_info(id).is_some()).then(|| Transport::new(Arc::clone(&self.handle), id))
+    }
+
+    /// A producer; `None` if it is not known or closed.
+    pub fn producer(&self, id: ProducerId) -> Option<Producer> {
+        let kind = self.handle.look(|room| room.producer_info(id).map(core::ProducerInfo::kind))?;
+        Some(Producer::new(Arc::clone(&self.handle), id, kind))
+    }
+
+    /// The transports that are not closed.
+    pub fn transports(&self) -> Vec<Transport> {
+        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::TransportInfo::id).collect());
+        ids.into_iter().map(|id| Transport::new(Arc::clone(&self.handle), id)).collect()
+    }
+
+    /// The producers that are not closed.
+    pub fn producers(&self) -> Vec<Producer> {
+        let ids: Vec<_> = self.handle.look(|room| room.producers().map(|p| (p.id(), p.kind())).collect());
+        ids.into_iter().map(|(id, kind)| Producer::new(Arc::clone(&self.handle), id, kind)).collect()
+    }
+
+    /// The other peers, by name.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.handle.look(|room| room.peers().cloned().collect())
+    }
+
+    /// Where the room is in its life.
+    pub fn state(&self) -> RoomState {
+        self.handle.look(core::Room::state)
+    }
+
+    /// Whether we are in the room.
+    pub fn joined(&self) -> bool {
+        self.handle.look(core::Room::joined)
+    }
+
+    /// Whether the room was left or closed.
+    pub fn closed(&self) -> bool {
+        self.handle.look(core::Room::closed)
+    }
+
+    /// The name we joined with.
+    pub fn peer_name(&self) -> Option<String> {
+        self.handle.look(|room| room.peer_name().map(str::to_owned))
+    }
+
+    /// Whether the room takes audio or video from us.
+    pub fn can_send(&self, kind: MediaKind) -> bool {
+        self.handle.look(|room| room.can_send(kind))
+    }
+
+    /// What the state machine dropped, and what waits in it.
+    pub fn stats(&self) -> RoomStats {
+        self.handle.look(core::Room::stats)
+    }
+
+    /// What went over the sockets.
+    pub fn io_stats(&self) -> IoStats {
+        self.handle.stats()
+    }
+}
+
+/// Not secret, only different for each room.
+fn random_seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}

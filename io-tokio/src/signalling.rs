@@ -1,0 +1,109 @@
+//! The channel to the server: what goes over it, and what it must be able to do.
+
+mod tls;
+mod websocket;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::{Sink, Stream};
+use mediasoup_producer::RequestId;
+use mediasoup_producer::protocol::{Notification, Refusal, Request};
+use serde_json::Value;
+
+use crate::error::SignallingError;
+
+pub use websocket::{ProtooConnector, ProtooWebSocket};
+
+/// A message for the server. [`Request::to_json`] and [`Notification::to_json`] give it as mediasoup spells it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ToServer {
+    /// A request; [`FromServer::Response`] with the same id is to follow.
+    Request {
+        /// Pairs it with its response.
+        id: RequestId,
+        /// The request.
+        request: Request,
+    },
+    /// A notification.
+    Notification(Notification),
+}
+
+/// A message from the server.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FromServer {
+    /// The answer to a request.
+    Response {
+        /// The request.
+        id: RequestId,
+        /// The payload (`null` where it has none), or the refusal.
+        result: Result<Value, Refusal>,
+    },
+    /// A mediasoup notification, as it came.
+    Notification(Value),
+    /// A message of the application above mediasoup: it becomes [`Event::Application`](crate::Event::Application).
+    Application {
+        /// Its name.
+        method: String,
+        /// Its payload.
+        data: Value,
+    },
+    /// A message that cannot be read. It is counted in [`IoStats`](crate::IoStats).
+    Unreadable,
+}
+
+/// A channel to the server: a [`Stream`] of what it says and a [`Sink`] for what we say. Everything that is both is a
+/// `Signalling`; [`join`] makes one of two halves. [`ProtooWebSocket`] is one.
+///
+/// An error of either half, or the end of the stream, ends the room as if the server had closed it.
+pub trait Signalling:
+    Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
+{
+}
+
+impl<T> Signalling for T where
+    T: Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
+{
+}
+
+/// Makes a [`Signalling`] of two halves, for example of two channels.
+pub const fn join<St, Si>(from_server: St, to_server: Si) -> Halves<St, Si> {
+    Halves { from_server, to_server }
+}
+
+/// What [`join`] makes.
+#[derive(Debug)]
+pub struct Halves<St, Si> {
+    from_server: St,
+    to_server: Si,
+}
+
+impl<St: Stream + Unpin, Si: Unpin> Stream for Halves<St, Si> {
+    type Item = St::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<St::Item>> {
+        Pin::new(&mut self.from_server).poll_next(cx)
+    }
+}
+
+impl<Item, St: Unpin, Si: Sink<Item> + Unpin> Sink<Item> for Halves<St, Si> {
+    type Error = Si::Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Si::Error>> {
+        Pin::new(&mut self.to_server).poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Item) -> Result<(), Si::Error> {
+        Pin::new(&mut self.to_server).start_send(item)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Si::Error>> {
+        Pin::new(&mut self.to_server).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Si::Error>> {
+        Pin::new(&mut self.to_server).poll_close(cx)
+    }
+}

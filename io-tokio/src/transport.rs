@@ -1,0 +1,130 @@
+//! The handle of a transport.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mediasoup_producer as core;
+use mediasoup_producer::protocol::{IceCandidate, IceProtocol};
+use mediasoup_producer::{CommandError, ConnectionState, TransportId};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::shared::Handle;
+
+/// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::Transport`] for what
+/// each method means. Its sockets are opened when the server has told its addresses.
+///
+/// Of a closed transport nothing is left but its id: properties are empty then.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    handle: Arc<Handle>,
+    id: TransportId,
+}
+
+impl Transport {
+    pub(crate) const fn new(handle: Arc<Handle>, id: TransportId) -> Self {
+        Self { handle, id }
+    }
+
+    fn look<R>(&self, at: impl FnOnce(&core::TransportInfo) -> R) -> Option<R> {
+        self.handle.look(|room| room.transport_info(self.id).map(at))
+    }
+
+    fn command(
+        &self,
+        command: impl FnOnce(core::Transport<'_>, std::time::Instant) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let id = self.id;
+        self.handle.command(|room, now| command(room.transport(id).ok_or(CommandError::TransportNotFound(id))?, now))
+    }
+
+    /// Unique identifier.
+    pub const fn id(&self) -> TransportId {
+        self.id
+    }
+
+    /// Whether it was closed.
+    pub fn closed(&self) -> bool {
+        self.look(|_| ()).is_none()
+    }
+
+    /// Always `send`.
+    pub const fn direction(&self) -> &'static str {
+        "send"
+    }
+
+    /// The application's data.
+    pub fn app_data(&self) -> Option<Value> {
+        self.look(|transport| transport.app_data().cloned()).flatten()
+    }
+
+    /// Sets the application's data.
+    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|mut transport, now| transport.set_app_data(now, app_data))
+    }
+
+    /// As mediasoup-client names it.
+    pub fn connection_state(&self) -> ConnectionState {
+        self.look(core::TransportInfo::connection_state).unwrap_or(ConnectionState::Closed)
+    }
+
+    /// Waits until it is connected. Send a producer over it first: that is what makes it connect. Fails when it is closed
+    /// or has failed; the event says why.
+    pub async fn connected(&self) -> Result<(), Error> {
+        let mut events = self.handle.events();
+        loop {
+            match self.connection_state() {
+                ConnectionState::Connected => return Ok(()),
+                state @ (ConnectionState::Closed | ConnectionState::Failed) => return Err(Error::Connection(state)),
+                ConnectionState::New | ConnectionState::Connecting | ConnectionState::Disconnected => {}
+            }
+            events.next().await.ok_or(Error::Stopped)?;
+        }
+    }
+
+    /// The server's addresses, once it has answered.
+    pub fn remote_candidates(&self) -> Vec<IceCandidate> {
+        self.look(|transport| transport.remote_candidates().to_vec()).unwrap_or_default()
+    }
+
+    /// Our addresses. For TCP the port means nothing.
+    pub fn local_addresses(&self) -> Vec<(IceProtocol, SocketAddr)> {
+        self.look(|transport| transport.local_addresses().collect()).unwrap_or_default()
+    }
+
+    /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).
+    pub fn rebind(&self) -> Result<(), CommandError> {
+        self.command(|_, _| Ok(()))?;
+        self.handle.rebind([self.id]);
+        Ok(())
+    }
+
+    /// Restarts ICE with new credentials of the server. Media goes on meanwhile.
+    pub async fn restart_ice(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.handle
+            .operation(|room, now| room.transport(id).ok_or(CommandError::TransportNotFound(id))?.restart_ice(now))
+            .await
+    }
+
+    /// The interval of the server's statistics, if they are enabled.
+    pub fn stats_interval(&self) -> Option<Duration> {
+        self.look(core::TransportInfo::stats_interval).flatten()
+    }
+
+    /// Asks for the server's statistics every `interval`, a second at least.
+    pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
+        self.command(|mut transport, now| transport.enable_stats(now, interval))
+    }
+
+    /// Ends the server's statistics.
+    pub fn disable_stats(&self) -> Result<(), CommandError> {
+        self.command(|mut transport, now| transport.disable_stats(now))
+    }
+
+    /// Closes it. Its producers are un-handled, and can be sent over another.
+    pub fn close(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+        self.command(|transport, now| transport.close(now, app_data))
+    }
+}
