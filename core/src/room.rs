@@ -95,6 +95,8 @@ pub struct Room {
     producers: BTreeMap<ProducerId, ProducerInfo>,
     inflight: Inflight,
     last_operation: u64,
+    /// Transports and producers made so far.
+    created: u64,
     engines: Box<dyn EngineFactory>,
     /// What engines have said and the control plane has not heard yet.
     heard: VecDeque<(TransportId, EngineEvent)>,
@@ -126,6 +128,7 @@ impl Room {
             producers: BTreeMap::new(),
             inflight: Inflight::default(),
             last_operation: 0,
+            created: 0,
             engines,
             heard: VecDeque::new(),
             outputs,

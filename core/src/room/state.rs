@@ -60,7 +60,7 @@ impl Room {
             }
             Command::RestartIce => {
                 self.require(RoomState::Joined)?;
-                let ids: Vec<_> = self.transports.values().filter(|t| t.state != State::New).map(|t| t.id).collect();
+                let ids = self.transports_in_order(|transport| transport.state != State::New);
                 for id in ids {
                     // A queue that is full has an ICE restart waiting behind it soon enough.
                     let _ = self.restart_transport_ice(now, id);
@@ -232,13 +232,26 @@ impl Room {
         for join in joins {
             self.settled(join, Err(OperationError::RoomClosed));
         }
-        for id in self.transports.keys().copied().collect::<Vec<_>>() {
+        for id in self.transports_in_order(|_| true) {
             self.close_transport(now, id, originator, None, false);
         }
-        for id in self.producers.keys().copied().collect::<Vec<_>>() {
+        for id in self.producers_in_order(|_| true) {
             self.close_producer(now, id, originator, None);
         }
         self.peers.clear();
+    }
+
+    /// Ids are random; what happens to several at once happens in the order of their creation, as in mediasoup-client.
+    fn transports_in_order(&self, of_interest: impl Fn(&TransportInfo) -> bool) -> Vec<TransportId> {
+        let mut found: Vec<_> = self.transports.values().filter(|transport| of_interest(transport)).collect();
+        found.sort_by_key(|transport| transport.order);
+        found.into_iter().map(TransportInfo::id).collect()
+    }
+
+    fn producers_in_order(&self, of_interest: impl Fn(&ProducerInfo) -> bool) -> Vec<ProducerId> {
+        let mut found: Vec<_> = self.producers.values().filter(|producer| of_interest(producer)).collect();
+        found.sort_by_key(|producer| producer.order);
+        found.into_iter().map(ProducerInfo::id).collect()
     }
 
     fn require(&self, state: RoomState) -> Result<(), CommandError> {
@@ -427,7 +440,8 @@ impl Room {
                 break id;
             }
         };
-        self.transports.insert(id, TransportInfo::new(id, app_data));
+        self.created += 1;
+        self.transports.insert(id, TransportInfo::new(id, self.created, app_data));
         Ok(id)
     }
 
@@ -651,8 +665,7 @@ impl Room {
             self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
-        let on_it: Vec<_> =
-            self.producers.values().filter(|producer| producer.transport() == Some(id)).map(|p| p.id).collect();
+        let on_it = self.producers_in_order(|producer| producer.transport() == Some(id));
         for producer in on_it {
             if let Some(producer) = self.producers.get_mut(&producer) {
                 producer.transport_closed(&mut effects);
@@ -712,8 +725,10 @@ impl Room {
             }
         };
         let clone = track.clone_as(self.track_id());
+        self.created += 1;
         let producer = ProducerInfo {
             id,
+            order: self.created,
             codec,
             simulcast,
             paused: Paused { local: !track.enabled(), remote: false },
@@ -943,12 +958,9 @@ impl Room {
         match event {
             EngineEvent::Connected => {
                 self.set_transport_state(id, State::Connected);
-                let on_it: Vec<_> = self
-                    .producers
-                    .values()
-                    .filter(|producer| producer.handled() && producer.transport() == Some(id) && !producer.paused())
-                    .map(ProducerInfo::id)
-                    .collect();
+                let on_it = self.producers_in_order(|producer| {
+                    producer.handled() && producer.transport() == Some(id) && !producer.paused()
+                });
                 for producer in on_it {
                     self.request_key_frames(now, producer);
                 }
