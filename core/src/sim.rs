@@ -35,7 +35,7 @@
 //! The same seed gives the same names and the same fate to the same datagrams, but not the same run: keys are random, and
 //! so is the order in which streams send. Assert on meaning, not on bytes or on exact times. With
 //! the `Legacy` DTLS backend (feature `legacy-dtls`), OpenSSL keeps a clock of its own that virtual time does not move: a
-//! handshake that loses datagrams may then fail here, where it would not in real time.
+//! handshake that loses datagrams may time out here. Use the `Modern` backend for such tests.
 
 mod net;
 mod scenario;
