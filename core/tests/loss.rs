@@ -45,8 +45,9 @@ fn duplicates_and_reordering_are_no_loss() {
     for id in ids {
         let sent = scenario.room.producer(id).unwrap().outbound_stats();
         for (sent, received) in sent.iter().zip(scenario.server.encodings(id)) {
-            // The very first may come after the second, and is then counted in its place.
-            assert_eq!((sent.packets_sent, received.packets_lost), (received.packets, 0), "{sent:?} {received:?}");
+            // One that is overtaken by the very first to come is from before the stream began, and is not taken.
+            assert!(sent.packets_sent - received.packets <= 1, "{sent:?} {received:?}");
+            assert_eq!(received.packets_lost, 0, "{received:?}");
         }
     }
     let counters = scenario.net.counters(Direction::Up);
