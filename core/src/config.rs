@@ -10,6 +10,8 @@ use crate::rtp::{Codec, Profile};
 
 /// Options of a [`Room`](crate::Room).
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct RoomConfig {
     pub(crate) room_settings: Option<RoomSettings>,
     pub(crate) request_timeout: Duration,
@@ -17,6 +19,7 @@ pub struct RoomConfig {
     pub(crate) codec_preferences: Vec<Codec>,
     pub(crate) spy: bool,
     pub(crate) dtls_role: DtlsRole,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     pub(crate) limits: Limits,
 }
@@ -113,6 +116,7 @@ pub struct TransportOptions {
 /// Options of a [`Producer`](crate::Producer).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct ProducerOptions {
     pub(crate) simulcast: Option<SimulcastOptions>,
     pub(crate) codec: Option<Codec>,
@@ -183,6 +187,8 @@ impl SimulcastOptions {
 /// Bounds on what a room holds. At a limit a command is refused with a typed error, and what comes from outside is
 /// dropped and counted in [`RoomStats`](crate::stats::RoomStats).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct Limits {
     /// Transports at a time. Default: 16.
@@ -201,7 +207,8 @@ pub struct Limits {
     pub packets_waiting: usize,
     /// Local addresses of one transport. Default: 16.
     pub local_addresses: usize,
-    /// Outputs not yet polled; past it commands and media are refused, datagrams and lesser events dropped. Default: 8192.
+    /// Messages and events not yet polled, and datagrams not yet polled: past the one commands and media are refused and
+    /// lesser events dropped, past the other media is refused and datagrams are dropped. Default: 8192 of each.
     pub outputs: usize,
 }
 

@@ -96,30 +96,90 @@ impl std::fmt::Debug for Receive {
 #[non_exhaustive]
 #[allow(missing_docs)] // each is the method of the same name
 pub enum Command {
-    Join { peer_name: String, app_data: Option<Value> },
-    Leave { app_data: Option<Value> },
-    RemoteClose { app_data: Option<Value> },
-    CreateTransport { app_data: Option<Value> },
-    CreateProducer { track: Track, options: ProducerOptions, app_data: Option<Value> },
+    Join {
+        peer_name: String,
+        app_data: Option<Value>,
+    },
+    Leave {
+        app_data: Option<Value>,
+    },
+    RemoteClose {
+        app_data: Option<Value>,
+    },
+    CreateTransport {
+        app_data: Option<Value>,
+    },
+    CreateProducer {
+        track: Track,
+        #[cfg_attr(feature = "serde", serde(default))]
+        options: ProducerOptions,
+        app_data: Option<Value>,
+    },
     RestartIce,
 
-    CloseTransport { id: TransportId, app_data: Option<Value> },
-    EnableTransportStats { id: TransportId, interval: Duration },
-    DisableTransportStats { id: TransportId },
-    SetTransportAppData { id: TransportId, app_data: Option<Value> },
-    RestartTransportIce { id: TransportId },
-    AddLocalAddress { id: TransportId, protocol: IceProtocol, address: SocketAddr },
-    RemoveLocalAddress { id: TransportId, protocol: IceProtocol, address: SocketAddr },
+    CloseTransport {
+        id: TransportId,
+        app_data: Option<Value>,
+    },
+    EnableTransportStats {
+        id: TransportId,
+        interval: Duration,
+    },
+    DisableTransportStats {
+        id: TransportId,
+    },
+    SetTransportAppData {
+        id: TransportId,
+        app_data: Option<Value>,
+    },
+    RestartTransportIce {
+        id: TransportId,
+    },
+    AddLocalAddress {
+        id: TransportId,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    },
+    RemoveLocalAddress {
+        id: TransportId,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    },
 
-    CloseProducer { id: ProducerId, app_data: Option<Value> },
-    Send { id: ProducerId, transport: TransportId },
-    Pause { id: ProducerId, app_data: Option<Value> },
-    Resume { id: ProducerId, app_data: Option<Value> },
-    ReplaceTrack { id: ProducerId, track: Track },
-    EndTrack { id: ProducerId },
-    EnableProducerStats { id: ProducerId, interval: Duration },
-    DisableProducerStats { id: ProducerId },
-    SetProducerAppData { id: ProducerId, app_data: Option<Value> },
+    CloseProducer {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    Send {
+        id: ProducerId,
+        transport: TransportId,
+    },
+    Pause {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    Resume {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
+    ReplaceTrack {
+        id: ProducerId,
+        track: Track,
+    },
+    EndTrack {
+        id: ProducerId,
+    },
+    EnableProducerStats {
+        id: ProducerId,
+        interval: Duration,
+    },
+    DisableProducerStats {
+        id: ProducerId,
+    },
+    SetProducerAppData {
+        id: ProducerId,
+        app_data: Option<Value>,
+    },
 }
 
 /// What an accepted input gave rise to.

@@ -60,7 +60,7 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `sim` | `sim`: a v2 room, a virtual network and a driver for both, to test an embedding with |
-//! | `serde` | [`Input`], [`Output`] and all within them can be serialised |
+//! | `serde` | [`Input`], [`Output`] and all within them can be serialised; a run can be recorded, and with `sim` replayed |
 //! | `legacy-dtls` | DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
@@ -75,6 +75,8 @@ mod ortc;
 mod output;
 mod producer;
 pub mod protocol;
+#[cfg(feature = "serde")]
+pub mod record;
 mod rng;
 mod room;
 mod rtp;
@@ -96,4 +98,6 @@ pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters,
 };
+#[cfg(any(feature = "sim", feature = "serde"))]
+pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use transport::{Transport, TransportInfo};

@@ -11,6 +11,12 @@ impl Rng {
         Self(seed)
     }
 
+    /// The seed, as long as nothing was drawn.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn state(&self) -> u64 {
+        self.0
+    }
+
     pub(crate) const fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,10 +1,13 @@
 //! The room: the sole driver of everything.
 
 mod inflight;
+pub(crate) mod journal;
 mod outputs;
+#[cfg(feature = "sim")]
+mod scripted;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -22,10 +25,11 @@ use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::{OutboundRtpStats, RoomStats};
-use crate::transport::engine::{EngineFactory, Identity};
+use crate::transport::engine::{EngineEvent, EngineFactory, Identity};
 use crate::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;
+use journal::{Entered, Journal};
 use outputs::Outputs;
 pub use state::RoomState;
 
@@ -91,8 +95,13 @@ pub struct Room {
     producers: BTreeMap<ProducerId, ProducerInfo>,
     inflight: Inflight,
     last_operation: u64,
+    /// Transports and producers made so far.
+    created: u64,
     engines: Box<dyn EngineFactory>,
+    /// What engines have said and the control plane has not heard yet.
+    heard: VecDeque<(TransportId, EngineEvent)>,
     outputs: Outputs,
+    journal: Journal,
     stats: RoomStats,
 }
 
@@ -119,8 +128,11 @@ impl Room {
             producers: BTreeMap::new(),
             inflight: Inflight::default(),
             last_operation: 0,
+            created: 0,
             engines,
+            heard: VecDeque::new(),
             outputs,
+            journal: Journal::default(),
             stats: RoomStats::default(),
         }
     }
@@ -137,11 +149,15 @@ impl Room {
             Input::Command(command) => return Ok(self.execute(now, command)?),
             Input::Response { id, result } => {
                 let now = self.advance(now);
+                let entry = self.journal.enter(Entered::Response { id, result: &result });
                 self.response(now, id, result);
+                self.entered(now, entry);
             }
             Input::Notification(message) => {
                 let now = self.advance(now);
+                let entry = self.journal.enter(Entered::Notification(&message));
                 self.server_notification(now, message);
+                self.entered(now, entry);
             }
             Input::Media { producer, media } => self.write(now, producer, &media)?,
         }
@@ -152,6 +168,7 @@ impl Room {
     /// at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Timeout);
         while let Some((waiting, method)) = self.inflight.expire(now) {
             self.failed(now, waiting, OperationError::TimedOut { method: method.to_owned() });
         }
@@ -165,8 +182,9 @@ impl Room {
             if let Some(transport) = self.transports.get_mut(&id) {
                 transport.flush(now);
             }
-            self.settle(now, id);
+            self.settle(id);
         }
+        self.entered(now, entry);
     }
 
     /// Takes a datagram: [`Input::Receive`] without the copy.
@@ -177,14 +195,17 @@ impl Room {
             .iter_mut()
             .find_map(|(id, transport)| transport.engine.as_mut()?.handle_receive(now, receive).then_some(*id));
         match taker {
-            Some(id) => self.settle(now, id),
+            Some(id) => self.settle(id),
             None => self.stats.datagrams_discarded += 1,
         }
+        self.hear(now);
     }
 
     /// The next thing to act on; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop()
+        let output = self.outputs.pop();
+        self.journal.output(self.now, output.as_ref());
+        output
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.
@@ -320,15 +341,26 @@ impl Room {
 
     pub(crate) fn execute(&mut self, now: Instant, command: Command) -> Result<Accepted, CommandError> {
         let now = self.advance(now);
-        if self.outputs.full() {
-            return Err(CommandError::OutputsNotPolled(self.outputs.len()));
-        }
-        self.command(now, command)
+        let entry = self.journal.enter(Entered::Command(&command));
+        let result = if self.outputs.full() {
+            Err(CommandError::OutputsNotPolled(self.outputs.len()))
+        } else {
+            self.command(now, command)
+        };
+        self.entered(now, entry.refused(&result));
+        result
     }
 
     pub(crate) fn write(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
         let now = self.advance(now);
-        if self.outputs.full() {
+        let entry = self.journal.enter(Entered::Media { producer: id, media });
+        let result = self.write_media(now, id, media);
+        self.entered(now, entry.refused(&result));
+        result
+    }
+
+    fn write_media(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
+        if self.outputs.full() || self.outputs.clogged() {
             return Err(MediaError::OutputsNotPolled(self.outputs.len()));
         }
         let producer = self.producers.get_mut(&id).ok_or(MediaError::ProducerNotFound(id))?;
@@ -367,8 +399,26 @@ impl Room {
         if video {
             info.video_flows(now);
         }
-        self.settle(now, transport);
+        self.settle(transport);
         Ok(())
+    }
+
+    /// An input is dealt with: it is written down, and then comes what the engines have said meanwhile.
+    fn entered(&mut self, now: Instant, entry: journal::Entry) {
+        self.journal.entered(now, entry);
+        self.hear(now);
+    }
+
+    /// What an engine says while an input is dealt with is heard after it, one thing at a time. So each is an input of its
+    /// own to the control plane, and a recording that repeats them repeats the run.
+    fn hear(&mut self, now: Instant) {
+        while let Some((id, event)) = self.heard.pop_front() {
+            if self.transports.contains_key(&id) {
+                let entry = self.journal.enter(Entered::Engine { transport: id, event: &event });
+                self.engine_says(now, id, event);
+                self.journal.entered(now, entry);
+            }
+        }
     }
 
     fn advance(&mut self, now: Instant) -> Instant {

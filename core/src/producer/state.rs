@@ -29,6 +29,8 @@ use crate::rtp::{Codec, MediaKind, RtpParameters};
 #[derive(Debug)]
 pub struct ProducerInfo {
     pub(crate) id: ProducerId,
+    /// Grows with each transport and producer of the room.
+    pub(crate) order: u64,
     pub(crate) codec: Codec,
     pub(crate) simulcast: Option<SimulcastOptions>,
     pub(crate) track: Track,

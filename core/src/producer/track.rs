@@ -10,18 +10,28 @@ use crate::rtp::MediaKind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Track {
+    #[serde(default)]
     id: String,
     kind: MediaKind,
+    #[serde(default)]
     label: String,
+    #[serde(default = "enabled")]
     enabled: bool,
+    #[serde(default)]
     ready_state: TrackState,
 }
 
+/// What a track is unless something else is said.
+const fn enabled() -> bool {
+    true
+}
+
 /// Whether a track still brings media.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackState {
     /// It does.
+    #[default]
     Live,
     /// It never will again.
     Ended,

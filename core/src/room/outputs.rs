@@ -1,4 +1,7 @@
-//! The one queue of what comes out, with its bound.
+//! The one queue of what comes out, with its bounds.
+//!
+//! Datagrams have a bound of their own: what commands are taken must not depend on how much the engines send, or a
+//! recorded run would not repeat.
 
 use std::collections::VecDeque;
 
@@ -8,6 +11,8 @@ use crate::protocol::Notification;
 #[derive(Debug)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,
+    /// How many of the queue are datagrams.
+    transmits: usize,
     limit: usize,
     pub(crate) events_dropped: u64,
     pub(crate) transmits_dropped: u64,
@@ -15,11 +20,12 @@ pub(crate) struct Outputs {
 
 impl Outputs {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), limit, events_dropped: 0, transmits_dropped: 0 }
+        Self { queue: VecDeque::new(), transmits: 0, limit, events_dropped: 0, transmits_dropped: 0 }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
         let output = self.queue.pop_front();
+        self.transmits -= usize::from(matches!(output, Some(Output::Transmit(_))));
         // A burst that is over does not keep its memory.
         if self.queue.is_empty() && self.queue.capacity() > 256 {
             self.queue = VecDeque::new();
@@ -31,14 +37,21 @@ impl Outputs {
         self.queue.len()
     }
 
+    /// Whether messages and events wait up to the limit.
     pub(crate) fn full(&self) -> bool {
-        self.queue.len() >= self.limit
+        self.queue.len() - self.transmits >= self.limit
+    }
+
+    /// Whether datagrams wait up to the limit.
+    pub(crate) fn clogged(&self) -> bool {
+        self.transmits >= self.limit
     }
 
     pub(crate) fn transmit(&mut self, transmit: Transmit) {
-        if self.full() {
+        if self.clogged() {
             self.transmits_dropped += 1;
         } else {
+            self.transmits += 1;
             self.queue.push_back(Output::Transmit(transmit));
         }
     }

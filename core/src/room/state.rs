@@ -20,7 +20,7 @@ use crate::rtp::{MediaKind, Profile, RtpEncodingParameters, RtxParameters};
 use crate::stats::{ProducerStats, TransportStats};
 use crate::transport::TransportInfo;
 use crate::transport::allocation::allocate;
-use crate::transport::engine::{EngineEvent, EngineOutput};
+use crate::transport::engine::{EngineAnswer, EngineEvent, EngineOutput};
 use crate::transport::state::{Operation, State};
 
 /// Where a room is in its life.
@@ -60,7 +60,7 @@ impl Room {
             }
             Command::RestartIce => {
                 self.require(RoomState::Joined)?;
-                let ids: Vec<_> = self.transports.values().filter(|t| t.state != State::New).map(|t| t.id).collect();
+                let ids = self.transports_in_order(|transport| transport.state != State::New);
                 for id in ids {
                     // A queue that is full has an ICE restart waiting behind it soon enough.
                     let _ = self.restart_transport_ice(now, id);
@@ -100,10 +100,11 @@ impl Room {
                 }
                 let taken = transport.engine.as_mut().is_none_or(|e| e.add_local_address(now, protocol, address));
                 if !taken && !transport.local_addresses.contains(&(protocol, address)) {
+                    self.journal.answer(now, id, || EngineAnswer::AddressRefused);
                     return Err(CommandError::BadAddress(address));
                 }
                 transport.local_addresses.insert((protocol, address));
-                self.settle(now, id);
+                self.settle(id);
             }
             Command::RemoveLocalAddress { id, protocol, address } => {
                 let transport = self.transport_mut(id)?;
@@ -111,7 +112,7 @@ impl Room {
                     && let Some(engine) = &mut transport.engine
                 {
                     engine.remove_local_address(now, protocol, address);
-                    self.settle(now, id);
+                    self.settle(id);
                 }
             }
             Command::CloseProducer { id, app_data } => {
@@ -231,13 +232,26 @@ impl Room {
         for join in joins {
             self.settled(join, Err(OperationError::RoomClosed));
         }
-        for id in self.transports.keys().copied().collect::<Vec<_>>() {
+        for id in self.transports_in_order(|_| true) {
             self.close_transport(now, id, originator, None, false);
         }
-        for id in self.producers.keys().copied().collect::<Vec<_>>() {
+        for id in self.producers_in_order(|_| true) {
             self.close_producer(now, id, originator, None);
         }
         self.peers.clear();
+    }
+
+    /// Ids are random; what happens to several at once happens in the order of their creation, as in mediasoup-client.
+    fn transports_in_order(&self, of_interest: impl Fn(&TransportInfo) -> bool) -> Vec<TransportId> {
+        let mut found: Vec<_> = self.transports.values().filter(|transport| of_interest(transport)).collect();
+        found.sort_by_key(|transport| transport.order);
+        found.into_iter().map(TransportInfo::id).collect()
+    }
+
+    fn producers_in_order(&self, of_interest: impl Fn(&ProducerInfo) -> bool) -> Vec<ProducerId> {
+        let mut found: Vec<_> = self.producers.values().filter(|producer| of_interest(producer)).collect();
+        found.sort_by_key(|producer| producer.order);
+        found.into_iter().map(ProducerInfo::id).collect()
     }
 
     fn require(&self, state: RoomState) -> Result<(), CommandError> {
@@ -426,7 +440,8 @@ impl Room {
                 break id;
             }
         };
-        self.transports.insert(id, TransportInfo::new(id, app_data));
+        self.created += 1;
+        self.transports.insert(id, TransportInfo::new(id, self.created, app_data));
         Ok(id)
     }
 
@@ -547,8 +562,12 @@ impl Room {
 
     fn create_transport_at_server(&mut self, now: Instant, id: TransportId) -> Option<RequestId> {
         let engine = match self.engines.engine(now, &self.capabilities) {
-            Ok(engine) => engine,
+            Ok(engine) => {
+                self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
+                engine
+            }
             Err(error) => {
+                self.journal.answer(now, id, || EngineAnswer::NotMade(error.clone()));
                 self.operation_failed(now, id, OperationError::Setup(error));
                 return None;
             }
@@ -577,6 +596,7 @@ impl Room {
         if let Err(error) = engine.connect(now, remote, role) {
             transport.state = State::New;
             transport.engine = None;
+            self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
             self.outputs.notification(Notification::CloseTransport { id, app_data: None });
             self.operation_failed(now, id, OperationError::Setup(error));
             return;
@@ -587,7 +607,7 @@ impl Room {
         self.outputs.event(Event::Transport { id, event: TransportEvent::RemoteCandidates { candidates } });
         self.set_transport_state(id, State::Connecting);
         self.notify_transport_stats(id);
-        self.settle(now, id);
+        self.settle(id);
         // The operation that brought the transport about is still first in its queue.
         self.next_operation_of(now, id);
     }
@@ -601,7 +621,7 @@ impl Room {
             if lost {
                 self.set_transport_state(id, State::Connecting);
             }
-            self.settle(now, id);
+            self.settle(id);
         }
         self.operation_done(now, id);
     }
@@ -645,8 +665,7 @@ impl Room {
             self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
-        let on_it: Vec<_> =
-            self.producers.values().filter(|producer| producer.transport() == Some(id)).map(|p| p.id).collect();
+        let on_it = self.producers_in_order(|producer| producer.transport() == Some(id));
         for producer in on_it {
             if let Some(producer) = self.producers.get_mut(&producer) {
                 producer.transport_closed(&mut effects);
@@ -706,8 +725,10 @@ impl Room {
             }
         };
         let clone = track.clone_as(self.track_id());
+        self.created += 1;
         let producer = ProducerInfo {
             id,
+            order: self.created,
             codec,
             simulcast,
             paused: Paused { local: !track.enabled(), remote: false },
@@ -758,7 +779,7 @@ impl Room {
         let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) else { return };
         if let Some(info) = self.transports.get_mut(&transport) {
             info.send_paced(now);
-            self.settle(now, transport);
+            self.settle(transport);
         }
     }
 
@@ -822,6 +843,7 @@ impl Room {
         let mux_id = transport.next_mux_id.to_string();
         transport.next_mux_id += 1;
         let cname = transport.engine.as_mut()?.add_streams(&mux_id, info.kind(), &encodings);
+        self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
         info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
         let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
         let request = Request::CreateProducer {
@@ -857,7 +879,7 @@ impl Room {
             engine.remove_streams(&parameters.mux_id);
             engine.flush(now);
         }
-        self.settle(now, transport);
+        self.settle(transport);
     }
 
     fn close_producer(&mut self, now: Instant, id: ProducerId, originator: Originator, app_data: Option<Value>) {
@@ -924,25 +946,22 @@ impl Room {
     // The media plane.
 
     /// Takes all that a transport's engine has to say.
-    pub(super) fn settle(&mut self, now: Instant, id: TransportId) {
+    pub(super) fn settle(&mut self, id: TransportId) {
         while let Some(output) = self.transports.get_mut(&id).and_then(|t| t.engine.as_mut()?.poll_output()) {
             match output {
                 EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
-                EngineOutput::Event(event) => self.engine_event(now, id, event),
+                EngineOutput::Event(event) => self.heard.push_back((id, event)),
             }
         }
     }
 
-    fn engine_event(&mut self, now: Instant, id: TransportId, event: EngineEvent) {
+    pub(super) fn engine_says(&mut self, now: Instant, id: TransportId, event: EngineEvent) {
         match event {
             EngineEvent::Connected => {
                 self.set_transport_state(id, State::Connected);
-                let on_it: Vec<_> = self
-                    .producers
-                    .values()
-                    .filter(|producer| producer.handled() && producer.transport() == Some(id) && !producer.paused())
-                    .map(ProducerInfo::id)
-                    .collect();
+                let on_it = self.producers_in_order(|producer| {
+                    producer.handled() && producer.transport() == Some(id) && !producer.paused()
+                });
                 for producer in on_it {
                     self.request_key_frames(now, producer);
                 }

@@ -3,6 +3,8 @@
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 
 mod rtc;
+#[cfg(feature = "sim")]
+mod scripted;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, Rem
 use crate::rtp::{MediaKind, RtpEncodingParameters};
 
 pub(crate) use rtc::Identity;
+#[cfg(feature = "sim")]
+pub(crate) use scripted::Scripted;
 
 /// What a media plane does for a transport.
 pub(crate) trait Engine: std::fmt::Debug + Send {
@@ -61,11 +65,25 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
 
     /// Says goodbye (RTCP BYE, DTLS close_notify); the last datagrams come out of [`poll_output`](Engine::poll_output).
     fn close(&mut self, now: Instant);
+
+    /// Prepares an answer. Only a scripted engine takes one.
+    #[cfg(feature = "sim")]
+    fn prepare(&mut self, _answer: EngineAnswer) {}
 }
 
 /// Makes the engine of each transport of a room.
 pub(crate) trait EngineFactory: std::fmt::Debug + Send {
     fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String>;
+
+    /// Whether the engines say what they are told to.
+    #[cfg(feature = "sim")]
+    fn scripted(&self) -> bool {
+        false
+    }
+
+    /// Prepares an answer. Only a scripted factory takes one.
+    #[cfg(feature = "sim")]
+    fn prepare(&mut self, _answer: EngineAnswer) {}
 }
 
 /// One RTP packet on its way out.
@@ -88,10 +106,12 @@ pub(crate) enum EngineOutput {
     Event(EngineEvent),
 }
 
-/// What the media plane tells the control plane.
+/// What the media plane of a transport tells the control plane, unasked.
+#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(unreachable_pub))]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) enum EngineEvent {
+#[non_exhaustive]
+pub enum EngineEvent {
     /// ICE and DTLS are up, for the first time or again.
     Connected,
     /// The server is not heard (any more).
@@ -100,21 +120,56 @@ pub(crate) enum EngineEvent {
     Failed(DtlsFailure),
     /// The server ended DTLS.
     Closed,
-    /// A decoder needs a key frame of this stream.
-    KeyFrameRequest { ssrc: u32 },
-    /// The server can take this much in all (REMB), in bits per second.
-    BitrateLimit { bitrate_bps: u64 },
+    /// A decoder needs a key frame of a stream (PLI or FIR).
+    KeyFrameRequest {
+        /// The stream.
+        ssrc: u32,
+    },
+    /// The server can take this much in all (REMB).
+    BitrateLimit {
+        /// Bits per second.
+        bitrate_bps: u64,
+    },
     /// Feedback on a stream, about once a second.
-    StreamFeedback { ssrc: u32, feedback: StreamFeedback },
+    StreamFeedback {
+        /// The stream.
+        ssrc: u32,
+        /// What is known of it.
+        feedback: StreamFeedback,
+    },
 }
 
 /// What RTCP told about one of our streams.
+#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(unreachable_pub))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) struct StreamFeedback {
-    pub(crate) nack_count: u64,
-    pub(crate) pli_count: u64,
-    pub(crate) fir_count: u64,
-    pub(crate) packets_lost: Option<u64>,
-    pub(crate) round_trip_time: Option<Duration>,
+pub struct StreamFeedback {
+    /// NACK messages received so far.
+    pub nack_count: u64,
+    /// Picture loss indications received so far.
+    pub pli_count: u64,
+    /// Full intra requests received so far.
+    pub fir_count: u64,
+    /// Packets the server reports lost, if it has reported.
+    pub packets_lost: Option<u64>,
+    /// Round-trip time, if it was measured.
+    pub round_trip_time: Option<Duration>,
+}
+
+/// What the media plane answers when the control plane asks.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(dead_code, unreachable_pub))]
+#[non_exhaustive]
+pub enum EngineAnswer {
+    /// An engine was made for a transport, with a certificate of this hash.
+    Made(DtlsFingerprint),
+    /// No engine could be made.
+    NotMade(String),
+    /// The engine cannot connect to what the server offers.
+    NotStarted(String),
+    /// ICE does not take this local address.
+    AddressRefused,
+    /// The CNAME of a producer's streams (RFC 3550 section 6.5.1).
+    Cname(String),
 }

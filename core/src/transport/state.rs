@@ -24,6 +24,8 @@ use crate::protocol::{IceCandidate, IceProtocol, Notification};
 #[derive(Debug)]
 pub struct TransportInfo {
     pub(crate) id: TransportId,
+    /// Grows with each transport and producer of the room.
+    pub(crate) order: u64,
     pub(crate) app_data: Option<Value>,
     pub(crate) state: State,
     pub(crate) stats_interval: Option<Duration>,
@@ -91,9 +93,10 @@ impl Operation {
 }
 
 impl TransportInfo {
-    pub(crate) fn new(id: TransportId, app_data: Option<Value>) -> Self {
+    pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
             id,
+            order,
             app_data,
             state: State::New,
             stats_interval: None,

@@ -8,3 +8,8 @@ pub mod player;
 pub mod report;
 pub mod run;
 pub mod source;
+
+/// The examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -204,7 +204,8 @@ fn name(row: &Row) -> String {
 
 /// What is to be said at the end, for people.
 fn verdict(summary: &Summary) -> String {
-    let connect = summary.connect.map_or_else(|| "not connected".to_owned(), |took| format!("connected in {}", millis(took)));
+    let connect =
+        summary.connect.map_or_else(|| "not connected".to_owned(), |took| format!("connected in {}", millis(took)));
     match &summary.error {
         Some(_) => format!("failed; {connect}"),
         None if summary.ok => format!("ok: the room received every encoding; {connect}"),

@@ -1,0 +1,316 @@
+//! A recorded run repeats: the same lines come out, byte for byte, in another process too.
+
+#![allow(clippy::disallowed_methods)] // a test may ask for the time once
+
+use std::process::Command as Process;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mediasoup_producer::protocol::{IceProtocol, Refusal, Request};
+use mediasoup_producer::record::{RecordOptions, replay};
+use mediasoup_producer::{
+    EngineAnswer, EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Receive, RequestId, Room, RoomConfig,
+    RtpPacket, StreamFeedback, Track,
+};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "3Jw0qfIcePassword";
+
+/// A room that is recorded, and the server's side of it.
+struct Session {
+    room: Room,
+    now: Instant,
+    requests: Vec<(RequestId, Request)>,
+    lines: Vec<String>,
+}
+
+impl Session {
+    fn new(mut room: Room, options: RecordOptions) -> Self {
+        room.start_recording(options).unwrap();
+        Self { room, now: Instant::now(), requests: Vec::new(), lines: Vec::new() }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.room.poll_output() {
+            if let Output::Request { id, request } = output {
+                self.requests.push((id, request));
+            }
+        }
+        while let Some(line) = self.room.poll_record() {
+            self.lines.push(line);
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn input(&mut self, input: Input) {
+        // Media may be refused.
+        let _ = self.room.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn answer(&mut self) {
+        let (id, request) = self.requests.remove(0);
+        let data = match request {
+            Request::QueryRoom => json!({ "rtpCapabilities": { "codecs": [
+                { "kind": "audio", "name": "opus", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2,
+                  "preferredPayloadType": 100 },
+                { "kind": "video", "name": "VP9", "mimeType": "video/VP9", "clockRate": 90000,
+                  "preferredPayloadType": 101 },
+            ] } }),
+            Request::CreateTransport { .. } | Request::RestartTransport { .. } => json!({
+                "iceParameters": { "usernameFragment": "ufrag", "password": PASSWORD },
+                "iceCandidates": [{ "ip": "192.0.2.7", "port": 40000, "protocol": "udp" }],
+                "dtlsParameters": { "role": "server", "fingerprints": [
+                    { "algorithm": "sha-256", "value": (["AB"; 32].join(":")) },
+                ] },
+            }),
+            _ => Value::Null,
+        };
+        self.input(Input::Response { id, result: Ok(data) });
+    }
+
+    fn refuse(&mut self, words: &str) {
+        let (id, _) = self.requests.remove(0);
+        self.input(Input::Response { id, result: Err(Refusal::new(words)) });
+    }
+
+    /// Everything that can go right and wrong, once. `connects`: the media plane does as it is told.
+    fn run(mut self, connects: bool) -> Vec<String> {
+        let app_data = Some(json!({ "password": PASSWORD, "n": 1 }));
+        self.room.join(self.now, "camera", app_data.clone()).unwrap();
+        self.drain();
+        self.pass(Duration::from_nanos(12_345_678_901));
+        self.input(Input::Timeout); // queryRoom goes unanswered
+        self.room.join(self.now, "camera", app_data.clone()).unwrap();
+        self.room.join(self.now, "camera", None).unwrap_err();
+        self.drain();
+        self.requests.remove(0);
+        self.answer();
+        self.answer();
+
+        let transport = self.room.create_transport(self.now, app_data.clone()).unwrap();
+        let video = Track::new(MediaKind::Video, "v", "");
+        let video =
+            self.room.create_producer(self.now, video, ProducerOptions::default().simulcast(true), None).unwrap();
+        let audio = Track::new(MediaKind::Audio, "a", "").with_enabled(false);
+        let audio = self.room.create_producer(self.now, audio, ProducerOptions::default(), None).unwrap();
+        self.room.producer(video).unwrap().send(self.now, transport).unwrap();
+        self.room.producer(audio).unwrap().send(self.now, transport).unwrap();
+        let bad = "224.0.0.1:9".parse().unwrap();
+        self.room.transport(transport).unwrap().add_local_address(self.now, IceProtocol::Udp, bad).unwrap_err();
+        self.drain();
+        self.refuse("Error: something went wrong");
+        self.pass(Duration::from_millis(3));
+        if connects {
+            self.room.engine_answer(transport, EngineAnswer::NotStarted("no way".to_owned()));
+            self.answer();
+            self.room.producer(audio).unwrap().send(self.now, transport).unwrap();
+            self.drain();
+        }
+        self.answer();
+        self.room.producer(video).unwrap().send(self.now, transport).unwrap();
+        self.room.producer(audio).unwrap().pause(self.now, app_data.clone()).unwrap();
+        self.room.producer(audio).unwrap().resume(self.now, app_data.clone()).unwrap();
+        self.room.producer(audio).unwrap().enable_stats(self.now, Duration::from_millis(1500)).unwrap();
+        let address = "192.0.2.1:5000".parse().unwrap();
+        if connects {
+            self.room.engine_answer(transport, EngineAnswer::AddressRefused);
+            self.room.transport(transport).unwrap().add_local_address(self.now, IceProtocol::Udp, address).unwrap_err();
+        }
+        self.room.transport(transport).unwrap().add_local_address(self.now, IceProtocol::Udp, address).unwrap();
+        self.drain();
+        self.answer();
+        self.answer();
+        let contents = Bytes::from_static(&[0, 1, 2, 3]);
+        let source = "192.0.2.7:40000".parse().unwrap();
+        self.input(Input::Receive(Receive { protocol: IceProtocol::Udp, source, destination: address, contents }));
+        self.room.engine_event(self.now, transport, EngineEvent::Connected);
+        self.drain();
+        let ssrcs: Vec<_> = self.room.producer_info(video).unwrap().rtp_parameters().unwrap().encodings.clone();
+        for frame in 0..320u32 {
+            self.pass(Duration::from_millis(20));
+            self.input(Input::Timeout);
+            for profile in mediasoup_producer::Profile::SIMULCAST {
+                let frame = Frame::new(
+                    vec![0x86; 700 + 13_000 * (frame as usize % 16 / 15)],
+                    Duration::from_millis(20) * frame,
+                );
+                let _ = self.room.producer(video).unwrap().write_frame(self.now, frame.profile(profile));
+            }
+            let packet =
+                RtpPacket::parse(Bytes::from(vec![0x80, 0, 0, frame as u8, 0, 0, 0, 0, 0, 0, 0, 0, 1])).unwrap();
+            let _ = self.room.producer(audio).unwrap().write_packet(self.now, packet);
+            match frame {
+                100 => drop(self.room.restart_ice(self.now)),
+                120 => self.answer(),
+                150 => self.input(Input::Notification(
+                    json!({ "method": "producerPaused", "notification": true, "id": video, "appData": null }),
+                )),
+                160 => self.room.producer(video).unwrap().resume(self.now, None).unwrap(),
+                170 => self.input(Input::Notification(
+                    json!({ "method": "producerResumed", "notification": true, "id": video }),
+                )),
+                200 => {
+                    let feedback = StreamFeedback { nack_count: 3, ..StreamFeedback::default() };
+                    self.room.engine_event(
+                        self.now,
+                        transport,
+                        EngineEvent::StreamFeedback { ssrc: ssrcs[0].ssrc, feedback },
+                    );
+                    self.room.engine_event(self.now, transport, EngineEvent::KeyFrameRequest { ssrc: ssrcs[1].ssrc });
+                }
+                _ if frame % 50 == 49 => {
+                    let bitrate_bps = 10_000 * u64::from(frame);
+                    self.room.engine_event(self.now, transport, EngineEvent::BitrateLimit { bitrate_bps });
+                }
+                _ => {}
+            }
+            self.drain();
+        }
+        self.input(Input::Notification(json!({ "method": "newConsumer", "notification": true, "id": 1 })));
+        self.input(Input::Notification(json!("nonsense")));
+        self.input(Input::Response { id: RequestId::from(999), result: Ok(Value::Null) });
+        self.room.engine_event(self.now, transport, EngineEvent::Disconnected);
+        self.room.producer(audio).unwrap().close(self.now, app_data.clone()).unwrap();
+        self.drain();
+        self.room.leave(self.now, app_data).unwrap();
+        self.drain();
+        self.lines
+    }
+}
+
+fn scripted(options: RecordOptions) -> Vec<String> {
+    Session::new(Room::scripted(RoomConfig::default(), 7), options).run(true)
+}
+
+fn assert_repeats(lines: &[String]) -> usize {
+    let replayed = replay(Instant::now(), &lines.join("\n")).unwrap();
+    if let Some(difference) = replayed.difference {
+        panic!("{difference}");
+    }
+    assert_eq!(replayed.recording, lines);
+    replayed.compared
+}
+
+#[test]
+fn a_run_with_faults_repeats() {
+    let compared = assert_repeats(&scripted(RecordOptions::default()));
+    assert!(compared > 40, "{compared}");
+}
+
+#[test]
+fn a_run_on_the_real_media_plane_repeats_without_it() {
+    let config = RoomConfig::default().request_timeout(Duration::from_secs(12));
+    let lines = Session::new(Room::new(config, 7), RecordOptions::default()).run(false);
+    assert!(lines.iter().any(|line| line.contains("Cname")), "the engine's own words are in it");
+    assert_repeats(&lines);
+}
+
+#[test]
+fn media_is_in_it_when_asked_for() {
+    let lines = scripted(RecordOptions::default().media(true));
+    assert!(lines.iter().any(|line| line.contains("868686")));
+    assert_repeats(&lines);
+}
+
+#[test]
+fn secrets_are_not_in_it() {
+    for line in scripted(RecordOptions::default()) {
+        assert!(!line.contains(PASSWORD), "{line}");
+    }
+}
+
+#[test]
+fn the_first_difference_is_reported() {
+    let mut lines = scripted(RecordOptions::default());
+    let paused = lines.iter().position(|line| line.contains(r#"output":{"Notification":{"ResumeProducer"#)).unwrap();
+    lines[paused] = lines[paused].replace("Resume", "Pause");
+    let difference = replay(Instant::now(), &lines.join("\n")).unwrap().difference.unwrap();
+    assert_eq!(difference.line, paused + 1);
+    assert!(difference.to_string().contains("ResumeProducer"), "{difference}");
+
+    lines.truncate(paused);
+    let difference = replay(Instant::now(), &lines.join("\n")).unwrap().difference.unwrap();
+    assert_eq!(difference.recorded, Value::Null, "an output that the recording has not");
+}
+
+#[test]
+fn a_recording_that_nobody_polls_is_cut_off() {
+    let mut room = Room::scripted(RoomConfig::default(), 1);
+    room.start_recording(RecordOptions::default().waiting_bytes(1000)).unwrap();
+    let now = Instant::now();
+    for _ in 0..1000 {
+        room.handle_timeout(now);
+    }
+    let lines: Vec<_> = std::iter::from_fn(|| room.poll_record()).collect();
+    assert!(lines.iter().map(String::len).sum::<usize>() < 1100);
+    assert_eq!(lines.last().unwrap(), r#"{"cut":{}}"#);
+}
+
+#[test]
+fn a_recording_begins_with_the_room() {
+    let mut room = Room::scripted(RoomConfig::default(), 1);
+    room.handle_timeout(Instant::now());
+    room.start_recording(RecordOptions::default()).unwrap_err();
+}
+
+#[test]
+fn a_file_written_by_hand_runs() {
+    let file = include_str!("recordings/by-hand.jsonl");
+    let shown = replay(Instant::now(), file).unwrap();
+    assert_eq!((shown.compared, shown.difference), (0, None));
+    assert!(shown.recording.iter().any(|line| line.contains(r#""output":{"Notification":{"PauseProducer""#)));
+    assert!(shown.recording.last().unwrap().contains(r#""originator":"remote""#));
+    assert_repeats(&shown.recording);
+}
+
+#[test]
+fn a_file_that_cannot_be_run_says_where() {
+    let header = r#"{"mediasoup-producer-record":1,"seed":1}"#;
+    for (file, words) in [
+        (String::new(), "empty"),
+        (r#"{"mediasoup-producer-record":2}"#.to_owned(), "version 2"),
+        (format!("{header}\n{{"), "line 2"),
+        (format!("{header}\n\n{{\"t\":1}}"), "line 3: neither input nor output"),
+        (format!("{header}\n{{\"t\":-1,\"timeout\":{{}}}}"), "no time"),
+        (format!("{header}\n{{\"command\":{{\"Jump\":{{}}}}}}"), "Jump"),
+        (format!("{header}\n{{\"tmieout\":{{}}}}"), "tmieout"),
+        (format!("{header}\n{{\"answer\":{{}}}}"), "no request"),
+    ] {
+        let error = replay(Instant::now(), &file).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+/// Only for `two_processes_give_the_same_bytes`, which runs it in processes of its own.
+#[test]
+#[ignore = "run by another test"]
+fn child() {
+    let (from, to) = (std::env::var("REPLAY_FROM").unwrap(), std::env::var("REPLAY_TO").unwrap());
+    let replayed = replay(Instant::now(), &std::fs::read_to_string(from).unwrap()).unwrap();
+    assert_eq!(replayed.difference, None);
+    std::fs::write(to, replayed.recording.join("\n")).unwrap();
+}
+
+#[test]
+fn two_processes_give_the_same_bytes() {
+    let folder = std::env::temp_dir().join(format!("mediasoup-producer-recording-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let recording = scripted(RecordOptions::default()).join("\n");
+    std::fs::write(folder.join("from"), &recording).unwrap();
+    for to in ["first", "second"] {
+        let status = Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored"])
+            .env("REPLAY_FROM", folder.join("from"))
+            .env("REPLAY_TO", folder.join(to))
+            .output()
+            .unwrap()
+            .status;
+        assert!(status.success());
+        assert_eq!(std::fs::read_to_string(folder.join(to)).unwrap(), recording);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
