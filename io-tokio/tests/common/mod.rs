@@ -40,7 +40,6 @@ impl Server {
                     return request;
                 }
                 ToServer::Notification(_) => {}
-                other => panic!("{other:?}"),
             }
         }
     }
@@ -58,7 +57,6 @@ impl Server {
             methods.push(match message {
                 ToServer::Request { request, .. } => request.method(),
                 ToServer::Notification(notification) => notification.method(),
-                other => panic!("{other:?}"),
             });
         }
         methods

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_channel::mpsc as futures_mpsc;
@@ -30,6 +30,10 @@ pub struct TestRoom {
 pub struct Knobs {
     /// UDP goes nowhere, either way.
     pub udp_cut: AtomicBool,
+    /// Where RTP and RTCP last came from.
+    pub media_source: Mutex<Option<SocketAddr>>,
+    /// RTP and RTCP datagrams received over TCP.
+    pub tcp_media: AtomicU64,
     /// DTLS alerts received.
     pub alerts: AtomicU64,
 }
@@ -45,8 +49,16 @@ enum In {
 
 impl TestRoom {
     pub async fn start(protocols: &[IceProtocol]) -> Self {
+        Self::start_with(protocols, &[]).await
+    }
+
+    /// With UDP addresses where nobody is.
+    pub async fn start_with(protocols: &[IceProtocol], nowhere: &[SocketAddr]) -> Self {
         let (inbox, receiver) = mpsc::unbounded_channel();
         let mut config = RoomServerConfig::default();
+        for address in nowhere {
+            config = config.address(IceProtocol::Udp, *address);
+        }
         let mut udp = None;
         for protocol in protocols {
             match protocol {
@@ -90,8 +102,8 @@ impl TestRoom {
     }
 
     /// Does something as the room's owner.
-    pub fn act<R>(&self, act: impl FnOnce(&mut RoomServer, Instant) -> R) -> R {
-        let result = act(&mut self.server.lock().unwrap(), Instant::now());
+    pub fn act<R>(&self, act: impl FnOnce(&mut RoomServer, std::time::Instant) -> R) -> R {
+        let result = act(&mut self.server.lock().unwrap(), now());
         let _ = self.inbox.send(In::Poke);
         result
     }
@@ -116,6 +128,10 @@ impl Drop for TestRoom {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 async fn hear(socket: Arc<UdpSocket>, inbox: mpsc::UnboundedSender<In>) {
@@ -189,14 +205,14 @@ async fn run(
             }
         }
         changed.notify_waiters();
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        let deadline = deadline.unwrap_or_else(|| now() + Duration::from_secs(60));
         let mut inputs = Vec::new();
         tokio::select! {
             count = inbox.recv_many(&mut inputs, 64) => if count == 0 { return },
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
         let mut server = server.lock().unwrap();
-        let now = Instant::now();
+        let now = now();
         if inputs.is_empty() {
             server.handle_timeout(now);
         }
@@ -209,7 +225,6 @@ async fn run(
                 In::Message(from, ToServer::Notification(notification)) => {
                     server.handle_notification(now, from, &notification.to_json());
                 }
-                In::Message(_, other) => panic!("{other:?}"),
                 In::Gone(id) => {
                     clients.remove(&id);
                     server.handle_disconnect(now, id, None);
@@ -218,6 +233,12 @@ async fn run(
                 In::Datagram(receive) => {
                     if receive.protocol == IceProtocol::Udp && knobs.udp_cut.load(Ordering::Relaxed) {
                         continue;
+                    }
+                    // RFC 7983 section 7.
+                    if receive.contents.first().is_some_and(|first| (128..192).contains(first)) {
+                        let tcp = receive.protocol == IceProtocol::Tcp;
+                        knobs.tcp_media.fetch_add(u64::from(tcp), Ordering::Relaxed);
+                        *knobs.media_source.lock().unwrap() = Some(receive.source);
                     }
                     // RFC 6347 section 4.1: content type 21 is an alert.
                     knobs.alerts.fetch_add(u64::from(receive.contents.first() == Some(&21)), Ordering::Relaxed);
