@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -82,6 +83,12 @@ impl Feeds {
 
     pub(super) fn tracks(&self) -> &[TrackInfo] {
         &self.tracks
+    }
+
+    /// Where RTP is expected, and what it is called.
+    pub(super) fn ports(&self) -> Vec<(SocketAddr, String)> {
+        let address = |port: &Port| Some((port.socket.local_addr().ok()?, self.tracks[port.track].label.clone()));
+        self.ports.iter().filter_map(address).collect()
     }
 
     /// What is due next, when it is. `None`: all files are over, and there is nothing else. Nothing is lost if the

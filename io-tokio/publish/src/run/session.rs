@@ -15,9 +15,6 @@ use super::{Run, RunError, Stop};
 use crate::args::DtlsRole;
 use crate::report::Event;
 
-/// How long ICE and DTLS may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// How often numbers are shown, and asked for.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
@@ -68,7 +65,7 @@ impl Run {
             Err(error) => Err(error),
         };
         self.count(&stay);
-        if result.is_ok() {
+        if result.is_ok() && self.connect.is_some() {
             self.confirm(&mut stay).await;
         }
         for producer in &stay.producers {
@@ -90,9 +87,9 @@ impl Run {
         if args.tcp {
             (offer.udp, offer.tcp) = (Some(false), Some(true));
         }
-        let config = RoomConfig::default().dtls_role(role).transport_options(offer);
-        let connector = ProtooConnector::new().accept_any_certificate(args.insecure);
-        let signalling = connector.connect(url).await?;
+        let config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
+        let signalling = connector.connect(url).await.map_err(RunError::Connect)?;
         Ok(Room::with_options(config, seed(), Options::default().udp(!args.tcp), signalling))
     }
 
@@ -115,7 +112,8 @@ impl Run {
             self.meanwhile(stay, producer.send(&transport)).await?.map_err(|error| RunError::send(kind, error))?;
             producer.enable_stats(SAMPLE_EVERY)?;
         }
-        let connected = timeout(CONNECT_TIMEOUT, transport.connected());
+        let patience = self.args.room.timeout;
+        let connected = timeout(patience, transport.connected());
         match self.meanwhile(stay, connected).await? {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(RunError::ConnectionLost),
@@ -126,13 +124,9 @@ impl Run {
                     .map(|candidate| format!("{} port {} ({:?})", candidate.ip, candidate.port, candidate.protocol))
                     .collect();
                 let offered = if offered.is_empty() { "no address".to_owned() } else { offered.join(", ") };
-                return Err(RunError::NoConnection { waited: CONNECT_TIMEOUT, offered });
+                return Err(RunError::NoConnection { waited: patience, offered });
             }
         }
-        let took = self.start.elapsed();
-        self.connect.get_or_insert(took);
-        let text = format!("connected, {:.0} ms after the start", took.as_secs_f64() * 1e3);
-        self.event(Event::new("connected", text));
         Ok(())
     }
 
@@ -229,6 +223,10 @@ impl Run {
     /// Waits until the room has confirmed what was sent, so that the last numbers are whole. Of a paused producer it
     /// says nothing.
     async fn confirm(&mut self, stay: &mut Stay) {
+        for producer in &stay.producers {
+            // Enabled anew, statistics come at once.
+            let _ = producer.enable_stats(SAMPLE_EVERY);
+        }
         let waited = timeout(CONFIRM_TIMEOUT, async {
             loop {
                 let paused: Vec<_> = stay.producers.iter().filter(|p| p.paused()).map(Producer::id).collect();
@@ -289,6 +287,10 @@ impl Run {
     fn transport_event(&mut self, event: TransportEvent) -> Result<(), RunError> {
         match event {
             TransportEvent::ConnectionStateChange { state } => {
+                if state == ConnectionState::Connected {
+                    let took = self.start.elapsed();
+                    self.connect.get_or_insert(took);
+                }
                 let text = format!("transport {state}");
                 self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));
                 match state {
