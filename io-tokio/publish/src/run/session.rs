@@ -1,5 +1,6 @@
 //! One stay in a room: join, send, end in good order.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::{
@@ -8,7 +9,7 @@ use mediasoup_producer::{
 };
 use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
 use super::{Run, RunError, Stop};
@@ -21,6 +22,9 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How long we wait at the end for the room to confirm what was sent. It reports once a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(2500);
 
+/// When DTLS ends, the server's words on it may still be on their way.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How long the server may say nothing to a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -30,6 +34,8 @@ struct Stay {
     events: Events,
     transport: Option<Transport>,
     producers: Vec<Producer>,
+    /// Media does not get through, and when that will be the end.
+    lost: Option<Instant>,
     /// Media that was refused for what it is, by track; only the first is told.
     refused: Vec<bool>,
 }
@@ -49,7 +55,7 @@ impl Run {
         };
         let events = room.events();
         let refused = vec![false; feeds.tracks().len()];
-        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), refused };
+        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), lost: None, refused };
         let ready = tokio::select! {
             ready = self.enter(&mut stay, peer, feeds.tracks()) => ready.map(|()| true),
             () = stop.requested() => Ok(false),
@@ -116,7 +122,10 @@ impl Run {
         let connected = timeout(patience, transport.connected());
         match self.meanwhile(stay, connected).await? {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(RunError::ConnectionLost),
+            Ok(Err(_)) => {
+                self.meanwhile(stay, sleep(LAST_WORDS)).await?;
+                return Err(RunError::ConnectionLost);
+            }
             Err(_) => {
                 let offered: Vec<_> = transport
                     .remote_candidates()
@@ -148,7 +157,15 @@ impl Run {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         ticks.reset();
         loop {
+            let lost = stay.lost;
+            let given_up = async {
+                match lost {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
+                () = given_up => return Err(RunError::ConnectionLost),
                 media = feeds.next() => match media? {
                     Some(media) => self.write(stay, feeds, media),
                     None => return Ok(()),
@@ -244,7 +261,7 @@ impl Run {
         self.count(stay);
     }
 
-    fn take(&mut self, stay: &Stay, event: Option<IoEvent>) -> Result<(), RunError> {
+    fn take(&mut self, stay: &mut Stay, event: Option<IoEvent>) -> Result<(), RunError> {
         match event {
             None => Err(RunError::Ended),
             Some(IoEvent::Room(event)) => self.room_event(stay, event),
@@ -259,7 +276,7 @@ impl Run {
         }
     }
 
-    fn room_event(&mut self, stay: &Stay, event: RoomEvent) -> Result<(), RunError> {
+    fn room_event(&mut self, stay: &mut Stay, event: RoomEvent) -> Result<(), RunError> {
         match event {
             RoomEvent::Joined { peers } => {
                 let names: Vec<_> = peers.into_iter().map(|peer| peer.name).collect();
@@ -274,7 +291,7 @@ impl Run {
             RoomEvent::PeerClosed { name, .. } => {
                 self.event(Event::new("peerclosed", format!("{name} has left")).with("peer", name));
             }
-            RoomEvent::Transport { event, .. } => return self.transport_event(event),
+            RoomEvent::Transport { event, .. } => return self.transport_event(stay, event),
             RoomEvent::Producer { id, event } => return self.producer_event(stay, id, event),
             RoomEvent::Closed { originator: Originator::Local, .. } | RoomEvent::Settled { .. } => {}
             // For receivers.
@@ -284,7 +301,7 @@ impl Run {
         Ok(())
     }
 
-    fn transport_event(&mut self, event: TransportEvent) -> Result<(), RunError> {
+    fn transport_event(&mut self, stay: &mut Stay, event: TransportEvent) -> Result<(), RunError> {
         match event {
             TransportEvent::ConnectionStateChange { state } => {
                 if state == ConnectionState::Connected {
@@ -294,12 +311,16 @@ impl Run {
                 let text = format!("transport {state}");
                 self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));
                 match state {
-                    ConnectionState::Disconnected | ConnectionState::Failed => Err(RunError::ConnectionLost),
-                    ConnectionState::New
-                    | ConnectionState::Connecting
-                    | ConnectionState::Connected
-                    | ConnectionState::Closed => Ok(()),
+                    ConnectionState::Connected => stay.lost = None,
+                    ConnectionState::Disconnected => {
+                        // The path may be gone and not the server: new credentials make ICE look for another.
+                        let _ = stay.room.restart_ice();
+                        stay.lost = Some(Instant::now() + self.args.room.timeout);
+                    }
+                    ConnectionState::Failed => stay.lost = Some(Instant::now() + LAST_WORDS),
+                    ConnectionState::New | ConnectionState::Connecting | ConnectionState::Closed => {}
                 }
+                Ok(())
             }
             TransportEvent::Failed { cause } => Err(RunError::Dtls(cause)),
             TransportEvent::Close { originator: Originator::Remote, .. } => Err(RunError::TransportClosed),
