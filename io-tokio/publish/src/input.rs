@@ -119,10 +119,7 @@ pub async fn open(args: &MediaArgs) -> Result<Vec<Track>, InputError> {
     Ok(tracks)
 }
 
-fn open_files<I: Into<Input>>(
-    inputs: impl IntoIterator<Item = I>,
-    kind: Kind,
-) -> Result<Vec<FileSource>, SourceError> {
+fn open_files<I: Into<Input>>(inputs: impl IntoIterator<Item = I>, kind: Kind) -> Result<Vec<FileSource>, SourceError> {
     inputs.into_iter().map(|input| FileSource::open(input, kind, Options::default())).collect()
 }
 
@@ -140,8 +137,7 @@ fn of_files(sources: Vec<FileSource>) -> Option<Track> {
 }
 
 async fn of_rtp(option: &'static str, address: SocketAddr, codec: Codec) -> Result<Track, InputError> {
-    let socket =
-        UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
+    let socket = UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
     let layers = vec![Layer { profile: Profile::Default, size: None }];
     Ok(Track { label: option.trim_start_matches('-').to_owned(), codec, layers, feed: Feed::Rtp(socket) })
 }

@@ -129,9 +129,7 @@ impl Driver {
         let _known = match command {
             Command::Pause(key) => self.server.pause_producer(now, key.producer, None),
             Command::Resume(key) => self.server.resume_producer(now, key.producer, None),
-            Command::RequestKeyFrame(key, profile) => {
-                self.server.request_key_frame(now, key.producer, Some(profile))
-            }
+            Command::RequestKeyFrame(key, profile) => self.server.request_key_frame(now, key.producer, Some(profile)),
             Command::Close(_) => false,
         };
         self.act().await;
@@ -155,7 +153,9 @@ impl Driver {
                     // What the network refuses is lost, as on the way.
                     let _ = self.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
-                ServerOutput::Response { connection, id, result } => self.tell(connection, answer(id, result).to_string()),
+                ServerOutput::Response { connection, id, result } => {
+                    self.tell(connection, answer(id, result).to_string())
+                }
                 ServerOutput::Notification { connection, message } => {
                     self.notifications += 1;
                     self.tell(connection, notification(self.notifications, &message).to_string());

@@ -12,8 +12,21 @@ use crossterm::{Command, cursor::MoveToColumn};
 use super::{Event, Report, Row, Summary, bitrate, millis, verdict};
 
 const HEADER: [&str; 15] = [
-    "encoding", "codec", "size", "frames", "packets", "bitrate", "target", "RTT", "loss", "NACK", "resent", "key req.",
-    "room: packets", "bytes", "lost",
+    "encoding",
+    "codec",
+    "size",
+    "frames",
+    "packets",
+    "bitrate",
+    "target",
+    "RTT",
+    "loss",
+    "NACK",
+    "resent",
+    "key req.",
+    "room: packets",
+    "bytes",
+    "lost",
 ];
 
 /// For a terminal.

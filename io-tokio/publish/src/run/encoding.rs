@@ -64,7 +64,8 @@ impl Encodings {
     /// What we count of a track.
     pub(super) fn update(&mut self, track: usize, stats: &[OutboundRtpStats]) {
         for stats in stats {
-            if let Some(encoding) = self.find(|encoding| (encoding.track, encoding.layer.profile) == (track, stats.profile))
+            if let Some(encoding) =
+                self.find(|encoding| (encoding.track, encoding.layer.profile) == (track, stats.profile))
             {
                 encoding.ssrc = stats.ssrc;
                 encoding.latest = Some(stats.clone());
@@ -84,9 +85,10 @@ impl Encodings {
 
     /// Whether the room has received all that was sent of these producers, as far as it said.
     pub(super) fn all_received(&self, of: impl Fn(ProducerId) -> bool) -> bool {
-        self.all.iter().filter(|encoding| encoding.producer.is_some_and(&of)).all(|encoding| {
-            encoding.latest.as_ref().is_none_or(|latest| encoding.room.packets >= latest.packets_sent)
-        })
+        self.all
+            .iter()
+            .filter(|encoding| encoding.producer.is_some_and(&of))
+            .all(|encoding| encoding.latest.as_ref().is_none_or(|latest| encoding.room.packets >= latest.packets_sent))
     }
 
     /// Reckons bitrates, from the last sample to this one.

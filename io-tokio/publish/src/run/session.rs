@@ -3,11 +3,11 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
 use mediasoup_producer::{
     CommandError, ConnectionState, Event as RoomEvent, Frame, MediaError, MediaTime, Originator, ProducerEvent,
     ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions,
 };
-use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
@@ -224,7 +224,9 @@ impl Run {
                     let label = &feeds.tracks()[track].label;
                     eprintln!("mediasoup-publish: {label}: {error}; this and others like it are left out");
                     let event = Event::new("refused", format!("{label}: {error}"));
-                    self.event(event.with("producer", stay.producers[track].id().value()).with("error", error.to_string()));
+                    self.event(
+                        event.with("producer", stay.producers[track].id().value()).with("error", error.to_string()),
+                    );
                 }
             }
         }

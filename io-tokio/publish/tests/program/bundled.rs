@@ -11,12 +11,8 @@ async fn the_room_receives_every_packet_of_four_encodings() {
     let run = Program::run(&["--seconds", "3"]).await;
     run.assert_all_received();
     let named = |encoding: &Value| ["kind", "profile", "codec"].map(|name| encoding[name].as_str().unwrap().to_owned());
-    let expected = [
-        ["audio", "default", "opus"],
-        ["video", "low", "VP8"],
-        ["video", "medium", "VP8"],
-        ["video", "high", "VP8"],
-    ];
+    let expected =
+        [["audio", "default", "opus"], ["video", "low", "VP8"], ["video", "medium", "VP8"], ["video", "high", "VP8"]];
     assert_eq!(run.encodings().iter().map(named).collect::<Vec<_>>(), expected);
     assert!(run.summary()["connect_ms"].as_f64() > Some(0.0));
     for encoding in run.encodings() {
@@ -33,7 +29,8 @@ async fn each_second_has_an_object_for_each_encoding_and_events_have_names() {
     let samples: Vec<_> = run.lines.iter().filter(|line| line["frames"].is_u64()).collect();
     assert_eq!(samples.len(), 8, "{:#?}", run.lines);
     for sample in &samples {
-        for number in ["t", "producer", "frames", "packets", "bytes", "bitrate_bps", "lost", "nacks", "retransmitted", "plis"]
+        for number in
+            ["t", "producer", "frames", "packets", "bytes", "bitrate_bps", "lost", "nacks", "retransmitted", "plis"]
         {
             assert!(sample[number].is_number(), "{number} of {sample}");
         }

@@ -61,7 +61,9 @@ async fn a_room_that_is_not_there() {
 
 #[tokio::test]
 async fn a_server_that_is_no_room() {
-    for answer in ["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nhello", "SSH-2.0-x\r\n", ""] {
+    for answer in
+        ["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nhello", "SSH-2.0-x\r\n", ""]
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let server = async {

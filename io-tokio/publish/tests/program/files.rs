@@ -49,7 +49,10 @@ async fn sound_and_picture_of_one_file_are_published_together() {
 #[tokio::test]
 async fn three_files_are_the_layers_of_a_simulcast() {
     let run = publish(&["--seconds", "1", "--video", &clip("low.ivf"), &clip("medium.ivf"), &clip("high.ivf")]).await;
-    assert_eq!(run.encodings().iter().map(|encoding| &encoding["profile"]).collect::<Vec<_>>(), ["low", "medium", "high"]);
+    assert_eq!(
+        run.encodings().iter().map(|encoding| &encoding["profile"]).collect::<Vec<_>>(),
+        ["low", "medium", "high"]
+    );
 }
 
 #[tokio::test]

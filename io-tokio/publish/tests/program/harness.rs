@@ -77,6 +77,11 @@ impl Program {
         self.line(|line| line["event"] == name).await
     }
 
+    /// Reads on to the numbers of an encoding.
+    pub(crate) async fn sample(&mut self, profile: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.line(|line| line["frames"].is_u64() && line["profile"] == profile && wanted(line)).await
+    }
+
     /// Ctrl-C.
     pub(crate) async fn interrupt(&self) {
         let id = self.child.id().expect("it runs").to_string();

@@ -32,7 +32,7 @@ async fn an_interrupted_run_closes_its_producers_and_leaves() {
     let room = room().await;
     let url = format!("{}&peerName=camera", room.ws_url);
     let mut program = Program::start(&["--room", &url]);
-    program.line(|line| line["profile"] == "high").await;
+    program.sample("high", |_| true).await;
     until(&room.handle, |producers| producers.len() == 2 && producers.keys().all(|key| &*key.peer == "camera")).await;
     program.interrupt().await;
     until(&room.handle, BTreeMap::is_empty).await;
@@ -43,17 +43,16 @@ async fn an_interrupted_run_closes_its_producers_and_leaves() {
 async fn what_the_room_pauses_stays_silent_until_it_resumes_with_a_key_frame() {
     let room = room().await;
     let mut program = Program::start(&["--room", &room.ws_url]);
-    program.line(|line| line["profile"] == "high").await;
+    program.sample("high", |_| true).await;
     let key = video(&room.handle);
 
     room.handle.pause(key.clone()).await;
     assert_eq!(program.event("pause").await["originator"], "remote");
     // Frames that were under way are in the first sample.
     let frames = |line: &serde_json::Value| line["frames"].as_u64().unwrap();
-    let high = |line: &serde_json::Value| line["profile"] == "high";
-    program.line(high).await;
-    let first = program.line(high).await;
-    let second = program.line(high).await;
+    program.sample("high", |_| true).await;
+    let first = program.sample("high", |_| true).await;
+    let second = program.sample("high", |_| true).await;
     assert_eq!(frames(&first), frames(&second));
 
     let mut packets = room.handle.packets();
@@ -79,11 +78,11 @@ async fn what_the_room_pauses_stays_silent_until_it_resumes_with_a_key_frame() {
 async fn key_frames_wanted_by_the_room_are_told_by_layer() {
     let room = room().await;
     let mut program = Program::start(&["--room", &room.ws_url]);
-    program.line(|line| line["profile"] == "high" && line["t"].as_f64() > Some(1.5)).await;
+    program.sample("high", |sample| sample["t"].as_f64() > Some(1.5)).await;
     room.handle.request_key_frame(video(&room.handle), Profile::Medium).await;
     let event = program.event("keyframerequest").await;
     assert_eq!(event["profile"], "medium");
-    program.line(|line| line["profile"] == "medium" && line["plis"].as_u64() > Some(0)).await;
+    program.sample("medium", |sample| sample["plis"].as_u64() > Some(0)).await;
     program.interrupt().await;
     program.finish().await.assert_all_received();
 }
@@ -92,7 +91,7 @@ async fn key_frames_wanted_by_the_room_are_told_by_layer() {
 async fn a_room_that_closes_ends_the_run() {
     let room = room().await;
     let mut program = Program::start(&["--room", &room.ws_url]);
-    program.line(|line| line["profile"] == "high").await;
+    program.sample("high", |_| true).await;
     room.handle.close().await;
     let run = program.finish().await;
     let line = run.assert_one_line();
