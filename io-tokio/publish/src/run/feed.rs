@@ -19,6 +19,9 @@ use crate::source::rtp::{self, Datagram, RtpError};
 /// No datagram is longer.
 const DATAGRAM: usize = 65_536;
 
+/// Datagrams that a socket holds at most, about.
+const MAX_OLD: usize = 4096;
+
 /// All tracks.
 #[derive(Debug)]
 pub(super) struct Feeds {
@@ -133,8 +136,8 @@ impl Feeds {
         for port in &mut self.ports {
             port.ssrc = None;
             // What came while nobody was connected is old.
-            let mut old = [0; 1];
-            while port.socket.try_recv(&mut old).is_ok() {}
+            let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();
+            let _ = (0..MAX_OLD).find(drained);
         }
     }
 }
