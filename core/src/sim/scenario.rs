@@ -375,9 +375,10 @@ impl Scenario {
         self.room.producers().find(|producer| producer.kind() == kind).map(|producer| producer.id())
     }
 
-    /// Whether every transport is connected.
+    /// Whether there are transports, and every one is connected.
     pub fn connected(&self) -> bool {
-        self.room.transports().all(|transport| transport.connection_state() == ConnectionState::Connected)
+        self.room.transports().next().is_some()
+            && self.room.transports().all(|transport| transport.connection_state() == ConnectionState::Connected)
     }
 
     // Time.

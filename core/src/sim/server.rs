@@ -378,6 +378,7 @@ impl RoomServer {
         if !transport.receiver.handle_receive(now, receive) {
             return None;
         }
+        transport.receiver.select_path(now, receive, message.use_candidate());
         // The request is authentic: what else comes from there is this transport's.
         let from = (receive.protocol, receive.source);
         if self.routes.insert(from, id) != Some(id) {

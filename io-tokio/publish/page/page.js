@@ -364,6 +364,7 @@ const plot = {
           {
             ...axis,
             font,
+            size: 30,
             splits: (u) => [60, 45, 30, 15, 0].map((ago) => latest(u) - ago),
             values: (u, splits) => splits.map((t) => (t === latest(u) ? 'now' : `−${Math.round(latest(u) - t)} s`)),
           },

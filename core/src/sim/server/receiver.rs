@@ -37,6 +37,7 @@ pub(super) struct Receiver {
     pub(super) ice_state: IceState,
     pub(super) secured: bool,
     remote_user: Option<String>,
+    dtls_pending: Option<DtlsRole>,
     streams: BTreeMap<u32, Stream>,
     last_mid: u64,
     outputs: VecDeque<ReceiverOutput>,
@@ -44,6 +45,8 @@ pub(super) struct Receiver {
     done: bool,
     /// The datagram that is being handled came over an RTX stream.
     repairing: bool,
+    /// What carries media both ways: the protocol, our address and the peer's. As the real server's: the one over which
+    /// the peer last nominated. (str0m would keep the first as long as it lives.)
     pub(super) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
@@ -145,6 +148,7 @@ impl Receiver {
             ice_state: IceState::New,
             secured: false,
             remote_user: None,
+            dtls_pending: None,
             streams: BTreeMap::new(),
             last_mid: 0,
             outputs: VecDeque::new(),
@@ -166,11 +170,21 @@ impl Receiver {
         self.rtc.direct_api().local_dtls_fingerprint().clone()
     }
 
-    /// Begins DTLS, with the role that is left to us.
-    pub(super) fn start_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) -> Result<(), String> {
-        let mut api = self.rtc.direct_api();
-        api.set_remote_fingerprint(fingerprint);
-        api.start_dtls(remote_role == DtlsRole::Server).map_err(|error| error.to_string())
+    /// What the peer said of its side of DTLS, which begins as soon as there is a path.
+    pub(super) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
+        self.rtc.direct_api().set_remote_fingerprint(fingerprint);
+        self.dtls_pending = Some(remote_role);
+        self.start_dtls();
+    }
+
+    fn start_dtls(&mut self) {
+        if self.path.is_some()
+            && let Some(remote_role) = self.dtls_pending.take()
+            && let Err(error) = self.rtc.direct_api().start_dtls(remote_role == DtlsRole::Server)
+        {
+            let failure = self.watch.explain(&error);
+            self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
+        }
     }
 
     pub(super) fn restart_ice(&mut self) {
@@ -244,7 +258,7 @@ impl Receiver {
         }
     }
 
-    /// Whether a binding request is ours. The peer's own user name is not signalled in v2: it is taken from there.
+    /// The peer's own ICE user name is not signalled in v2: it is taken from its binding requests.
     pub(super) fn learn_remote_user(&mut self, user: &str) {
         if self.remote_user.as_deref() != Some(user) {
             self.remote_user = Some(user.to_owned());
@@ -273,6 +287,15 @@ impl Receiver {
         self.drain(now);
         self.repairing = false;
         taken
+    }
+
+    /// An authentic binding request came this way.
+    pub(super) fn select_path(&mut self, now: Instant, receive: &Receive, nominated: bool) {
+        if nominated || self.path.is_none() {
+            self.path = Some((receive.protocol, receive.destination, receive.source));
+        }
+        self.start_dtls();
+        self.flush(now);
     }
 
     pub(super) fn flush(&mut self, now: Instant) {
@@ -372,11 +395,12 @@ impl Receiver {
         };
         let contents = Bytes::from(Vec::from(transmit.contents));
         self.bytes_sent += contents.len() as u64;
-        // STUN answers go wherever they were asked from; the rest takes the path that ICE has chosen.
-        if contents.first().is_some_and(|first| *first > 3) {
-            self.path = Some((protocol, transmit.source, transmit.destination));
-        }
-        let (source, destination) = (transmit.source, transmit.destination);
+        // STUN answers go wherever they were asked from; the rest takes the path that the peer has chosen.
+        let stun = contents.first().is_some_and(|first| *first < 4);
+        let (protocol, source, destination) = match self.path {
+            Some(path) if !stun => path,
+            Some(_) | None => (protocol, transmit.source, transmit.destination),
+        };
         self.outputs.push_back(ReceiverOutput::Transmit(Transmit { protocol, source, destination, contents }));
     }
 

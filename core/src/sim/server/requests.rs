@@ -380,7 +380,7 @@ fn begin_dtls(transport: &mut ServerTransport, parameters: &Value) -> Result<&'s
         return Err("Error: Transport already has remote DTLS parameters".to_owned());
     }
     let (role, fingerprint) = validate::dtls_parameters(parameters)?;
-    transport.receiver.start_dtls(role, fingerprint).map_err(|error| format!("Error: {error}"))?;
+    transport.receiver.set_remote_dtls(role, fingerprint);
     transport.dtls_started = true;
     Ok(match role {
         crate::protocol::DtlsRole::Client => "server",

@@ -106,3 +106,53 @@ fn picture_id(payload: &[u8], at: &mut usize) -> Option<(usize, bool)> {
     payload.get(*at - 1)?;
     Some((begins, long))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VP8_LONG: &[u8] = &[0x90, 0xe0, 0x92, 0x34, 0x55, 0x20, 0x10];
+    const VP8_SHORT: &[u8] = &[0x90, 0x80, 0x7f, 0x10];
+    const VP8_BARE: &[u8] = &[0x10, 0x10];
+    const VP9_LONG: &[u8] = &[0xa8, 0xff, 0xff, 0x00, 0x09, 0x82];
+    const VP9_FLEXIBLE: &[u8] = &[0xb8, 0x80, 0x01, 0x00, 0x82];
+    const ONE: Counters = Counters { picture_id: 1, tl0_index: 1 };
+
+    #[test]
+    fn the_numbers_are_found_where_the_rfcs_put_them() {
+        let numbers = |picture_id, tl0_index| Counters { picture_id, tl0_index };
+        assert_eq!(read(Codec::Vp8, VP8_LONG), numbers(0x1234, 0x55));
+        assert_eq!(read(Codec::Vp8, VP8_SHORT), numbers(0x7f, 0));
+        assert_eq!(read(Codec::Vp8, VP8_BARE), numbers(0, 0));
+        assert_eq!(read(Codec::Vp9, VP9_LONG), numbers(0x7fff, 9));
+        assert_eq!(read(Codec::Vp9, VP9_FLEXIBLE), numbers(1, 0), "flexible mode has no TL0PICIDX");
+        assert_eq!(read(Codec::H264, VP8_LONG), numbers(0, 0));
+    }
+
+    #[test]
+    fn nothing_else_changes_and_each_number_wraps_in_its_own_width() {
+        assert_eq!(shift(Codec::Vp8, VP8_LONG, ONE).0, [0x90, 0xe0, 0x92, 0x35, 0x56, 0x20, 0x10]);
+        assert_eq!(shift(Codec::Vp8, VP8_SHORT, ONE).0, [0x90, 0x80, 0x00, 0x10]);
+        assert_eq!(shift(Codec::Vp8, VP8_BARE, ONE).0, VP8_BARE);
+        assert_eq!(shift(Codec::Vp9, VP9_LONG, ONE).0, [0xa8, 0x80, 0x00, 0x00, 0x0a, 0x82]);
+        assert_eq!(shift(Codec::Opus, VP8_LONG, ONE).0, VP8_LONG);
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_taken_and_keeps_its_length(
+            codec in prop::sample::select(&Codec::ALL[..]),
+            payload in prop::collection::vec(any::<u8>(), 0..12),
+            picture_id: u16,
+            tl0_index: u8,
+        ) {
+            let offset = Counters { picture_id, tl0_index };
+            let (shifted, _) = shift(codec, &payload, offset);
+            prop_assert_eq!(shifted.len(), payload.len());
+            let (back, _) = shift(codec, &shifted, Counters::default().minus(offset));
+            prop_assert_eq!(back, payload);
+        }
+    }
+}

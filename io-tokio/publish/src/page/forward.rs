@@ -13,7 +13,7 @@ use crate::embedded::{Packet, ProducerKey, ProducerView};
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(500);
 
 /// A layer without packets for this long has ceased; another is shown meanwhile.
-const LAYER_GONE: Duration = Duration::from_secs(1);
+const LAYER_GONE: Duration = Duration::from_secs(2);
 
 /// Layers whose RTP times differ by less from what the clock says run on one timeline (RFC 3550 section 5.1 starts each
 /// stream's at random; `mediasoup-producer` and most simulcast senders use one).
@@ -101,6 +101,12 @@ impl Forward {
         self.key_frame_asked = None;
     }
 
+    /// Packets are taken from now on; each layer has some time to be heard.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.heard.clear();
+        self.watching_since = Some(now);
+    }
+
     /// What is forwarded now; none before the first key frame and during a pause.
     pub(crate) fn effective(&self) -> Option<(&ProducerKey, Profile)> {
         self.current.as_ref().map(|current| (&current.producer, current.profile))
@@ -114,8 +120,7 @@ impl Forward {
             return;
         };
         if self.target.as_ref().is_none_or(|target| target.producer != *key) {
-            self.heard.clear();
-            self.watching_since = Some(now);
+            self.settle(now);
             self.key_frame_asked = None;
         }
         let paused = view.paused_by_peer || view.paused_by_room;
@@ -127,8 +132,7 @@ impl Forward {
         if paused {
             // What comes after it begins with a key frame.
             self.current = None;
-            self.heard.clear();
-            self.watching_since = Some(now);
+            self.settle(now);
         }
         self.target = Some(Target { producer: key.clone(), profile, codec: view.codec, paused });
     }
@@ -237,3 +241,6 @@ impl Forward {
         Some(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,7 +185,12 @@ impl Viewer {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Connected => self.connected = true,
+            Event::Connected => {
+                self.connected = true;
+                let now = Instant::now();
+                self.video.settle(now);
+                self.audio.settle(now);
+            }
             // Not heard for long: the tab is gone.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.rtc.disconnect(),
             Event::KeyframeRequest(request)

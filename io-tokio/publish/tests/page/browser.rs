@@ -75,6 +75,8 @@ impl Browser {
     }
 
     async fn open_tab(&mut self, url: &str) {
+        // Whoever may use the microphone is told of all interfaces, loopback included.
+        self.call("Browser.grantPermissions", json!({ "permissions": ["audioCapture"] })).await;
         let target = self.call("Target.createTarget", json!({ "url": "about:blank" })).await;
         let attached =
             self.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true })).await;

@@ -12,6 +12,7 @@ use mediasoup_publish::embedded::Room;
 use mediasoup_publish::page::Page;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use crate::browser::Browser;
@@ -55,14 +56,19 @@ const FRAME_NUMBER: &str = "
 const FRAMES: u32 = 150;
 const RATE: f64 = 30.0;
 
+/// Several browsers at once would have too little of a small machine each to keep the clip's pace.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// The program as a user starts it, and its page in a browser.
 struct Watching {
     browser: Browser,
     _program: Child,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Watching {
     async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
         let mut program = Command::new(env!("CARGO_BIN_EXE_mediasoup-publish"))
             .args(["--page", "127.0.0.1:0", "--seconds", "120"])
             .stdin(Stdio::null())
@@ -76,7 +82,7 @@ impl Watching {
         let mut browser = Browser::open(&url).await;
         let _: bool = browser.value(FRAME_NUMBER).await;
         browser.until("frameNumber() !== null").await;
-        Self { browser, _program: program }
+        Self { browser, _program: program, _turn: turn }
     }
 
     /// The frame numbers of the pictures shown for a while, with the times in milliseconds.
@@ -226,6 +232,7 @@ async fn every_encoding_has_its_row_and_its_line_and_the_beat_is_heard() {
 #[tokio::test]
 #[ignore = "needs Chromium"]
 async fn a_room_where_nobody_publishes_is_called_silent() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let room = Room::start().await.expect("a room");
     let page = Page::open(([127, 0, 0, 1], 0).into(), room.handle.clone()).await.expect("a page");
     let mut browser = Browser::open(&page.url()).await;
