@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use common::{plain, scenario};
 use mediasoup_producer::protocol::IceProtocol;
-use mediasoup_producer::sim::{ReceivedPacket, Scenario, ScenarioConfig, Source};
+use mediasoup_producer::sim::{ConnectionId, Link, ReceivedPacket, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::{MediaKind, ProducerId, Profile};
+use serde_json::json;
 
 /// Lets media flow for some seconds, and what is under way arrive.
 fn published(mut scenario: Scenario) -> Scenario {
@@ -47,6 +48,58 @@ fn every_packet_is_received() {
 #[test]
 fn every_packet_is_received_over_tcp() {
     assert_all_received(&mut published(scenario(ScenarioConfig::default().protocol(IceProtocol::Tcp), 2)));
+}
+
+/// Browsers have payload types and extension ids of their own, and say so in `createProducer`.
+#[test]
+fn a_producer_may_use_payload_types_and_extension_ids_of_its_own() {
+    let lossy = Link::default().loss(0.05);
+    let mut scenario = scenario(ScenarioConfig::default().uplink(lossy), 6);
+    // The room's settings are made out to be others than they are; the join, which would show it, is made in our place.
+    let codec = |index: usize, field: &str| format!("/rtpCapabilities/codecs/{index}/{field}");
+    let now = scenario.now();
+    let join = json!({
+        "method": "join", "target": "room", "peerName": "sender",
+        "rtpCapabilities": { "codecs": [], "headerExtensions": [] },
+    });
+    scenario.server.handle_request(now, ConnectionId(0), u64::MAX, &join);
+    scenario.answer("join", Ok(json!({ "peers": [] })));
+    let mut settings = json!({
+        "rtpCapabilities": scenario.server.rtp_capabilities(), "mandatoryCodecPayloadTypes": [],
+    });
+    for (pointer, value) in [
+        (codec(0, "preferredPayloadType"), 111),
+        (codec(1, "preferredPayloadType"), 96),
+        (codec(2, "preferredPayloadType"), 97),
+        (codec(2, "parameters/apt"), 96),
+        ("/rtpCapabilities/headerExtensions/0/preferredId".to_owned(), 14),
+        ("/rtpCapabilities/headerExtensions/5/preferredId".to_owned(), 4),
+        ("/rtpCapabilities/headerExtensions/6/preferredId".to_owned(), 4),
+        ("/rtpCapabilities/headerExtensions/4/preferredId".to_owned(), 13),
+    ] {
+        *settings.pointer_mut(&pointer).expect("the settings have it") = value.into();
+    }
+    scenario.answer("queryRoom", Ok(settings));
+    let mut scenario = scenario.sending();
+    scenario.drive(Duration::from_secs(5));
+    scenario.stop_media();
+    scenario.drive(Duration::from_secs(1));
+    let audio = scenario.producer_id(MediaKind::Audio).unwrap();
+    let parameters = scenario.room.producer_info(audio).unwrap().rtp_parameters().unwrap();
+    assert_eq!(parameters.codecs[0].payload_type, 111);
+    let packets = scenario.take_packets();
+    for packet in &packets {
+        let (payload_type, mid) = if packet.producer == audio { (100, "0") } else { (101, "1") };
+        assert_eq!(packet.payload_type, payload_type, "the room's own number");
+        // Once a receiver report has come, the MID need not be repeated.
+        assert!(packet.mid.as_deref().is_none_or(|of| of == mid));
+        assert_eq!(packet.audio_level.is_some(), packet.producer == audio);
+    }
+    assert!(packets.iter().any(|packet| packet.mid.is_some()));
+    let video = scenario.producer_id(MediaKind::Video).unwrap();
+    for encoding in scenario.server.encodings(video) {
+        assert!(encoding.packets_lost == 0 && encoding.packets_repaired > 0, "{encoding:?}");
+    }
 }
 
 /// The payload data of each frame of a stream in order, with its timestamp.
