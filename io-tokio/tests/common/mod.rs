@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod room;
+
 use futures_channel::mpsc;
 use futures_util::{SinkExt, StreamExt};
 use mediasoup_producer::protocol::{Refusal, Request, RoomSettings};
