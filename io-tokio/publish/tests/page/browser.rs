@@ -36,7 +36,7 @@ const FLAGS: [&str; 13] = [
     // A machine without a network is enough.
     "--allow-loopback-in-peer-connection",
     "--remote-debugging-port=0",
-    "--window-size=1280,800",
+    "--window-size=1280,720",
 ];
 
 /// Nothing the tests do takes longer.
@@ -137,12 +137,12 @@ impl Browser {
         self.events.iter().filter_map(complaint).collect()
     }
 
-    /// A PNG of the page, 1280 by 800, in base64.
+    /// A PNG of the page, 1280 by 720, in base64.
     pub(crate) async fn screenshot(&mut self, dark: bool) -> String {
         let scheme = if dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", features).await;
-        let size = json!({ "width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        let size = json!({ "width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size).await;
         // Drawn anew in that size.
         let _: Option<bool> = self.value("new Promise((done) => setTimeout(done, 600))").await;

@@ -67,10 +67,18 @@ struct Watching {
 }
 
 impl Watching {
+    /// The clip, as it is sent where no input is named.
     async fn start() -> Self {
+        let mut watching = Self::start_with(&[]).await;
+        watching.browser.until("frameNumber() !== null").await;
+        watching
+    }
+
+    async fn start_with(input: &[&str]) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let mut program = Command::new(env!("CARGO_BIN_EXE_mediasoup-publish"))
             .args(["--page", "127.0.0.1:0", "--seconds", "120"])
+            .args(input)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -81,7 +89,6 @@ impl Watching {
             timeout(Duration::from_secs(20), page_url(stdout)).await.expect("the program tells its page's address");
         let mut browser = Browser::open(&url).await;
         let _: bool = browser.value(FRAME_NUMBER).await;
-        browser.until("frameNumber() !== null").await;
         Self { browser, _program: program, _turn: turn }
     }
 
@@ -231,6 +238,23 @@ async fn every_encoding_has_its_row_and_its_line_and_the_beat_is_heard() {
 
 #[tokio::test]
 #[ignore = "needs Chromium"]
+async fn the_other_codecs_play_as_well_or_the_page_says_that_this_browser_cannot() {
+    for (file, codec, always) in [("vp9.ivf", "VP9", true), ("h264.h264", "H264", false), ("h265.h265", "H265", false)]
+    {
+        let file = format!("{}/tests/media/{file}", env!("CARGO_MANIFEST_DIR"));
+        let mut watching = Watching::start_with(&["--video", &file, "--loop"]).await;
+        let cannot =
+            format!("document.querySelector('#message-title').textContent === 'This browser does not play {codec}'");
+        watching.browser.until(&format!("decoded() > 60 || {cannot}")).await;
+        let refused: bool = watching.browser.value(&cannot).await;
+        println!("{codec}: {}", if refused { "not played by this browser" } else { "plays" });
+        assert!(!(always && refused), "every Chromium plays {codec}");
+        assert_eq!(watching.browser.complaints(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium"]
 async fn a_room_where_nobody_publishes_is_called_silent() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let room = Room::start().await.expect("a room");
@@ -241,7 +265,8 @@ async fn a_room_where_nobody_publishes_is_called_silent() {
     browser.until("document.querySelector('#message-title').textContent === 'The program does not answer'").await;
 }
 
-/// `SCREENSHOT=light.png cargo test -p mediasoup-publish --test page -- --ignored screenshot`: the one in the README.
+/// `SCREENSHOT=FILE cargo test -p mediasoup-publish --test page -- --ignored screenshot`: the one in the README, which has
+/// then been brought down to 256 colours. `DARK=1` for the dark one.
 #[tokio::test]
 #[ignore = "needs Chromium"]
 async fn screenshot() {
