@@ -56,12 +56,16 @@ pub struct RoomArgs {
     #[arg(long)]
     pub reconnect: bool,
 
+    /// How many seconds the server may take to answer, and ICE and DTLS to connect.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = seconds)]
+    pub timeout: Duration,
+
     /// Our side of the DTLS handshake.
     #[arg(long, value_name = "ROLE", default_value = "client")]
     pub dtls_role: DtlsRole,
 
-    /// Ask the server for TCP candidates and no UDP ones.
-    #[arg(long)]
+    /// Send media over TCP: ask the server for TCP candidates alone.
+    #[arg(long, requires = "room")]
     pub tcp: bool,
 }
 

@@ -139,7 +139,7 @@ fn of_files(sources: Vec<FileSource>) -> Option<Track> {
 async fn of_rtp(option: &'static str, address: SocketAddr, codec: Codec) -> Result<Track, InputError> {
     let socket = UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
     let layers = vec![Layer { profile: Profile::Default, size: None }];
-    Ok(Track { label: format!("RTP at {address}"), codec, layers, feed: Feed::Rtp(socket) })
+    Ok(Track { label: option.trim_start_matches('-').to_owned(), codec, layers, feed: Feed::Rtp(socket) })
 }
 
 const fn codec(codec: source::Codec) -> Codec {

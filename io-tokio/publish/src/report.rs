@@ -89,6 +89,14 @@ impl Row {
     pub const fn kind(&self) -> MediaKind {
         self.codec.kind()
     }
+
+    /// For people.
+    pub fn name(&self) -> String {
+        match self.profile {
+            Profile::Default => self.kind().to_string(),
+            profile => format!("{} {profile}", self.kind()),
+        }
+    }
 }
 
 /// What we count of an encoding.
@@ -194,21 +202,12 @@ fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
 
-/// The encoding's name, for people.
-fn name(row: &Row) -> String {
-    match row.profile {
-        Profile::Default => row.kind().to_string(),
-        profile => format!("{} {profile}", row.kind()),
-    }
-}
-
 /// What is to be said at the end, for people.
 fn verdict(summary: &Summary) -> String {
-    let connect =
-        summary.connect.map_or_else(|| "not connected".to_owned(), |took| format!("connected in {}", millis(took)));
+    let connect = summary.connect.map_or_else(String::new, |took| format!("; connected in {}", millis(took)));
     match &summary.error {
-        Some(_) => format!("failed; {connect}"),
-        None if summary.ok => format!("ok: the room received every encoding; {connect}"),
-        None => format!("failed: the room did not receive every encoding; {connect}"),
+        Some(_) => format!("failed{connect}"),
+        None if summary.ok => format!("ok: the room received every encoding{connect}"),
+        None => format!("failed: the room did not receive every encoding{connect}"),
     }
 }

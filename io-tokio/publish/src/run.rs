@@ -39,8 +39,7 @@ pub async fn run(args: Args, start: Instant) -> bool {
     let received = !rows.is_empty() && rows.iter().all(|row| row.room.packets > 0);
     if result.is_ok() && run.connect.is_some() {
         for row in rows.iter().filter(|row| row.room.packets == 0) {
-            let label = if row.profile == Default::default() { String::new() } else { format!(" {}", row.profile) };
-            eprintln!("mediasoup-publish: the room received nothing of {}{label}", row.kind());
+            eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
         }
     }
     let error = result.err().map(|error| error.to_string());
@@ -81,12 +80,17 @@ impl Run {
                 (room.ws_url, Some(room.handle), page)
             }
         };
+        for (address, label) in feeds.ports() {
+            let text = format!("{label}: send it to {address}");
+            self.event(Event::new("listening", text).with("address", address.to_string()));
+        }
         let (url, peer) = with_peer_name(&url);
 
         let mut wait = RETRY_FIRST;
         loop {
             let connected = self.connect;
             let error = match self.session(&url, &peer, &mut feeds, &mut stop).await {
+                Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -116,7 +120,9 @@ impl Run {
 /// The name in the URL; or a new one, and the URL with it: the v2 demo wants it there.
 fn with_peer_name(url: &str) -> (String, String) {
     // What is wrong with a URL is said when it is used.
-    let Ok(mut parsed) = Url::parse(url) else { return (url.to_owned(), String::new()) };
+    let Some(mut parsed) = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss")) else {
+        return (url.to_owned(), String::new());
+    };
     let given = parsed.query_pairs().find(|(name, value)| name == "peerName" && !value.is_empty());
     if let Some(name) = given.map(|(_, value)| value.into_owned()) {
         return (url.to_owned(), name);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -24,6 +26,9 @@ const TEXTS_WAITING: usize = 256;
 
 /// What peers say waits here for the room; past it they are not read.
 const SAID_WAITING: usize = 256;
+
+/// How long a peer may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 const REQUEST: &str = "mediasoup-request";
 const NOTIFICATION: &str = "mediasoup-notification";
@@ -89,7 +94,10 @@ async fn attend(
     loop {
         tokio::select! {
             text = outbox.recv() => {
-                let Some(text) = text else { return Ok(()) };
+                let Some(text) = text else {
+                    let _ = timeout(GOODBYE, part(socket)).await;
+                    return Ok(());
+                };
                 if socket.send(Message::Text(text.into())).await.is_err() {
                     return Ok(());
                 }
@@ -111,6 +119,13 @@ async fn attend(
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
             },
         }
+    }
+}
+
+/// Ends a connection so that all that was said is heard: what a socket closed at once has not delivered is lost with it.
+async fn part(mut socket: WebSocket) {
+    if socket.send(Message::Close(None)).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use mediasoup_producer::{Codec, MediaKind, ProducerId, Profile};
+use mediasoup_producer::{MediaKind, ProducerId, Profile};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ struct SampleLine {
     producer: ProducerId,
     kind: MediaKind,
     profile: Profile,
-    codec: Codec,
+    codec: &'static str,
     frames: u64,
     packets: u64,
     bytes: u64,
@@ -75,7 +75,7 @@ struct SummaryEncoding {
     producer: ProducerId,
     kind: MediaKind,
     profile: Profile,
-    codec: Codec,
+    codec: &'static str,
     frames: u64,
     packets: u64,
     bytes: u64,
@@ -95,7 +95,7 @@ impl<W: Write + Send> Report for Json<W> {
                 producer: row.producer,
                 kind: row.kind(),
                 profile: row.profile,
-                codec: row.codec,
+                codec: row.codec.name(),
                 frames: row.sent.frames,
                 packets: row.sent.packets,
                 bytes: row.sent.bytes,
@@ -120,7 +120,7 @@ impl<W: Write + Send> Report for Json<W> {
                 producer: row.producer,
                 kind: row.kind(),
                 profile: row.profile,
-                codec: row.codec,
+                codec: row.codec.name(),
                 frames: row.sent.frames,
                 packets: row.sent.packets,
                 bytes: row.sent.bytes,

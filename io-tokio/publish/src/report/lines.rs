@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{Event, Report, Row, Summary, bitrate, millis, name, verdict, write_line};
+use super::{Event, Report, Row, Summary, bitrate, millis, verdict, write_line};
 
 /// For standard output that is no terminal.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ impl<W: Write + Send> Report for Lines<W> {
         for row in &summary.rows {
             write_line(&mut self.out, &format!("   total {}", line(row)))?;
         }
-        write_line(&mut self.out, &verdict(summary))
+        // What fails before there is anything to count is said on standard error.
+        if summary.rows.is_empty() { Ok(()) } else { write_line(&mut self.out, &verdict(summary)) }
     }
 }
 
@@ -45,7 +46,7 @@ fn line(row: &Row) -> String {
     format!(
         "{:<12} {}{size}: {} frames, {} packets, {}{target}, rtt {rtt}, lost {}, nacks {}, retransmitted {}, \
          key frame requests {}; room: {} packets, {} bytes, lost {}",
-        name(row),
+        row.name(),
         row.codec,
         row.sent.frames,
         row.sent.packets,

@@ -9,7 +9,7 @@ use crossterm::cursor::MoveToPreviousLine;
 use crossterm::terminal::{Clear, ClearType, size};
 use crossterm::{Command, cursor::MoveToColumn};
 
-use super::{Event, Report, Row, Summary, bitrate, millis, name, verdict};
+use super::{Event, Report, Row, Summary, bitrate, millis, verdict};
 
 const HEADER: [&str; 15] = [
     "encoding",
@@ -77,8 +77,11 @@ impl<W: Write + Send> Report for Table<W> {
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        let last = (!summary.rows.is_empty()).then(|| table(&summary.rows));
-        self.write("", last)?;
+        // What fails before there is anything to count is said on standard error.
+        if summary.rows.is_empty() {
+            return Ok(());
+        }
+        self.write("", Some(table(&summary.rows)))?;
         self.shown = None;
         self.write(&format!("{}\n", verdict(summary)), None)
     }
@@ -101,7 +104,7 @@ fn table(rows: &[Row]) -> String {
 fn cells(row: &Row) -> Vec<Cell> {
     let dash = || "-".to_owned();
     let loss = 100.0 * row.sent.lost as f64 / row.sent.packets.max(1) as f64;
-    let words = [name(row), row.codec.to_string()];
+    let words = [row.name(), row.codec.to_string()];
     let numbers = [
         row.size.map_or_else(dash, |(width, height)| format!("{width}x{height}")),
         row.sent.frames.to_string(),

@@ -20,7 +20,8 @@ struct Encoding {
     track: usize,
     codec: Codec,
     layer: Layer,
-    producer: ProducerId,
+    /// `None` before the first.
+    producer: Option<ProducerId>,
     ssrc: u32,
     /// Of sessions that are over.
     before: (Sent, RoomCount),
@@ -40,7 +41,7 @@ impl Encodings {
                 track: index,
                 codec,
                 layer,
-                producer: 0.into(),
+                producer: None,
                 ssrc: 0,
                 before: Default::default(),
                 latest: None,
@@ -56,7 +57,7 @@ impl Encodings {
     pub(super) fn produced(&mut self, track: usize, producer: ProducerId) {
         for encoding in self.all.iter_mut().filter(|encoding| encoding.track == track) {
             encoding.end_session();
-            encoding.producer = producer;
+            encoding.producer = Some(producer);
         }
     }
 
@@ -75,7 +76,7 @@ impl Encodings {
     /// What the room counts of a producer.
     pub(super) fn heard(&mut self, producer: ProducerId, stats: &[ProducerStats]) {
         for stream in stats.iter().filter_map(|stats| stats.stream.as_ref()) {
-            let ours = |encoding: &Encoding| encoding.producer == producer && encoding.ssrc == stream.ssrc;
+            let ours = |encoding: &Encoding| encoding.producer == Some(producer) && encoding.ssrc == stream.ssrc;
             if let Some(encoding) = self.find(ours) {
                 encoding.room = stream.into();
             }
@@ -86,7 +87,7 @@ impl Encodings {
     pub(super) fn all_received(&self, of: impl Fn(ProducerId) -> bool) -> bool {
         self.all
             .iter()
-            .filter(|encoding| of(encoding.producer))
+            .filter(|encoding| encoding.producer.is_some_and(&of))
             .all(|encoding| encoding.latest.as_ref().is_none_or(|latest| encoding.room.packets >= latest.packets_sent))
     }
 
@@ -109,9 +110,9 @@ impl Encodings {
         self.sampled_at = Some(now);
     }
 
-    /// For the report.
+    /// For the report: what is sent, or was.
     pub(super) fn rows(&self) -> Vec<Row> {
-        self.all.iter().map(Encoding::row).collect()
+        self.all.iter().filter_map(Encoding::row).collect()
     }
 
     fn find(&mut self, wanted: impl Fn(&Encoding) -> bool) -> Option<&mut Encoding> {
@@ -137,9 +138,9 @@ impl Encoding {
         received
     }
 
-    fn row(&self) -> Row {
-        Row {
-            producer: self.producer,
+    fn row(&self) -> Option<Row> {
+        Some(Row {
+            producer: self.producer?,
             profile: self.layer.profile,
             codec: self.codec,
             size: self.layer.size,
@@ -148,6 +149,6 @@ impl Encoding {
             rtt: self.latest.as_ref().and_then(|latest| latest.round_trip_time),
             target_bps: self.latest.as_ref().and_then(|latest| latest.target_bitrate_bps),
             room: self.received(),
-        }
+        })
     }
 }

@@ -30,9 +30,15 @@ pub enum RunError {
     /// Signals of the operating system.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    /// The connection to the server.
-    #[error(transparent)]
+    /// There is no connection to the server.
+    #[error("{}", connecting(.0))]
+    Connect(SignallingError),
+    /// The connection to the server was lost.
+    #[error("{0}; join again, or run with --reconnect")]
     Signalling(#[from] SignallingError),
+    /// The run was ended before anything was sent.
+    #[error("ended before anything was sent")]
+    TooEarly,
     /// The room does not let us in.
     #[error("cannot join the room: {}", advice(.0))]
     Join(OperationError),
@@ -70,7 +76,7 @@ pub enum RunError {
     #[error("the media connection to the server was lost; check the network, or run with --reconnect")]
     ConnectionLost,
     /// No socket towards the server's addresses.
-    #[error("no socket towards the server's addresses: {0}")]
+    #[error("no socket towards the server's addresses: {0}; check the network and the server's announced addresses")]
     Unreachable(String),
     /// DTLS failed.
     #[error(transparent)]
@@ -82,7 +88,7 @@ pub enum RunError {
     #[error("the server closed our transport; join again, or run with --reconnect")]
     TransportClosed,
     /// The server has closed a producer.
-    #[error("the server closed our {0}")]
+    #[error("the server closed our {0}; join again, or run with --reconnect")]
     ProducerClosed(MediaKind),
     /// The room has ended on our side.
     #[error("the connection to the server has ended; join again, or run with --reconnect")]
@@ -98,10 +104,12 @@ impl RunError {
             | Self::Embedded(_)
             | Self::Page(_)
             | Self::Signals(_)
+            | Self::TooEarly
             | Self::Codec { .. }
             | Self::Dtls(_)
             | Self::Command(_) => false,
-            Self::Signalling(_)
+            Self::Connect(_)
+            | Self::Signalling(_)
             | Self::Join(_)
             | Self::Send { .. }
             | Self::NoConnection { .. }
@@ -129,6 +137,23 @@ impl RunError {
             _ => Self::Ended,
         }
     }
+}
+
+fn connecting(error: &SignallingError) -> String {
+    let advice = match error {
+        SignallingError::Tls { .. } => "; for a self-signed certificate there is --insecure",
+        SignallingError::Refused { .. }
+        | SignallingError::Broken(_)
+        | SignallingError::Closed { .. }
+        | SignallingError::ConnectTimeout(_) => "; is this the URL of a mediasoup v2 room?",
+        _ => "",
+    };
+    // What the library advises is not for users of the program.
+    let words = match error {
+        SignallingError::Tls { host, reason } => format!("no TLS with {host}: {reason}"),
+        error => error.to_string(),
+    };
+    format!("{words}{advice}")
 }
 
 fn advice(error: &OperationError) -> String {

@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -17,6 +18,9 @@ use crate::source::rtp::{self, Datagram, RtpError};
 
 /// No datagram is longer.
 const DATAGRAM: usize = 65_536;
+
+/// Datagrams that a socket holds at most, about.
+const MAX_OLD: usize = 4096;
 
 /// All tracks.
 #[derive(Debug)]
@@ -84,6 +88,12 @@ impl Feeds {
         &self.tracks
     }
 
+    /// Where RTP is expected, and what it is called.
+    pub(super) fn ports(&self) -> Vec<(SocketAddr, String)> {
+        let address = |port: &Port| Some((port.socket.local_addr().ok()?, self.tracks[port.track].label.clone()));
+        self.ports.iter().filter_map(address).collect()
+    }
+
     /// What is due next, when it is. `None`: all files are over, and there is nothing else. Nothing is lost if the
     /// future is dropped.
     pub(super) async fn next(&mut self) -> Result<Option<Media>, SourceError> {
@@ -126,8 +136,8 @@ impl Feeds {
         for port in &mut self.ports {
             port.ssrc = None;
             // What came while nobody was connected is old.
-            let mut old = [0; 1];
-            while port.socket.try_recv(&mut old).is_ok() {}
+            let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();
+            let _ = (0..MAX_OLD).find(drained);
         }
     }
 }

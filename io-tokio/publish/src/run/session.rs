@@ -1,5 +1,6 @@
 //! One stay in a room: join, send, end in good order.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
@@ -8,21 +9,21 @@ use mediasoup_producer::{
     ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions,
 };
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
 use super::{Run, RunError, Stop};
 use crate::args::DtlsRole;
 use crate::report::Event;
 
-/// How long ICE and DTLS may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// How often numbers are shown, and asked for.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long we wait at the end for the room to confirm what was sent. It reports once a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// When DTLS ends, the server's words on it may still be on their way.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long the server may say nothing to a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,6 +34,8 @@ struct Stay {
     events: Events,
     transport: Option<Transport>,
     producers: Vec<Producer>,
+    /// Media does not get through, and when that will be the end.
+    lost: Option<Instant>,
     /// Media that was refused for what it is, by track; only the first is told.
     refused: Vec<bool>,
 }
@@ -52,7 +55,7 @@ impl Run {
         };
         let events = room.events();
         let refused = vec![false; feeds.tracks().len()];
-        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), refused };
+        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), lost: None, refused };
         let ready = tokio::select! {
             ready = self.enter(&mut stay, peer, feeds.tracks()) => ready.map(|()| true),
             () = stop.requested() => Ok(false),
@@ -68,7 +71,7 @@ impl Run {
             Err(error) => Err(error),
         };
         self.count(&stay);
-        if result.is_ok() {
+        if result.is_ok() && self.connect.is_some() {
             self.confirm(&mut stay).await;
         }
         for producer in &stay.producers {
@@ -90,9 +93,9 @@ impl Run {
         if args.tcp {
             (offer.udp, offer.tcp) = (Some(false), Some(true));
         }
-        let config = RoomConfig::default().dtls_role(role).transport_options(offer);
-        let connector = ProtooConnector::new().accept_any_certificate(args.insecure);
-        let signalling = connector.connect(url).await?;
+        let config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
+        let signalling = connector.connect(url).await.map_err(RunError::Connect)?;
         Ok(Room::with_options(config, seed(), Options::default().udp(!args.tcp), signalling))
     }
 
@@ -115,10 +118,14 @@ impl Run {
             self.meanwhile(stay, producer.send(&transport)).await?.map_err(|error| RunError::send(kind, error))?;
             producer.enable_stats(SAMPLE_EVERY)?;
         }
-        let connected = timeout(CONNECT_TIMEOUT, transport.connected());
+        let patience = self.args.room.timeout;
+        let connected = timeout(patience, transport.connected());
         match self.meanwhile(stay, connected).await? {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(RunError::ConnectionLost),
+            Ok(Err(_)) => {
+                self.meanwhile(stay, sleep(LAST_WORDS)).await?;
+                return Err(RunError::ConnectionLost);
+            }
             Err(_) => {
                 let offered: Vec<_> = transport
                     .remote_candidates()
@@ -126,13 +133,9 @@ impl Run {
                     .map(|candidate| format!("{} port {} ({:?})", candidate.ip, candidate.port, candidate.protocol))
                     .collect();
                 let offered = if offered.is_empty() { "no address".to_owned() } else { offered.join(", ") };
-                return Err(RunError::NoConnection { waited: CONNECT_TIMEOUT, offered });
+                return Err(RunError::NoConnection { waited: patience, offered });
             }
         }
-        let took = self.start.elapsed();
-        self.connect.get_or_insert(took);
-        let text = format!("connected, {:.0} ms after the start", took.as_secs_f64() * 1e3);
-        self.event(Event::new("connected", text));
         Ok(())
     }
 
@@ -154,7 +157,15 @@ impl Run {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         ticks.reset();
         loop {
+            let lost = stay.lost;
+            let given_up = async {
+                match lost {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
+                () = given_up => return Err(RunError::ConnectionLost),
                 media = feeds.next() => match media? {
                     Some(media) => self.write(stay, feeds, media),
                     None => return Ok(()),
@@ -231,6 +242,10 @@ impl Run {
     /// Waits until the room has confirmed what was sent, so that the last numbers are whole. Of a paused producer it
     /// says nothing.
     async fn confirm(&mut self, stay: &mut Stay) {
+        for producer in &stay.producers {
+            // Enabled anew, statistics come at once.
+            let _ = producer.enable_stats(SAMPLE_EVERY);
+        }
         let waited = timeout(CONFIRM_TIMEOUT, async {
             loop {
                 let paused: Vec<_> = stay.producers.iter().filter(|p| p.paused()).map(Producer::id).collect();
@@ -248,7 +263,7 @@ impl Run {
         self.count(stay);
     }
 
-    fn take(&mut self, stay: &Stay, event: Option<IoEvent>) -> Result<(), RunError> {
+    fn take(&mut self, stay: &mut Stay, event: Option<IoEvent>) -> Result<(), RunError> {
         match event {
             None => Err(RunError::Ended),
             Some(IoEvent::Room(event)) => self.room_event(stay, event),
@@ -263,7 +278,7 @@ impl Run {
         }
     }
 
-    fn room_event(&mut self, stay: &Stay, event: RoomEvent) -> Result<(), RunError> {
+    fn room_event(&mut self, stay: &mut Stay, event: RoomEvent) -> Result<(), RunError> {
         match event {
             RoomEvent::Joined { peers } => {
                 let names: Vec<_> = peers.into_iter().map(|peer| peer.name).collect();
@@ -278,7 +293,7 @@ impl Run {
             RoomEvent::PeerClosed { name, .. } => {
                 self.event(Event::new("peerclosed", format!("{name} has left")).with("peer", name));
             }
-            RoomEvent::Transport { event, .. } => return self.transport_event(event),
+            RoomEvent::Transport { event, .. } => return self.transport_event(stay, event),
             RoomEvent::Producer { id, event } => return self.producer_event(stay, id, event),
             RoomEvent::Closed { originator: Originator::Local, .. } | RoomEvent::Settled { .. } => {}
             // For receivers.
@@ -288,18 +303,26 @@ impl Run {
         Ok(())
     }
 
-    fn transport_event(&mut self, event: TransportEvent) -> Result<(), RunError> {
+    fn transport_event(&mut self, stay: &mut Stay, event: TransportEvent) -> Result<(), RunError> {
         match event {
             TransportEvent::ConnectionStateChange { state } => {
+                if state == ConnectionState::Connected {
+                    let took = self.start.elapsed();
+                    self.connect.get_or_insert(took);
+                }
                 let text = format!("transport {state}");
                 self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));
                 match state {
-                    ConnectionState::Disconnected | ConnectionState::Failed => Err(RunError::ConnectionLost),
-                    ConnectionState::New
-                    | ConnectionState::Connecting
-                    | ConnectionState::Connected
-                    | ConnectionState::Closed => Ok(()),
+                    ConnectionState::Connected => stay.lost = None,
+                    ConnectionState::Disconnected => {
+                        // The path may be gone and not the server: new credentials make ICE look for another.
+                        let _ = stay.room.restart_ice();
+                        stay.lost = Some(Instant::now() + self.args.room.timeout);
+                    }
+                    ConnectionState::Failed => stay.lost = Some(Instant::now() + LAST_WORDS),
+                    ConnectionState::New | ConnectionState::Connecting | ConnectionState::Closed => {}
                 }
+                Ok(())
             }
             TransportEvent::Failed { cause } => Err(RunError::Dtls(cause)),
             TransportEvent::Close { originator: Originator::Remote, .. } => Err(RunError::TransportClosed),
