@@ -645,8 +645,12 @@ impl Room {
         app_data: Option<Value>,
         tell_server: bool,
     ) {
+        // What waits leaves first: no RTP follows the word that its producer is un-handled.
+        if let Some(transport) = self.transports.get_mut(&id) {
+            transport.send_paced(now);
+            self.settle(id);
+        }
         let Some(mut transport) = self.transports.remove(&id) else { return };
-        transport.send_paced(now);
         if let Some(request) = transport.in_flight {
             self.inflight.end(request);
         }
