@@ -4,6 +4,7 @@
 //! paired on the wire is the application's: [`protoo`] is the envelope of the v2 demo and of what was built on it.
 
 pub mod protoo;
+mod signalling;
 pub(crate) mod v2;
 
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ use serde_json::Value;
 use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
 use crate::rtp::{MediaKind, RtpCapabilities, RtpParameters};
+
+pub use signalling::{FromServer, ToServer};
 
 /// A request to the server: it needs one response, handed in as [`Input::Response`](crate::Input::Response).
 #[derive(Debug, Clone, PartialEq)]

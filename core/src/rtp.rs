@@ -34,6 +34,7 @@ impl std::fmt::Display for MediaKind {
 #[non_exhaustive]
 pub enum Codec {
     /// Opus, RFC 7587.
+    #[serde(rename = "opus")]
     Opus,
     /// G.711 mu-law, RFC 3551.
     #[serde(rename = "PCMU")]

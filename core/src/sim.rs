@@ -30,6 +30,12 @@
 //! It forwards nothing: there are no consumers, no `newConsumer`, and a transport with direction `recv` is refused with
 //! words of its own. What it receives comes out of [`RoomServer::poll_output`] instead. RID encodings, plain RTP
 //! transports and fingerprints other than sha-256 are refused too.
+//!
+//! # Virtual time
+//! The same seed gives the same names and the same fate to the same datagrams, but not the same run: keys are random, and
+//! so is the order in which streams send. Assert on meaning, not on bytes or on exact times. With
+//! the `Legacy` DTLS backend (feature `legacy-dtls`), OpenSSL keeps a clock of its own that virtual time does not move: a
+//! handshake that loses datagrams may time out here. Use the `Modern` backend for such tests.
 
 mod net;
 mod scenario;

@@ -7,57 +7,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::{Sink, Stream};
-use mediasoup_producer::RequestId;
-use mediasoup_producer::protocol::{Notification, Refusal, Request};
-use serde_json::Value;
 
 use crate::error::SignallingError;
 
+pub use mediasoup_producer::protocol::{FromServer, ToServer};
 pub use websocket::{ProtooConnector, ProtooWebSocket};
-
-/// A message for the server. [`Request::to_json`] and [`Notification::to_json`] give it as mediasoup spells it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ToServer {
-    /// A request; [`FromServer::Response`] with the same id is to follow.
-    Request {
-        /// Pairs it with its response.
-        id: RequestId,
-        /// The request.
-        request: Request,
-    },
-    /// A notification.
-    Notification(Notification),
-}
-
-/// A message from the server.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum FromServer {
-    /// The answer to a request.
-    Response {
-        /// The request.
-        id: RequestId,
-        /// The payload (`null` where it has none), or the refusal.
-        result: Result<Value, Refusal>,
-    },
-    /// A mediasoup notification, as it came.
-    Notification(Value),
-    /// A message of the application above mediasoup: it becomes [`Event::Application`](crate::Event::Application).
-    Application {
-        /// Its name.
-        method: String,
-        /// Its payload.
-        data: Value,
-    },
-    /// A message that cannot be read. It is counted in [`IoStats`](crate::IoStats).
-    Unreadable,
-}
 
 /// A channel to the server: a [`Stream`] of what it says and a [`Sink`] for what we say. Everything that is both is a
 /// `Signalling`; [`join`] makes one of two halves. [`ProtooWebSocket`] is one.
 ///
-/// An error of either half, or the end of the stream, ends the room as if the server had closed it.
+/// [`FromServer::Application`] becomes [`Event::Application`](crate::Event::Application), and
+/// [`FromServer::Unreadable`] is counted in [`IoStats`](crate::IoStats). An error of either half, or the end of the stream, ends the room as if the server had closed it.
 pub trait Signalling:
     Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
 {

@@ -222,7 +222,12 @@ impl Stream {
         }
     }
 
-    /// Whether a key frame request is worth telling the application.
+    /// A key frame is asked for on our own account, whatever was asked for before: earlier frames do not count any more.
+    pub(crate) const fn key_frame_needed(&mut self, now: Instant) {
+        self.key_frame_requested_at = Some(now);
+    }
+
+    /// Whether the server's request for a key frame is worth telling the application.
     pub(crate) fn request_key_frame(&mut self, now: Instant) -> bool {
         let asked = self.key_frame_requested_at.is_some_and(|at| now < at + KEY_FRAME_REQUEST_GAP);
         if !asked {

@@ -812,7 +812,8 @@ impl Room {
             return;
         }
         for profile in producer.streams.profiles().collect::<Vec<_>>() {
-            if producer.streams.stream_mut(profile).is_some_and(|stream| stream.request_key_frame(now)) {
+            if let Some(stream) = producer.streams.stream_mut(profile) {
+                stream.key_frame_needed(now);
                 self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
             }
         }
@@ -983,7 +984,9 @@ impl Room {
             EngineEvent::Closed => self.set_transport_state(id, State::Failed),
             EngineEvent::Failed(cause) => self.dtls_failed(now, id, cause),
             EngineEvent::KeyFrameRequest { ssrc } => {
-                let stream = self.producers.values_mut().filter(|producer| !producer.paused()).find_map(|producer| {
+                // One that cannot be heeded yet is not passed on: it is asked for again when media can flow.
+                let able = |producer: &&mut ProducerInfo| producer.handled() && !producer.paused();
+                let stream = self.producers.values_mut().filter(able).find_map(|producer| {
                     let id = producer.id;
                     producer.streams.by_ssrc(ssrc).map(|(profile, stream)| (id, profile, stream.request_key_frame(now)))
                 });

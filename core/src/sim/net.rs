@@ -1,10 +1,8 @@
 //! A network path in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-use std::collections::BTreeSet;
 
 use crate::output::Transmit;
 use crate::protocol::IceProtocol;

@@ -1,5 +1,6 @@
 //! One room, one room server, and what lies between them, driven in virtual time.
 
+mod driving;
 mod source;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,14 +15,14 @@ use super::server::{
 };
 use crate::config::{ProducerOptions, RoomConfig};
 use crate::id::{ProducerId, RequestId, TransportId};
-use crate::input::{Input, Receive};
 use crate::media::Frame;
-use crate::output::{ConnectionState, Event, Output, ProducerEvent};
+use crate::output::{ConnectionState, Event};
 use crate::producer::Track;
-use crate::protocol::{IceProtocol, Refusal};
+use crate::protocol::IceProtocol;
 use crate::room::Room;
 use crate::rtp::MediaKind;
 
+use driving::{Fault, Signal};
 pub use source::Source;
 
 /// The room's connection to the server. Others are free for a test's own peers.
@@ -102,24 +103,6 @@ pub struct SentFrame {
     pub producer: ProducerId,
     /// What.
     pub frame: Frame,
-}
-
-/// A message on its way between room and server.
-#[derive(Debug, Clone)]
-enum Signal {
-    Request { id: RequestId, message: Value },
-    Notification { message: Value },
-    Response { id: RequestId, result: Result<Value, String> },
-    ServerNotification { message: Value },
-}
-
-/// What is done with the requests of a method, or with their answers.
-#[derive(Debug, Clone, PartialEq)]
-enum Fault {
-    Keep,
-    Drop,
-    Refuse { words: String },
-    Patch { pointer: String, value: Value },
 }
 
 /// A [`Room`] and a [`RoomServer`] with a network and a signalling channel between them, all in virtual time.
@@ -279,10 +262,11 @@ impl Scenario {
         self.faults.insert(method.to_owned(), Fault::Drop);
     }
 
-    /// Refuses the requests of a method with these words, until [`release`](Self::release). The server hears nothing of
-    /// them.
-    pub fn refuse(&mut self, method: &str, words: &str) {
-        self.faults.insert(method.to_owned(), Fault::Refuse { words: words.to_owned() });
+    /// Answers the requests of a method in the server's stead, or refuses them in its words, until
+    /// [`release`](Self::release). The server hears nothing of them.
+    pub fn answer(&mut self, method: &str, result: Result<Value, &str>) {
+        let result = result.map_err(str::to_owned);
+        self.faults.insert(method.to_owned(), Fault::Answer { result });
     }
 
     /// Puts another value into the answers to a method, at a JSON pointer (RFC 6901), until [`release`](Self::release).
@@ -375,9 +359,10 @@ impl Scenario {
         self.room.producers().find(|producer| producer.kind() == kind).map(|producer| producer.id())
     }
 
-    /// Whether every transport is connected.
+    /// Whether there are transports, and every one is connected.
     pub fn connected(&self) -> bool {
-        self.room.transports().all(|transport| transport.connection_state() == ConnectionState::Connected)
+        self.room.transports().next().is_some()
+            && self.room.transports().all(|transport| transport.connection_state() == ConnectionState::Connected)
     }
 
     // Time.
@@ -463,182 +448,4 @@ impl Scenario {
             self.net.counters(Direction::Down),
         )
     }
-
-    fn next_moment(&self) -> Option<Instant> {
-        let media = if self.media_stopped { None } else { self.sources.values().map(|(_, at)| *at).min() };
-        [
-            self.room.poll_timeout(),
-            self.server.poll_timeout(),
-            self.net.poll_timeout(),
-            self.signals.front().map(|(at, _)| *at),
-            media,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Does what is due now.
-    fn happen(&mut self) {
-        let now = self.now;
-        if self.room.poll_timeout().is_some_and(|at| at <= now) {
-            self.room.handle_timeout(now);
-        }
-        if self.server.poll_timeout().is_some_and(|at| at <= now) {
-            self.server.handle_timeout(now);
-        }
-        self.collect();
-        while let Some((direction, transmit)) = self.net.poll_arrival(now) {
-            let receive = Receive {
-                protocol: transmit.protocol,
-                source: transmit.source,
-                destination: transmit.destination,
-                contents: transmit.contents,
-            };
-            match direction {
-                Direction::Up => self.server.handle_receive(now, &receive),
-                Direction::Down => self.room.handle_receive(now, &receive),
-            }
-            self.collect();
-        }
-        while self.signals.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, signal)) = self.signals.pop_front() {
-                self.arrive(signal);
-                self.collect();
-            }
-        }
-        self.write_media();
-        self.collect();
-    }
-
-    fn arrive(&mut self, signal: Signal) {
-        let now = self.now;
-        match signal {
-            Signal::Request { id, message } => self.server.handle_request(now, CONNECTION, id.value(), &message),
-            Signal::Notification { message } => self.server.handle_notification(now, CONNECTION, &message),
-            Signal::Response { id, result } => {
-                let result = result.map_err(Refusal::new);
-                self.room.handle_input(now, Input::Response { id, result }).expect("answers never fail");
-            }
-            Signal::ServerNotification { message } => {
-                self.room.handle_input(now, Input::Notification(message)).expect("notifications never fail");
-            }
-        }
-    }
-
-    fn write_media(&mut self) {
-        let now = self.now;
-        let due: Vec<_> = self.sources.iter().filter(|(_, (_, at))| *at <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            let Some((source, at)) = self.sources.get_mut(&id) else { continue };
-            *at += source.interval();
-            if self.media_stopped {
-                *at = (*at).max(now);
-                continue;
-            }
-            let Some(mut producer) = self.room.producer(id) else {
-                self.sources.remove(&id);
-                continue;
-            };
-            for frame in source.frames() {
-                let (profile, key_frame) = (frame.profile, frame.key_frame);
-                match producer.write_frame(now, frame.clone()) {
-                    Ok(()) => self.sent.push(SentFrame { at: now, producer: id, frame }),
-                    // What a decoder needs first must not be lost with what was refused.
-                    Err(_) if key_frame => source.request_key_frame(profile),
-                    Err(_) => {}
-                }
-            }
-            self.collect();
-        }
-    }
-
-    /// Takes what both sides have to say, and sends it on its way.
-    fn collect(&mut self) {
-        let now = self.now;
-        let later = now + self.signalling_delay;
-        while let Some(output) = self.room.poll_output() {
-            match output {
-                Output::Transmit(transmit) => {
-                    self.rtp_datagrams += u64::from(is_rtp(&transmit.contents));
-                    self.net.send(now, Direction::Up, transmit);
-                }
-                Output::Request { id, request } => {
-                    self.methods.insert(id, request.method().to_owned());
-                    let message = request.to_json();
-                    self.messages.push(message.clone());
-                    match self.faults.get(request.method()) {
-                        Some(Fault::Refuse { words }) => {
-                            let result = Err(words.clone());
-                            self.signal(later + self.signalling_delay, Signal::Response { id, result });
-                        }
-                        Some(Fault::Keep | Fault::Drop | Fault::Patch { .. }) | None => {
-                            self.signal(later, Signal::Request { id, message });
-                        }
-                    }
-                }
-                Output::Notification(notification) => {
-                    let message = notification.to_json();
-                    self.messages.push(message.clone());
-                    self.signal(later, Signal::Notification { message });
-                }
-                Output::Event(event) => {
-                    self.heed(&event);
-                    self.events.push((now, event));
-                }
-            }
-        }
-        while let Some(output) = self.server.poll_output() {
-            match output {
-                ServerOutput::Transmit(transmit) => self.net.send(now, Direction::Down, transmit),
-                ServerOutput::Response { connection: CONNECTION, id, result } => {
-                    let id = RequestId::from(id);
-                    let method = self.methods.remove(&id).unwrap_or_default();
-                    match self.faults.get(&method) {
-                        None | Some(Fault::Refuse { .. }) => self.signal(later, Signal::Response { id, result }),
-                        Some(Fault::Keep) => self.held.push(Signal::Response { id, result }),
-                        Some(Fault::Drop) => {}
-                        Some(Fault::Patch { pointer, value }) => {
-                            let mut result = result;
-                            if let Some(place) = result.as_mut().ok().and_then(|answer| answer.pointer_mut(pointer)) {
-                                *place = value.clone();
-                            }
-                            self.signal(later, Signal::Response { id, result });
-                        }
-                    }
-                }
-                ServerOutput::Notification { connection: CONNECTION, message } => {
-                    self.signal(later, Signal::ServerNotification { message });
-                }
-                output @ (ServerOutput::Response { .. } | ServerOutput::Notification { .. }) => {
-                    self.other_peers.push(output);
-                }
-                ServerOutput::Rtp(packet) => self.packets.push(packet),
-                ServerOutput::Event(event) => self.server_events.push((now, event)),
-            }
-        }
-    }
-
-    fn signal(&mut self, at: Instant, signal: Signal) {
-        if !self.signalling_cut {
-            let place = self.signals.partition_point(|(before, _)| *before <= at);
-            self.signals.insert(place, (at, signal));
-        }
-    }
-
-    /// The sources behave as encoders should.
-    fn heed(&mut self, event: &Event) {
-        let Event::Producer { id, event } = event else { return };
-        let Some((source, _)) = self.sources.get_mut(id) else { return };
-        match event {
-            ProducerEvent::KeyFrameRequest { profile } => source.request_key_frame(*profile),
-            ProducerEvent::TargetBitrate { profile, bitrate_bps } => source.set_target_bps(*profile, *bitrate_bps),
-            _ => {}
-        }
-    }
-}
-
-/// RFC 7983, and RFC 5761 section 4 for RTCP.
-fn is_rtp(datagram: &[u8]) -> bool {
-    matches!(datagram, [first, second, ..] if first >> 6 == 2 && !(64..96).contains(&(second & 0x7f)))
 }

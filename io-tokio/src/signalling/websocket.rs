@@ -107,7 +107,7 @@ impl ProtooConnector {
             .max_write_buffer_size(MAX_WRITE_BUFFER);
         let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
             .await
-            .map_err(|error| handshake_error(error, place))?;
+            .map_err(|error| handshake_error(error, secure, place))?;
         Ok(ProtooWebSocket {
             socket,
             protoo: Protoo::new(),
@@ -128,7 +128,7 @@ impl ProtooConnector {
     }
 }
 
-fn handshake_error(error: WsError, host: String) -> SignallingError {
+fn handshake_error(error: WsError, secure: bool, host: String) -> SignallingError {
     match error {
         WsError::Http(response) => SignallingError::Refused { status: response.status().as_u16() },
         WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => SignallingError::NotProtoo,
@@ -136,10 +136,8 @@ fn handshake_error(error: WsError, host: String) -> SignallingError {
             SignallingError::Tls { host, reason: "no certificate can be for this name".to_owned() }
         }
         WsError::Tls(error) => SignallingError::Tls { host, reason: error.to_string() },
-        WsError::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => SignallingError::Tls { host, reason: error.to_string() },
-            None => SignallingError::Broken(error.to_string()),
-        },
+        // What is not TLS to the library ends as a failure to read.
+        WsError::Io(error) if secure => SignallingError::Tls { host, reason: error.to_string() },
         error => SignallingError::Broken(error.to_string()),
     }
 }

@@ -68,7 +68,8 @@ impl RoomServerConfig {
     }
 
     /// How long after its first packet a transport begins to send REMB, or that it sends none. What it allows is half as
-    /// much again as what it receives, but not more than the cap. Default: 5 s, as the real server.
+    /// much again as what it receives, or less than that while more than a tenth is lost, and never more than the cap.
+    /// Default: 5 s, as the real server.
     pub const fn bitrate_feedback_after(mut self, delay: Option<Duration>) -> Self {
         self.bitrate_feedback_after = delay;
         self

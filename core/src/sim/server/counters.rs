@@ -98,7 +98,7 @@ impl StreamCounter {
         self.transit = Some((timestamp, now));
     }
 
-    fn expected(&self) -> u64 {
+    pub(super) fn expected(&self) -> u64 {
         self.range.map_or(0, |(first, last)| last - first + 1)
     }
 
@@ -115,7 +115,7 @@ impl StreamCounter {
         let (expected, received) = (self.expected(), self.packets);
         let (of, got) = (expected - self.reported.0.min(expected), received - self.reported.1);
         self.reported = (expected, received);
-        if of == 0 { 0 } else { (of.saturating_sub(got) * 256 / of).min(255) }
+        (of.saturating_sub(got) * 256).checked_div(of).unwrap_or(0).min(255)
     }
 
     pub(super) fn counters(&self, now: Instant, profile: Profile, ssrc: u32) -> EncodingCounters {

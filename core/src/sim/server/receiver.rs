@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use str0m::bwe::Bitrate;
 use str0m::config::{DtlsCert, Fingerprint};
-use str0m::format::{Codec as RtcCodec, FormatParams};
-use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as RtcKind, Mid, Rid};
+use str0m::format::FormatParams;
+use str0m::media::{KeyframeRequestKind, MediaKind as RtcKind, Mid, Rid};
 use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
-use str0m::rtp::{Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RawPacket, RtpPacket, rtcp::Rtcp};
+use str0m::rtp::{ExtensionMap, RawPacket, RtpPacket, rtcp::Rtcp};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
 use super::counters::{Sizes, StreamCounter};
+use super::feedback::BitrateFeedback;
+use super::numbers::{payload_types, raw_extensions};
 use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
 use crate::id::ProducerId;
 use crate::input::Receive;
@@ -25,10 +27,6 @@ use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
 const MIN_TICK: Duration = Duration::from_millis(1);
 /// str0m's "not happening" is years away.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-/// The real server's: REMB goes out this often, and allows this much more than is received.
-const BITRATE_FEEDBACK_EVERY: Duration = Duration::from_millis(200);
-const BITRATE_HEADROOM_PERCENT: u64 = 150;
-const MIN_BITRATE_BPS: u64 = 10_000;
 
 pub(super) struct Receiver {
     rtc: Rtc,
@@ -37,6 +35,7 @@ pub(super) struct Receiver {
     pub(super) ice_state: IceState,
     pub(super) secured: bool,
     remote_user: Option<String>,
+    dtls_pending: Option<DtlsRole>,
     streams: BTreeMap<u32, Stream>,
     last_mid: u64,
     outputs: VecDeque<ReceiverOutput>,
@@ -44,19 +43,12 @@ pub(super) struct Receiver {
     done: bool,
     /// The datagram that is being handled came over an RTX stream.
     repairing: bool,
+    /// What carries media both ways: the protocol, our address and the peer's. As the real server's: the one over which
+    /// the peer last nominated. (str0m would keep the first as long as it lives.)
     pub(super) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
     pub(super) feedback: BitrateFeedback,
-}
-
-/// When and how REMB goes out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BitrateFeedback {
-    pub(super) after: Option<Duration>,
-    pub(super) cap_bps: Option<u64>,
-    pub(super) due: Option<Instant>,
-    pub(super) last_bps: u64,
 }
 
 /// One encoding.
@@ -145,6 +137,7 @@ impl Receiver {
             ice_state: IceState::New,
             secured: false,
             remote_user: None,
+            dtls_pending: None,
             streams: BTreeMap::new(),
             last_mid: 0,
             outputs: VecDeque::new(),
@@ -166,11 +159,21 @@ impl Receiver {
         self.rtc.direct_api().local_dtls_fingerprint().clone()
     }
 
-    /// Begins DTLS, with the role that is left to us.
-    pub(super) fn start_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) -> Result<(), String> {
-        let mut api = self.rtc.direct_api();
-        api.set_remote_fingerprint(fingerprint);
-        api.start_dtls(remote_role == DtlsRole::Server).map_err(|error| error.to_string())
+    /// What the peer said of its side of DTLS, which begins as soon as there is a path.
+    pub(super) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
+        self.rtc.direct_api().set_remote_fingerprint(fingerprint);
+        self.dtls_pending = Some(remote_role);
+        self.start_dtls();
+    }
+
+    fn start_dtls(&mut self) {
+        if self.path.is_some()
+            && let Some(remote_role) = self.dtls_pending.take()
+            && let Err(error) = self.rtc.direct_api().start_dtls(remote_role == DtlsRole::Server)
+        {
+            let failure = self.watch.explain(&error);
+            self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
+        }
     }
 
     pub(super) fn restart_ice(&mut self) {
@@ -244,7 +247,7 @@ impl Receiver {
         }
     }
 
-    /// Whether a binding request is ours. The peer's own user name is not signalled in v2: it is taken from there.
+    /// The peer's own ICE user name is not signalled in v2: it is taken from its binding requests.
     pub(super) fn learn_remote_user(&mut self, user: &str) {
         if self.remote_user.as_deref() != Some(user) {
             self.remote_user = Some(user.to_owned());
@@ -275,6 +278,15 @@ impl Receiver {
         taken
     }
 
+    /// An authentic binding request came this way.
+    pub(super) fn select_path(&mut self, now: Instant, receive: &Receive, nominated: bool) {
+        if nominated || self.path.is_none() {
+            self.path = Some((receive.protocol, receive.destination, receive.source));
+        }
+        self.start_dtls();
+        self.flush(now);
+    }
+
     pub(super) fn flush(&mut self, now: Instant) {
         if self.done {
             return;
@@ -285,7 +297,7 @@ impl Receiver {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match (self.timeout, self.feedback.due) {
+        match (self.timeout, self.feedback.due()) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
         }
@@ -309,7 +321,7 @@ impl Receiver {
         }
         self.done = true;
         self.timeout = None;
-        self.feedback.due = None;
+        self.feedback.stop();
         self.outputs.retain(|output| matches!(output, ReceiverOutput::Transmit(_)));
     }
 
@@ -360,7 +372,7 @@ impl Receiver {
         if !self.done {
             self.done = true;
             self.timeout = None;
-            self.feedback.due = None;
+            self.feedback.stop();
             self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
         }
     }
@@ -372,11 +384,12 @@ impl Receiver {
         };
         let contents = Bytes::from(Vec::from(transmit.contents));
         self.bytes_sent += contents.len() as u64;
-        // STUN answers go wherever they were asked from; the rest takes the path that ICE has chosen.
-        if contents.first().is_some_and(|first| *first > 3) {
-            self.path = Some((protocol, transmit.source, transmit.destination));
-        }
-        let (source, destination) = (transmit.source, transmit.destination);
+        // STUN answers go wherever they were asked from; the rest takes the path that the peer has chosen.
+        let stun = contents.first().is_some_and(|first| *first < 4);
+        let (protocol, source, destination) = match self.path {
+            Some(path) if !stun => path,
+            Some(_) | None => (protocol, transmit.source, transmit.destination),
+        };
         self.outputs.push_back(ReceiverOutput::Transmit(Transmit { protocol, source, destination, contents }));
     }
 
@@ -423,21 +436,19 @@ impl Receiver {
         let sizes = Sizes { header: packet.header.header_len as u64, payload: packet.payload.len() as u64 };
         stream.counter.count(now, *packet.seq_no, packet.header.timestamp, sizes, self.repairing);
         stream.counter.while_paused += u64::from(stream.paused);
-        if let (None, Some(after)) = (self.feedback.due, self.feedback.after) {
-            self.feedback.due = Some(now + after);
-        }
+        self.feedback.media(now);
         self.outputs.push_back(ReceiverOutput::Packet { packet: Box::new(packet), repaired: self.repairing });
     }
 
     fn bitrate_feedback(&mut self, now: Instant) {
-        if self.feedback.due.is_none_or(|due| now < due) {
+        if !self.feedback.is_due(now) {
             return;
         }
-        self.feedback.due = Some(now + BITRATE_FEEDBACK_EVERY);
-        let received: u64 = self.streams.values().map(|stream| stream.counter.rate.bits_per_second(now)).sum();
-        let estimate = (received * BITRATE_HEADROOM_PERCENT / 100).max(MIN_BITRATE_BPS);
-        let bitrate = self.feedback.cap_bps.map_or(estimate, |cap| cap.min(estimate));
-        self.feedback.last_bps = bitrate;
+        let counters = || self.streams.values().map(|stream| &stream.counter);
+        let received = counters().map(|counter| counter.rate.bits_per_second(now)).sum();
+        let expected = counters().map(StreamCounter::expected).sum();
+        let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
+        let bitrate = self.feedback.next(now, received, expected, arrived);
         if let Some(ssrc) = self.streams.keys().next().copied()
             && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
         {
@@ -458,72 +469,4 @@ fn local_candidate(protocol: IceProtocol, address: SocketAddr) -> Option<Candida
         IceProtocol::Udp => Candidate::host(address, Protocol::Udp).ok(),
         IceProtocol::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build().ok(),
     }
-}
-
-/// Producers use payload types of their own, and str0m must know all of them before the first is announced. Streams and
-/// their RTX are told apart by SSRC, so what a number stands for matters for nothing but the clock of the jitter in
-/// receiver reports: the room's own numbers and those of browsers are right.
-fn payload_types(capabilities: &RtpCapabilities) -> impl Iterator<Item = (u8, RtcCodec, Frequency)> {
-    let browsers_opus = 111;
-    let opus = (RtcCodec::Opus, Frequency::FORTY_EIGHT_KHZ);
-    (0..64).chain(96..128).map(move |payload_type| {
-        let of_room = capabilities.codecs.iter().find(|codec| codec.preferred_payload_type == payload_type);
-        let (codec, frequency) = match of_room.map(|codec| codec.mime_type.as_str()) {
-            Some("audio/opus") => opus,
-            Some("audio/PCMU" | "audio/PCMA") => (RtcCodec::PCMU, Frequency::EIGHT_KHZ),
-            None if payload_type == browsers_opus => opus,
-            Some(_) | None => (RtcCodec::Vp8, Frequency::NINETY_KHZ),
-        };
-        (payload_type, codec, frequency)
-    })
-}
-
-/// Header extensions of a packet as they came: what their ids stand for is each producer's own.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RawExtensions {
-    values: [(u8, [u8; 16]); 14],
-}
-
-impl RawExtensions {
-    pub(super) fn get(&self, id: u8) -> Option<&[u8]> {
-        let (length, value) = self.values.get(usize::from(id).checked_sub(1)?)?;
-        (*length > 0).then(|| &value[..usize::from(*length)])
-    }
-}
-
-#[derive(Debug)]
-struct RawExtension(u8);
-
-impl ExtensionSerializer for RawExtension {
-    fn write_to(&self, _: &mut [u8], _: &ExtensionValues) -> usize {
-        0
-    }
-
-    fn parse_value(&self, value: &[u8], extensions: &mut ExtensionValues) -> bool {
-        let mut raw = extensions.user_values.get::<RawExtensions>().copied().unwrap_or_default();
-        if let Some(slot) = raw.values.get_mut(usize::from(self.0) - 1)
-            && let Some(room) = slot.1.get_mut(..value.len())
-        {
-            room.copy_from_slice(value);
-            slot.0 = value.len() as u8;
-            extensions.user_values.set(raw);
-        }
-        true
-    }
-
-    fn is_video(&self) -> bool {
-        true
-    }
-
-    fn is_audio(&self) -> bool {
-        true
-    }
-}
-
-fn raw_extensions() -> ExtensionMap {
-    let mut map = ExtensionMap::empty();
-    for id in 1..=14 {
-        map.set(id, Extension::with_serializer(&format!("raw:{id}"), RawExtension(id)));
-    }
-    map
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::entities::{ExtensionIds, ServerPeer, ServerProducer, ServerTransport, Subscription};
+use super::feedback::BitrateFeedback;
 use super::output::{ServerEvent, Side};
-use super::receiver::{BitrateFeedback, Receiver, ReceiverOptions};
+use super::receiver::{Receiver, ReceiverOptions};
 use super::{ConnectionId, RoomServer, validate};
 use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
@@ -183,12 +184,7 @@ impl RoomServer {
                 capabilities: &self.capabilities,
                 read_extensions: self.config.forward_media,
                 report_goodbyes: self.config.report_goodbyes,
-                feedback: BitrateFeedback {
-                    after: self.config.bitrate_feedback_after,
-                    cap_bps: self.config.bitrate_cap_bps,
-                    due: None,
-                    last_bps: 0,
-                },
+                feedback: BitrateFeedback::new(self.config.bitrate_feedback_after, self.config.bitrate_cap_bps),
             },
         );
         let fingerprint = receiver.local_fingerprint().to_string();
@@ -380,7 +376,7 @@ fn begin_dtls(transport: &mut ServerTransport, parameters: &Value) -> Result<&'s
         return Err("Error: Transport already has remote DTLS parameters".to_owned());
     }
     let (role, fingerprint) = validate::dtls_parameters(parameters)?;
-    transport.receiver.start_dtls(role, fingerprint).map_err(|error| format!("Error: {error}"))?;
+    transport.receiver.set_remote_dtls(role, fingerprint);
     transport.dtls_started = true;
     Ok(match role {
         crate::protocol::DtlsRole::Client => "server",

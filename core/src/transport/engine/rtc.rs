@@ -71,6 +71,8 @@ pub(crate) struct RtcEngine {
     /// DTLS was up at least once.
     secured: bool,
     ice_up: bool,
+    /// DTLS is to begin as soon as there is a path (RFC 5763 section 5).
+    dtls_pending: Option<DtlsRole>,
     retry_path_at: Option<Instant>,
     done: bool,
 }
@@ -125,6 +127,7 @@ impl RtcEngine {
             timeout: None,
             secured: false,
             ice_up: false,
+            dtls_pending: None,
             retry_path_at: None,
             done: false,
         }
@@ -191,6 +194,11 @@ impl RtcEngine {
         }
     }
 
+    fn start_dtls(&mut self, role: DtlsRole) -> Result<(), DtlsFailure> {
+        let started = self.rtc.direct_api().start_dtls(role == DtlsRole::Client);
+        started.map_err(|error| self.watch.explain(&error).unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())))
+    }
+
     fn transmit(&mut self, transmit: str0m::net::Transmit) {
         let protocol = match transmit.proto {
             Protocol::Udp => IceProtocol::Udp,
@@ -234,6 +242,11 @@ impl RtcEngine {
                 let back = self.secured && !self.ice_up;
                 self.ice_up = true;
                 self.retry_path_at = None;
+                if let Some(role) = self.dtls_pending.take()
+                    && let Err(failure) = self.start_dtls(role)
+                {
+                    return self.fail(failure);
+                }
                 if !back {
                     return;
                 }
@@ -302,8 +315,8 @@ impl Engine for RtcEngine {
         api.set_ice_controlling(true);
         api.set_remote_ice_credentials(credentials(&remote.ice_parameters));
         api.set_remote_fingerprint(fingerprint);
-        let started = api.start_dtls(role == DtlsRole::Client);
-        started.map_err(|error| self.watch.explain(&error).map_or_else(|| error.to_string(), |why| why.to_string()))?;
+        // Without a path its handshake timer would run out before the handshake can begin.
+        self.dtls_pending = Some(role);
         self.try_paths();
         self.flush(now);
         Ok(())
@@ -440,7 +453,17 @@ impl Engine for RtcEngine {
         self.done = true;
         self.timeout = None;
         self.outputs.retain(|output| matches!(output, EngineOutput::Transmit(_)));
+        // str0m ends DTLS first, and RTCP that comes after is no use: the keys are gone with the session.
+        self.outputs.make_contiguous().sort_by_key(|output| match output {
+            EngineOutput::Transmit(transmit) => is_dtls(&transmit.contents),
+            EngineOutput::Event(_) => false,
+        });
     }
+}
+
+/// RFC 7983 section 7.
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
 }
 
 fn extension_map(capabilities: &SharedCapabilities) -> ExtensionMap {

@@ -1,0 +1,43 @@
+//! What goes over the channel to the server, whatever carries it: the adapters' common currency.
+
+use serde_json::Value;
+
+use crate::id::RequestId;
+use crate::protocol::{Notification, Refusal, Request};
+
+/// A message for the server: there are no other kinds. [`Request::to_json`] and [`Notification::to_json`] give it as mediasoup spells it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToServer {
+    /// A request; [`FromServer::Response`] with the same id is to follow.
+    Request {
+        /// Pairs it with its response.
+        id: RequestId,
+        /// The request.
+        request: Request,
+    },
+    /// A notification.
+    Notification(Notification),
+}
+
+/// A message from the server: there are no other kinds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromServer {
+    /// The answer to a request: [`Input::Response`](crate::Input::Response).
+    Response {
+        /// The request.
+        id: RequestId,
+        /// The payload (`null` where it has none), or the refusal.
+        result: Result<Value, Refusal>,
+    },
+    /// A mediasoup notification, as it came: [`Input::Notification`](crate::Input::Notification).
+    Notification(Value),
+    /// A message of the application above mediasoup: none of the room's business.
+    Application {
+        /// Its name.
+        method: String,
+        /// Its payload.
+        data: Value,
+    },
+    /// A message that cannot be read.
+    Unreadable,
+}

@@ -1,0 +1,318 @@
+//! Answers that come late, never, or as refusals; transports and producers that outlive one another; leaving.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{audio, plain, producer_events, scenario, transport, transport_events, video};
+use mediasoup_producer::protocol::RefusalKind;
+use mediasoup_producer::sim::{
+    ConnectionId, RoomServerConfig, ScenarioConfig, ServerEvent, ServerLimits, ServerOutput, Source,
+};
+use mediasoup_producer::{
+    Codec, CommandError, Event, MediaKind, OperationError, Originator, ProducerEvent, RoomConfig, TransportEvent,
+};
+use serde_json::{Value, json};
+
+fn methods(messages: &[Value]) -> Vec<&str> {
+    messages.iter().map(|message| message["method"].as_str().unwrap()).collect()
+}
+
+fn settled(events: &[Event]) -> Vec<Result<(), OperationError>> {
+    let result = |event: &Event| match event {
+        Event::Settled { result, .. } => Some(result.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(result).collect()
+}
+
+#[test]
+fn joining_asks_for_the_settings_first() {
+    let mut scenario = plain(1).joined();
+    assert_eq!(methods(&scenario.take_messages()), ["queryRoom", "join"]);
+    assert!(scenario.room.can_send(MediaKind::Audio) && scenario.room.can_send(MediaKind::Video));
+}
+
+#[test]
+fn peers_hear_of_each_other() {
+    let mut scenario = plain(2);
+    let now = scenario.now();
+    let other = ConnectionId(7);
+    let join = json!({
+        "method": "join", "target": "room", "peerName": "watcher", "appData": { "seat": 3 },
+        "rtpCapabilities": { "codecs": [], "headerExtensions": [] },
+    });
+    scenario.server.handle_request(now, other, 1, &join);
+    let mut scenario = scenario.joined();
+    assert_eq!(scenario.room.peers().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["watcher"]);
+    let said: Vec<_> = scenario.take_other_peers();
+    assert!(matches!(&said[0], ServerOutput::Response { connection: ConnectionId(7), id: 1, result: Ok(answer) }
+        if *answer == json!({ "peers": [] })));
+    assert!(matches!(&said[1], ServerOutput::Notification { message, .. }
+        if message["method"] == "newPeer" && message["name"] == "sender"));
+
+    let now = scenario.now();
+    scenario.server.handle_disconnect(now, other, Some(json!("gone")));
+    scenario.drive(Duration::from_millis(50));
+    assert!(
+        scenario
+            .take_events()
+            .contains(&Event::PeerClosed { name: "watcher".to_owned(), app_data: Some(json!("gone")) })
+    );
+    assert_eq!(scenario.room.peers().count(), 0);
+}
+
+#[test]
+fn a_name_in_use_is_refused_and_another_can_be_tried() {
+    let mut scenario = plain(3);
+    let now = scenario.now();
+    let join = json!({
+        "method": "join", "target": "room", "peerName": "sender",
+        "rtpCapabilities": { "codecs": [], "headerExtensions": [] },
+    });
+    scenario.server.handle_request(now, ConnectionId(7), 1, &join);
+    scenario.room.join(now, "sender", None).unwrap();
+    scenario.drive(Duration::from_millis(200));
+    let results = settled(&scenario.take_events());
+    assert!(
+        matches!(&results[..], [Err(OperationError::Refused(refusal))] if refusal.kind == RefusalKind::DuplicatedPeer),
+        "{results:?}"
+    );
+    let now = scenario.now();
+    scenario.room.join(now, "sender-2", None).unwrap();
+    scenario.drive_until("the second name to be taken", |scenario| scenario.room.joined());
+}
+
+#[test]
+fn a_spy_is_not_announced_and_cannot_send() {
+    let mut scenario = scenario(ScenarioConfig::default().room(RoomConfig::default().spy(true)), 4);
+    let now = scenario.now();
+    let join = json!({
+        "method": "join", "target": "room", "peerName": "watcher",
+        "rtpCapabilities": { "codecs": [], "headerExtensions": [] },
+    });
+    scenario.server.handle_request(now, ConnectionId(7), 1, &join);
+    let mut scenario = scenario.joined();
+    assert_eq!(scenario.take_other_peers().len(), 1, "the answer to the join alone");
+    let now = scenario.now();
+    assert_eq!(scenario.room.create_transport(now, None), Err(CommandError::Spy));
+}
+
+#[test]
+fn mandatory_codecs_that_we_have_are_no_obstacle() {
+    let server = RoomServerConfig::default().mandatory_codecs([Codec::Opus, Codec::Vp8]);
+    assert!(scenario(ScenarioConfig::default().server(server), 5).joined().room.joined());
+}
+
+#[test]
+fn a_request_without_an_answer_times_out_and_the_send_can_be_tried_again() {
+    let mut scenario = plain(6).joined();
+    let on = scenario.create_transport();
+    scenario.drop_responses("createProducer");
+    let id = scenario.send(on, Source::vp8(300_000));
+    scenario.take_events();
+    let begun = scenario.now();
+    scenario.drive_until("the send to time out", |scenario| {
+        scenario.events().iter().any(|(_, event)| matches!(event, Event::Settled { result: Err(_), .. }))
+    });
+    assert!((Duration::from_secs(10)..Duration::from_millis(10_100)).contains(&(scenario.now() - begun)));
+    let results = settled(&scenario.take_events());
+    assert_eq!(results, [Err(OperationError::TimedOut { method: "createProducer".to_owned() })]);
+    scenario.drive(Duration::from_millis(50));
+    assert_eq!(scenario.server.producers().count(), 0, "what the server made of it is undone");
+
+    scenario.release();
+    let now = scenario.now();
+    scenario.room.producer(id).unwrap().send(now, on).unwrap();
+    scenario.drive(Duration::from_secs(1));
+    assert!(scenario.room.producer_info(id).unwrap().handled());
+    assert!(scenario.server.encodings(id)[0].packets > 10);
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_ignored() {
+    let mut scenario = plain(7).joined();
+    let on = scenario.create_transport();
+    scenario.hold_responses("createTransport");
+    let id = scenario.send(on, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(11));
+    assert_eq!(scenario.room.stats().messages_unexpected, 0);
+    scenario.release();
+    scenario.drive(Duration::from_millis(50));
+    assert_eq!(scenario.room.stats().messages_unexpected, 1);
+    assert_eq!(scenario.server.transports().count(), 0, "what the server made of it is undone");
+    let now = scenario.now();
+    scenario.room.producer(id).unwrap().send(now, on).unwrap();
+    scenario.drive(Duration::from_secs(1));
+    assert!(scenario.server.encodings(id)[0].packets > 10);
+}
+
+#[test]
+fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
+    for (seed, method) in [(8, "createTransport"), (9, "createProducer")] {
+        let mut scenario = plain(seed).joined();
+        let on = scenario.create_transport();
+        scenario.answer(method, Err("Error: come back tomorrow"));
+        let id = scenario.send(on, Source::vp8_simulcast(100_000, 300_000, 900_000));
+        scenario.drive(Duration::from_millis(200));
+        let results = settled(&scenario.take_events());
+        assert!(
+            matches!(&results[1..], [Err(OperationError::Refused(refusal))]
+                if refusal.reason == "Error: come back tomorrow" && refusal.kind == RefusalKind::Other),
+            "{results:?}"
+        );
+        assert!(!scenario.room.producer_info(id).unwrap().handled());
+        scenario.release();
+        let now = scenario.now();
+        scenario.room.producer(id).unwrap().send(now, on).unwrap();
+        scenario.drive(Duration::from_secs(1));
+        assert!(scenario.server.encodings(id).iter().all(|encoding| encoding.packets > 10));
+    }
+}
+
+#[test]
+fn producers_outlive_their_transport_and_go_over_another() {
+    let mut scenario = plain(10).sending();
+    let (on, ids) = (transport(&scenario), [audio(&scenario), video(&scenario)]);
+    scenario.take_events();
+    scenario.take_messages();
+    let now = scenario.now();
+    scenario.room.transport(on).unwrap().close(now, Some(json!("moving"))).unwrap();
+    scenario.drive(Duration::from_millis(100));
+    assert_eq!(methods(&scenario.take_messages()), ["closeTransport"]);
+    let events = scenario.take_events();
+    for id in ids {
+        assert_eq!(producer_events(&events, id), [ProducerEvent::Unhandled]);
+    }
+    let close = TransportEvent::Close { originator: Originator::Local, app_data: Some(json!("moving")) };
+    assert_eq!(transport_events(&events, on), [close]);
+    assert_eq!(scenario.server.transports().count() + scenario.server.producers().count(), 0);
+
+    let on = scenario.create_transport();
+    let now = scenario.now();
+    for id in ids {
+        scenario.room.producer(id).unwrap().send(now, on).unwrap();
+    }
+    scenario.drive(Duration::from_secs(1));
+    for id in ids {
+        assert!(scenario.server.encodings(id).iter().all(|encoding| encoding.packets > 10));
+    }
+}
+
+#[test]
+fn producers_outlive_a_transport_that_the_server_closes() {
+    let mut scenario = plain(11).sending();
+    let (on, ids) = (transport(&scenario), [audio(&scenario), video(&scenario)]);
+    scenario.take_events();
+    scenario.take_messages();
+    let now = scenario.now();
+    assert!(scenario.server.close_transport(now, on, Some(json!({ "why": "maintenance" }))));
+    scenario.drive(Duration::from_millis(100));
+    assert_eq!(scenario.take_messages(), Vec::<Value>::new());
+    let events = scenario.take_events();
+    let close =
+        TransportEvent::Close { originator: Originator::Remote, app_data: Some(json!({ "why": "maintenance" })) };
+    assert_eq!(transport_events(&events, on).last(), Some(&close));
+    for id in ids {
+        assert_eq!(producer_events(&events, id), [ProducerEvent::Unhandled]);
+        assert!(scenario.room.producer_info(id).is_some());
+    }
+}
+
+#[test]
+fn operations_on_a_transport_run_one_after_another() {
+    let mut scenario = plain(12).joined();
+    let on = scenario.create_transport();
+    scenario.take_messages();
+    scenario.send(on, Source::opus(32_000));
+    scenario.send(on, Source::vp8(300_000));
+    scenario.send(on, Source::vp8(300_000));
+    let now = scenario.now();
+    scenario.room.transport(on).unwrap().restart_ice(now).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        scenario.drive(Duration::from_millis(10));
+        assert!(scenario.room.stats().requests_pending <= 1);
+        seen.extend(scenario.take_messages());
+    }
+    assert_eq!(
+        methods(&seen),
+        ["createTransport", "createProducer", "createProducer", "createProducer", "restartTransport"]
+    );
+    assert_eq!(scenario.server.producers().count(), 3);
+}
+
+#[test]
+fn leaving_closes_everything_in_order_and_nothing_follows() {
+    let mut scenario = plain(13).sending();
+    let (on, ids) = (transport(&scenario), [audio(&scenario), video(&scenario)]);
+    scenario.drive(Duration::from_secs(1));
+    scenario.take_events();
+    scenario.take_messages();
+    scenario.take_server_events();
+    let now = scenario.now();
+    scenario.room.leave(now, Some(json!({ "bye": 1 }))).unwrap();
+    scenario.drive(Duration::from_secs(30));
+
+    assert_eq!(methods(&scenario.take_messages()), ["leave"]);
+    let events = scenario.take_events();
+    let place = |wanted: &dyn Fn(&Event) -> bool| events.iter().position(wanted).expect("it happens");
+    let closed = place(&|event| matches!(event, Event::Closed { originator: Originator::Local, .. }));
+    let transport_closed =
+        place(&|event| matches!(event, Event::Transport { event: TransportEvent::Close { .. }, .. }));
+    let producer_closed = place(&|event| matches!(event, Event::Producer { event: ProducerEvent::Close { .. }, .. }));
+    assert!(closed < transport_closed && transport_closed < producer_closed, "{events:?}");
+    for id in ids {
+        assert_eq!(
+            producer_events(&events, id),
+            [ProducerEvent::Unhandled, ProducerEvent::Close { originator: Originator::Local, app_data: None }]
+        );
+    }
+    assert_eq!(transport_events(&events, on).len(), 1);
+    assert_eq!(scenario.room.poll_timeout(), None, "nothing is left to be done");
+    assert!(scenario.room.closed());
+
+    let at_server = scenario.take_server_events();
+    assert!(at_server.iter().any(|event| matches!(event, ServerEvent::Goodbye { .. })), "{at_server:?}");
+    assert!(at_server.contains(&ServerEvent::TransportEnded { id: on }));
+    assert!(matches!(at_server.last(), Some(ServerEvent::PeerClosed { app_data: Some(_), .. })), "{at_server:?}");
+    assert_eq!(scenario.server.peers().count(), 0);
+}
+
+#[test]
+fn a_room_that_was_left_can_be_joined_again() {
+    let mut scenario = plain(14).sending();
+    let now = scenario.now();
+    scenario.room.leave(now, None).unwrap();
+    scenario.drive(Duration::from_millis(100));
+    let mut scenario = scenario.sending();
+    scenario.drive(Duration::from_secs(1));
+    assert!(scenario.received().iter().all(|encoding| encoding.packets > 10));
+}
+
+#[test]
+fn a_peer_that_the_server_closes_is_closed_with_all_it_has() {
+    let mut scenario = plain(15).sending();
+    scenario.take_messages();
+    scenario.take_events();
+    let now = scenario.now();
+    assert!(scenario.server.close_peer(now, "sender", Some(json!({ "why": "kicked" }))));
+    scenario.drive(Duration::from_secs(1));
+    let events = scenario.take_events();
+    let closed = Event::Closed { originator: Originator::Remote, app_data: Some(json!({ "why": "kicked" })) };
+    assert!(events.contains(&closed), "{events:?}");
+    assert_eq!(scenario.take_messages(), Vec::<Value>::new());
+    assert_eq!(scenario.room.transports().count() + scenario.room.producers().count(), 0);
+}
+
+#[test]
+fn a_full_room_refuses() {
+    let mut limits = ServerLimits::default();
+    limits.peers = 0;
+    let server = RoomServerConfig::default().limits(limits);
+    let mut scenario = scenario(ScenarioConfig::default().server(server), 16);
+    let now = scenario.now();
+    scenario.room.join(now, "sender", None).unwrap();
+    scenario.drive(Duration::from_secs(1));
+    assert!(matches!(&settled(&scenario.take_events())[..], [Err(OperationError::Refused(_))]));
+}

@@ -1,0 +1,205 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Group, Parser, ValueEnum};
+use mediasoup_producer::Codec;
+
+/// Publishes files or RTP to a mediasoup v2 room.
+///
+/// With no argument it starts a room of its own, publishes the bundled clip to it in simulcast, and shows what the room
+/// receives at http://127.0.0.1:3080/.
+#[derive(Debug, Clone, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Args {
+    /// End in good order after this many seconds of media.
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub seconds: Option<Duration>,
+
+    /// Write one JSON object a line instead of a table: samples, events, and a summary at the end.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Where to serve the page that plays what the embedded room receives.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3080", conflicts_with_all = ["no_page", "room"])]
+    pub page: SocketAddr,
+
+    /// Serve no page.
+    #[arg(long)]
+    pub no_page: bool,
+
+    /// Where to publish to.
+    #[command(flatten)]
+    pub room: RoomArgs,
+
+    /// What to publish.
+    #[command(flatten)]
+    pub media: MediaArgs,
+}
+
+/// Where to publish to, and how.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Room")]
+pub struct RoomArgs {
+    /// Publish to a room elsewhere: a protoo URL such as wss://host:3443/?roomId=R&peerName=P.
+    #[arg(long = "room", value_name = "URL", id = "room")]
+    pub url: Option<String>,
+
+    /// Take any certificate of a wss:// room, for servers with a self-signed one. Who listens in on the way can then
+    /// pose as the server.
+    #[arg(long, requires = "room")]
+    pub insecure: bool,
+
+    /// Join again when the room or the connection is lost, until the run ends.
+    #[arg(long)]
+    pub reconnect: bool,
+
+    /// How many seconds the server may take to answer, and ICE and DTLS to connect.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = seconds)]
+    pub timeout: Duration,
+
+    /// Our side of the DTLS handshake.
+    #[arg(long, value_name = "ROLE", default_value = "client")]
+    pub dtls_role: DtlsRole,
+
+    /// Send media over TCP: ask the server for TCP candidates alone.
+    #[arg(long, requires = "room")]
+    pub tcp: bool,
+}
+
+/// What to publish. With no input named: the bundled clip in simulcast, over and over.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Media")]
+pub struct MediaArgs {
+    /// Video from one file, or from three for simulcast (low, medium, high): IVF (VP8, VP9), Annex B (H.264, H.265),
+    /// WebM, Matroska.
+    #[arg(long, value_name = "FILE", num_args = 1..=3, conflicts_with = "video_rtp")]
+    pub video: Vec<PathBuf>,
+
+    /// Audio from a file: Ogg Opus, WebM, Matroska.
+    #[arg(long, value_name = "FILE", conflicts_with = "audio_rtp")]
+    pub audio: Option<PathBuf>,
+
+    /// Video as RTP that arrives at this UDP address, for example from ffmpeg or GStreamer. Packets of up to 1400 bytes
+    /// of payload (ffmpeg: rtp://127.0.0.1:5004?pkt_size=1200).
+    #[arg(long, value_name = "ADDR")]
+    pub video_rtp: Option<SocketAddr>,
+
+    /// Audio as RTP that arrives at this UDP address.
+    #[arg(long, value_name = "ADDR")]
+    pub audio_rtp: Option<SocketAddr>,
+
+    /// The codec of --video-rtp.
+    #[arg(long, value_name = "CODEC", default_value = "vp8", requires = "video_rtp")]
+    pub video_rtp_codec: VideoCodec,
+
+    /// The codec of --audio-rtp.
+    #[arg(long, value_name = "CODEC", default_value = "opus", requires = "audio_rtp")]
+    pub audio_rtp_codec: AudioCodec,
+
+    /// Send video in three layers. The default where there are three: the bundled clip, or three files.
+    #[arg(long)]
+    pub simulcast: bool,
+
+    /// Begin files again at their end. The bundled clip always is.
+    #[arg(long = "loop")]
+    pub looping: bool,
+}
+
+impl MediaArgs {
+    /// Whether no input is named, so that the bundled clip is meant.
+    pub fn bundled(&self) -> bool {
+        self.video.is_empty() && self.audio.is_none() && self.video_rtp.is_none() && self.audio_rtp.is_none()
+    }
+}
+
+/// A side of the DTLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtlsRole {
+    /// Sends the ClientHello.
+    Client,
+    /// Waits for it.
+    Server,
+}
+
+/// A codec of video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VideoCodec {
+    /// VP8.
+    Vp8,
+    /// VP9.
+    Vp9,
+    /// H.264.
+    H264,
+    /// H.265.
+    H265,
+}
+
+/// A codec of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AudioCodec {
+    /// Opus.
+    Opus,
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+impl From<VideoCodec> for Codec {
+    fn from(codec: VideoCodec) -> Self {
+        match codec {
+            VideoCodec::Vp8 => Self::Vp8,
+            VideoCodec::Vp9 => Self::Vp9,
+            VideoCodec::H264 => Self::H264,
+            VideoCodec::H265 => Self::H265,
+        }
+    }
+}
+
+impl From<AudioCodec> for Codec {
+    fn from(codec: AudioCodec) -> Self {
+        match codec {
+            AudioCodec::Opus => Self::Opus,
+            AudioCodec::Pcmu => Self::Pcmu,
+            AudioCodec::Pcma => Self::Pcma,
+        }
+    }
+}
+
+/// A number of seconds, whole or not.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "give a number of seconds above 0, for example 10".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    // A year is as good as forever, and fits any clock.
+    let in_range = seconds > 0.0 && seconds <= 31_536_000.0;
+    in_range.then(|| Duration::from_secs_f64(seconds)).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_argument_means_the_bundled_clip() {
+        let args = Args::parse_from(["mediasoup-publish"]);
+        assert!(args.media.bundled() && args.room.url.is_none() && !args.no_page);
+    }
+
+    #[test]
+    fn seconds_are_above_zero() {
+        for wrong in ["0", "-1", "NaN", "inf", "ten", "1e300", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+    }
+}

@@ -1,0 +1,155 @@
+//! Opens what is to be published, before anything is said to a room: what is wrong with a file is found here.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mediasoup_producer::{Codec, MediaKind, Profile};
+use tokio::net::UdpSocket;
+
+use crate::args::MediaArgs;
+use crate::source::{self, FileSource, Input, Kind, Options, SourceError, check_layers, loop_together};
+
+/// The bundled clip: 5 s of picture in three sizes and a beat.
+const CLIP: [(&str, &[u8]); 3] = [
+    ("low.ivf", include_bytes!("../clip/low.ivf")),
+    ("medium.ivf", include_bytes!("../clip/medium.ivf")),
+    ("high.ivf", include_bytes!("../clip/high.ivf")),
+];
+const BEAT: (&str, &[u8]) = ("beat.opus", include_bytes!("../clip/beat.opus"));
+
+/// One producer to be: an audio or video track, and where its media comes from.
+#[derive(Debug)]
+pub struct Track {
+    /// For people: the file's name, or the address.
+    pub label: String,
+    /// What the media is encoded with.
+    pub codec: Codec,
+    /// One for each encoding, the lowest first.
+    pub layers: Vec<Layer>,
+    /// Where the media comes from.
+    pub feed: Feed,
+}
+
+/// One encoding of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// [`Profile::Default`] without simulcast.
+    pub profile: Profile,
+    /// Width and height in pixels, where they are known.
+    pub size: Option<(u32, u32)>,
+}
+
+/// Where the media of a track comes from.
+#[derive(Debug)]
+pub enum Feed {
+    /// One file for each layer.
+    Files(Vec<FileSource>),
+    /// RTP packets.
+    Rtp(UdpSocket),
+}
+
+/// Why there is nothing to publish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// A file.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Neither one file nor three.
+    #[error("--video takes one file, or three for simulcast (low, medium, high); there are {0}")]
+    VideoFiles(usize),
+    /// Simulcast of what has one layer.
+    #[error("--simulcast needs three files: --video LOW MEDIUM HIGH; leave it out to send one encoding")]
+    Simulcast,
+    /// The port of an RTP input.
+    #[error("{option} cannot listen on {address}: {source}; name a free address of this machine")]
+    Listen {
+        /// The option that names it.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl Track {
+    /// Audio or video.
+    pub const fn kind(&self) -> MediaKind {
+        self.codec.kind()
+    }
+
+    /// Whether it has layers.
+    pub const fn simulcast(&self) -> bool {
+        self.layers.len() > 1
+    }
+}
+
+/// Opens all inputs, audio first: the order in which they are to be sent.
+pub async fn open(args: &MediaArgs) -> Result<Vec<Track>, InputError> {
+    let (mut audio, mut video, looping) = if args.bundled() {
+        let clip = CLIP.map(|(name, data)| Input::bundled(name, data));
+        let beat = FileSource::open(Input::bundled(BEAT.0, BEAT.1), Kind::Audio, Options::default())?;
+        (vec![beat], open_files(clip, Kind::Video)?, true)
+    } else {
+        (open_files(args.audio.clone(), Kind::Audio)?, open_files(args.video.clone(), Kind::Video)?, args.looping)
+    };
+    match video.len() {
+        0 | 1 if args.simulcast => return Err(InputError::Simulcast),
+        0 | 1 => {}
+        3 => check_layers(&video.iter().collect::<Vec<_>>())?,
+        count => return Err(InputError::VideoFiles(count)),
+    }
+    let mut files: Vec<_> = audio.iter_mut().chain(&mut video).collect();
+    if looping {
+        loop_together(&mut files)?;
+    } else {
+        // Reads them through: better to find damage now than in the middle of a broadcast.
+        for file in files {
+            file.length()?;
+        }
+    }
+    let mut tracks: Vec<_> = [audio, video].into_iter().filter_map(of_files).collect();
+    if let Some(address) = args.audio_rtp {
+        tracks.insert(0, of_rtp("--audio-rtp", address, args.audio_rtp_codec.into()).await?);
+    }
+    if let Some(address) = args.video_rtp {
+        tracks.push(of_rtp("--video-rtp", address, args.video_rtp_codec.into()).await?);
+    }
+    Ok(tracks)
+}
+
+fn open_files<I: Into<Input>>(inputs: impl IntoIterator<Item = I>, kind: Kind) -> Result<Vec<FileSource>, SourceError> {
+    inputs.into_iter().map(|input| FileSource::open(input, kind, Options::default())).collect()
+}
+
+/// `None`: no files, no track.
+fn of_files(sources: Vec<FileSource>) -> Option<Track> {
+    let first = sources.first()?;
+    let (label, codec) = (first.name(), codec(first.info().codec));
+    let profiles: &[Profile] = if sources.len() > 1 { &Profile::SIMULCAST } else { &[Profile::Default] };
+    let layers = profiles
+        .iter()
+        .zip(&sources)
+        .map(|(profile, source)| Layer { profile: *profile, size: source.info().width.zip(source.info().height) })
+        .collect();
+    Some(Track { label, codec, layers, feed: Feed::Files(sources) })
+}
+
+async fn of_rtp(option: &'static str, address: SocketAddr, codec: Codec) -> Result<Track, InputError> {
+    let socket = UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
+    let layers = vec![Layer { profile: Profile::Default, size: None }];
+    Ok(Track { label: option.trim_start_matches('-').to_owned(), codec, layers, feed: Feed::Rtp(socket) })
+}
+
+const fn codec(codec: source::Codec) -> Codec {
+    match codec {
+        source::Codec::Vp8 => Codec::Vp8,
+        source::Codec::Vp9 => Codec::Vp9,
+        source::Codec::H264 => Codec::H264,
+        source::Codec::H265 => Codec::H265,
+        source::Codec::Opus => Codec::Opus,
+        source::Codec::Pcmu => Codec::Pcmu,
+        source::Codec::Pcma => Codec::Pcma,
+    }
+}

@@ -1,0 +1,15 @@
+//! The parts of `mediasoup-publish`, a program that publishes files or RTP to a mediasoup v2 room.
+
+pub mod args;
+pub mod embedded;
+pub mod input;
+pub mod page;
+pub mod player;
+pub mod report;
+pub mod run;
+pub mod source;
+
+/// The examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

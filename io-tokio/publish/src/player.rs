@@ -1,0 +1,180 @@
+//! When the frames of files are due.
+//!
+//! All files play on one schedule: a frame is due at the start plus its media time, whatever was late before, so that
+//! nothing drifts and sound and picture stay together. No clock is read here.
+
+use std::time::{Duration, Instant};
+
+use mediasoup_producer::Profile;
+
+use crate::source::{EncodedFrame, FileSource, SourceError};
+
+/// Frames that are late by less are sent at once and the schedule is kept. After more (the machine slept) the schedule
+/// is moved instead: a burst would help nobody.
+const MAX_LATE: Duration = Duration::from_secs(1);
+
+/// Files played side by side.
+#[derive(Debug, Default)]
+pub struct Player {
+    streams: Vec<Stream>,
+    /// When media time 0 is due; `None` before the start.
+    origin: Option<Instant>,
+    stalls: u64,
+}
+
+#[derive(Debug)]
+struct Stream {
+    track: usize,
+    profile: Profile,
+    source: FileSource,
+    next: Option<EncodedFrame>,
+    /// A frame was not sent: what refers to it is of no use.
+    broken: bool,
+}
+
+/// A frame, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    /// The track, as numbered in [`Player::add`].
+    pub track: usize,
+    /// The layer.
+    pub profile: Profile,
+    /// The frame.
+    pub frame: EncodedFrame,
+}
+
+impl Player {
+    /// Adds a file.
+    pub fn add(&mut self, track: usize, profile: Profile, mut source: FileSource) -> Result<(), SourceError> {
+        let next = source.next_frame()?;
+        self.streams.push(Stream { track, profile, source, next, broken: false });
+        Ok(())
+    }
+
+    /// Whether there is nothing to play.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// When the next frame is due, the first at `now`; `None` at the end of all files.
+    pub fn due(&mut self, now: Instant) -> Option<Instant> {
+        let time = self.first()?.1;
+        let origin = *self.origin.get_or_insert(now.checked_sub(time).unwrap_or(now));
+        let due = origin + time;
+        let late = now.saturating_duration_since(due);
+        if late > MAX_LATE {
+            self.stalls += 1;
+            self.origin = Some(origin + late);
+            return Some(now);
+        }
+        Some(due)
+    }
+
+    /// Takes the next frame. `None`: it is of no use, for one before it was not sent; or there is none.
+    pub fn take(&mut self) -> Result<Option<Due>, SourceError> {
+        let Some((index, _)) = self.first() else { return Ok(None) };
+        let stream = &mut self.streams[index];
+        let Some(frame) = stream.next.take() else { return Ok(None) };
+        stream.next = stream.source.next_frame()?;
+        stream.broken &= !frame.key_frame;
+        let due = Due { track: stream.track, profile: stream.profile, frame };
+        Ok((!stream.broken).then_some(due))
+    }
+
+    /// Says that a frame was not sent. Those after it up to the next key frame are not given out.
+    pub fn not_sent(&mut self, track: usize, profile: Profile) {
+        for stream in self.streams.iter_mut().filter(|stream| (stream.track, stream.profile) == (track, profile)) {
+            stream.broken = true;
+        }
+    }
+
+    /// How often the schedule was moved because of a stall.
+    pub const fn stalls(&self) -> u64 {
+        self.stalls
+    }
+
+    /// The stream whose frame is next. Audio, which was added first, before the pictures of the same time.
+    fn first(&self) -> Option<(usize, Duration)> {
+        let next = |(index, stream): (usize, &Stream)| Some((index, stream.next.as_ref()?.time));
+        self.streams.iter().enumerate().filter_map(next).min_by_key(|(_, time)| *time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Input, Kind, Options, loop_together};
+
+    const LOW: &[u8] = include_bytes!("../clip/low.ivf");
+    const BEAT: &[u8] = include_bytes!("../clip/beat.opus");
+
+    fn player() -> Player {
+        let open = |name, data, kind| FileSource::open(Input::bundled(name, data), kind, Options::default()).unwrap();
+        let (mut low, mut beat) = (open("low.ivf", LOW, Kind::Video), open("beat.opus", BEAT, Kind::Audio));
+        loop_together(&mut [&mut low, &mut beat]).unwrap();
+        let mut player = Player::default();
+        player.add(0, Profile::Default, beat).unwrap();
+        player.add(1, Profile::Low, low).unwrap();
+        player
+    }
+
+    /// Plays for a while on a clock that is always a little late, and gives all frames with the time they were sent at.
+    fn play(player: &mut Player, now: &mut Instant, until: Instant) -> Vec<(Instant, Due)> {
+        let mut sent = Vec::new();
+        while let Some(due) = player.due(*now).filter(|due| *due < until) {
+            *now = (*now).max(due + Duration::from_micros(700));
+            sent.extend(player.take().unwrap().map(|due| (*now, due)));
+        }
+        sent
+    }
+
+    #[test]
+    fn nothing_drifts_in_ten_minutes() {
+        let (start, mut player) = (Instant::now(), player());
+        let mut now = start;
+        let sent = play(&mut player, &mut now, start + Duration::from_secs(600));
+        for (at, due) in &sent {
+            assert_eq!(*at, start + due.frame.time + Duration::from_micros(700));
+        }
+        let count = |track| sent.iter().filter(|(_, due)| due.track == track).count();
+        assert_eq!((count(0), count(1)), (600 * 50, 600 * 30));
+    }
+
+    #[test]
+    fn a_short_delay_is_caught_up() {
+        let (start, mut player) = (Instant::now(), player());
+        let mut now = start;
+        play(&mut player, &mut now, start + Duration::from_millis(400));
+        now += Duration::from_millis(900);
+        let sent = play(&mut player, &mut now, start + Duration::from_secs(3));
+        let (at, last) = sent.last().unwrap();
+        assert_eq!(*at, start + last.frame.time + Duration::from_micros(700));
+        assert_eq!(player.stalls(), 0);
+    }
+
+    #[test]
+    fn a_stall_moves_the_schedule_and_skips_nothing() {
+        let (start, mut player) = (Instant::now(), player());
+        let mut now = start;
+        let before = play(&mut player, &mut now, start + Duration::from_secs(1));
+        now += Duration::from_secs(30);
+        let resumed = now;
+        let after = play(&mut player, &mut now, resumed + Duration::from_secs(1));
+        assert!(after.len() <= before.len() + 2, "a burst of {}", after.len() - before.len());
+        assert_eq!(player.stalls(), 1);
+        let times: Vec<_> = before.iter().chain(&after).filter(|(_, due)| due.track == 1).collect();
+        assert!(times.windows(2).all(|pair| pair[1].1.frame.time - pair[0].1.frame.time < Duration::from_millis(34)));
+    }
+
+    #[test]
+    fn after_a_refused_frame_each_layer_goes_on_with_a_key_frame() {
+        let (start, mut player) = (Instant::now(), player());
+        let mut now = start;
+        play(&mut player, &mut now, start + Duration::from_millis(500));
+        player.not_sent(1, Profile::Low);
+        let sent = play(&mut player, &mut now, start + Duration::from_secs(2));
+        let first = sent.iter().find(|(_, due)| due.track == 1).unwrap();
+        assert!(first.1.frame.key_frame && first.1.frame.time == Duration::from_secs(1));
+        assert!(sent.iter().any(|(_, due)| due.track == 0 && due.frame.time < Duration::from_secs(1)));
+    }
+}

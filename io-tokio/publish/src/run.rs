@@ -1,0 +1,147 @@
+//! A run of the program, from the command line to the exit status.
+
+mod encoding;
+mod error;
+mod feed;
+mod session;
+mod stop;
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use crate::args::Args;
+use crate::embedded;
+use crate::input;
+use crate::page::Page;
+use crate::report::{Event, Reporter, Summary, to_stdout};
+
+use encoding::Encodings;
+use feed::Feeds;
+use stop::Stop;
+
+pub use error::RunError;
+
+/// Between two attempts to join again, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MOST: Duration = Duration::from_secs(15);
+
+/// Runs the program: publishes until the end, writes the report to standard output and errors to standard error. True:
+/// the room has received every encoding, and nothing failed.
+pub async fn run(args: Args, start: Instant) -> bool {
+    let reporter = Reporter::new(to_stdout(args.json));
+    let mut run = Run { args, start, reporter, encodings: Encodings::default(), connect: None };
+    let result = run.publish().await;
+    if let Err(error) = &result {
+        eprintln!("mediasoup-publish: {error}");
+    }
+    let rows = run.encodings.rows();
+    let received = !rows.is_empty() && rows.iter().all(|row| row.room.packets > 0);
+    if result.is_ok() && run.connect.is_some() {
+        for row in rows.iter().filter(|row| row.room.packets == 0) {
+            eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
+        }
+    }
+    let error = result.err().map(|error| error.to_string());
+    let summary = Summary { ok: error.is_none() && received, error, connect: run.connect, rows };
+    let ok = summary.ok;
+    run.reporter.finish(summary) && ok
+}
+
+struct Run {
+    args: Args,
+    start: Instant,
+    reporter: Reporter,
+    encodings: Encodings,
+    /// How long the first connection took.
+    connect: Option<Duration>,
+}
+
+impl Run {
+    async fn publish(&mut self) -> Result<(), RunError> {
+        let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
+        let tracks = input::open(&self.args.media).await?;
+        self.encodings = Encodings::new(&tracks);
+        let mut feeds = Feeds::new(tracks)?;
+
+        // Kept until the end: dropping them closes them.
+        let (url, _embedded, _page) = match self.args.room.url.clone() {
+            Some(url) => (url, None, None),
+            None => {
+                let room = embedded::Room::start().await?;
+                self.event(Event::new("room", format!("embedded room at {}", room.ws_url)).with("url", &*room.ws_url));
+                let page = if self.args.no_page {
+                    None
+                } else {
+                    let page = Page::open(self.args.page, room.handle.clone()).await?;
+                    self.event(Event::new("page", format!("watch it at {}", page.url())).with("url", page.url()));
+                    Some(page)
+                };
+                (room.ws_url, Some(room.handle), page)
+            }
+        };
+        for (address, label) in feeds.ports() {
+            let text = format!("{label}: send it to {address}");
+            self.event(Event::new("listening", text).with("address", address.to_string()));
+        }
+        let (url, peer) = with_peer_name(&url);
+
+        let mut wait = RETRY_FIRST;
+        loop {
+            let connected = self.connect;
+            let error = match self.session(&url, &peer, &mut feeds, &mut stop).await {
+                Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // At first one wants to know what is wrong; later the room may come back.
+            if !(self.args.room.reconnect && self.connect.is_some() && error.may_pass()) {
+                return Err(error);
+            }
+            if connected != self.connect {
+                wait = RETRY_FIRST;
+            }
+            eprintln!("mediasoup-publish: {error}");
+            let text = format!("lost: {error}; joining again in {} s", wait.as_secs());
+            self.event(Event::new("lost", text).with("error", error.to_string()));
+            tokio::select! {
+                () = stop.requested() => return Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+    }
+
+    fn event(&self, event: Event) {
+        self.reporter.event(self.start.elapsed(), event);
+    }
+}
+
+/// The name in the URL; or a new one, and the URL with it: the v2 demo wants it there.
+fn with_peer_name(url: &str) -> (String, String) {
+    // What is wrong with a URL is said when it is used.
+    let Some(mut parsed) = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss")) else {
+        return (url.to_owned(), String::new());
+    };
+    let given = parsed.query_pairs().find(|(name, value)| name == "peerName" && !value.is_empty());
+    if let Some(name) = given.map(|(_, value)| value.into_owned()) {
+        return (url.to_owned(), name);
+    }
+    let name = format!("publish-{}", std::process::id());
+    parsed.query_pairs_mut().append_pair("peerName", &name);
+    (parsed.into(), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_name_of_the_url_is_used_and_a_missing_one_added() {
+        let given = "wss://example.org:3443/?roomId=r&peerName=a%20b";
+        assert_eq!(with_peer_name(given), (given.to_owned(), "a b".to_owned()));
+        let (url, name) = with_peer_name("ws://example.org:3443/?roomId=r");
+        assert_eq!(url, format!("ws://example.org:3443/?roomId=r&peerName={name}"));
+        assert!(with_peer_name("ws://example.org").0.contains("/?peerName=publish-"));
+    }
+}

@@ -1,0 +1,169 @@
+//! Why a run failed: one line each, what is wrong and what to do.
+
+use std::io;
+use std::time::Duration;
+
+use mediasoup_producer::{Codec, CommandError, DtlsFailure, MediaKind, OperationError};
+use mediasoup_producer_tokio::{Error, SignallingError};
+
+use crate::embedded::StartError;
+use crate::input::InputError;
+use crate::page::OpenError;
+use crate::source::SourceError;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// What is to be published.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file went wrong while it was played.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The embedded room.
+    #[error(transparent)]
+    Embedded(#[from] StartError),
+    /// The page.
+    #[error(transparent)]
+    Page(#[from] OpenError),
+    /// Signals of the operating system.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// There is no connection to the server.
+    #[error("{}", connecting(.0))]
+    Connect(SignallingError),
+    /// The connection to the server was lost.
+    #[error("{0}; join again, or run with --reconnect")]
+    Signalling(#[from] SignallingError),
+    /// The run was ended before anything was sent.
+    #[error("ended before anything was sent")]
+    TooEarly,
+    /// The room does not let us in.
+    #[error("cannot join the room: {}", advice(.0))]
+    Join(OperationError),
+    /// The room has no such codec.
+    #[error("the room takes no {codec}; give {kind} in a codec it takes, or another room")]
+    Codec {
+        /// The codec of the input.
+        codec: Codec,
+        /// Its kind.
+        kind: MediaKind,
+    },
+    /// The room does not take a track.
+    #[error("the room does not take our {kind}: {}", advice(.error))]
+    Send {
+        /// The track.
+        kind: MediaKind,
+        /// Why.
+        error: OperationError,
+    },
+    /// Something could not even be begun.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The server cannot be reached with media.
+    #[error(
+        "no media connection to the server within {waited:?}; it offered {offered}: are these addresses reachable from \
+         here, and open in every firewall?"
+    )]
+    NoConnection {
+        /// How long it was tried.
+        waited: Duration,
+        /// The server's addresses.
+        offered: String,
+    },
+    /// The media connection was lost.
+    #[error("the media connection to the server was lost; check the network, or run with --reconnect")]
+    ConnectionLost,
+    /// No socket towards the server's addresses.
+    #[error("no socket towards the server's addresses: {0}; check the network and the server's announced addresses")]
+    Unreachable(String),
+    /// DTLS failed.
+    #[error(transparent)]
+    Dtls(DtlsFailure),
+    /// The server has closed the room or sent us away.
+    #[error("the server closed the room; join again later, or run with --reconnect")]
+    RoomClosed,
+    /// The server has closed our transport.
+    #[error("the server closed our transport; join again, or run with --reconnect")]
+    TransportClosed,
+    /// The server has closed a producer.
+    #[error("the server closed our {0}; join again, or run with --reconnect")]
+    ProducerClosed(MediaKind),
+    /// The room has ended on our side.
+    #[error("the connection to the server has ended; join again, or run with --reconnect")]
+    Ended,
+}
+
+impl RunError {
+    /// Whether the same may go well later.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Input(_)
+            | Self::Source(_)
+            | Self::Embedded(_)
+            | Self::Page(_)
+            | Self::Signals(_)
+            | Self::TooEarly
+            | Self::Codec { .. }
+            | Self::Dtls(_)
+            | Self::Command(_) => false,
+            Self::Connect(_)
+            | Self::Signalling(_)
+            | Self::Join(_)
+            | Self::Send { .. }
+            | Self::NoConnection { .. }
+            | Self::ConnectionLost
+            | Self::Unreachable(_)
+            | Self::RoomClosed
+            | Self::TransportClosed
+            | Self::ProducerClosed(_)
+            | Self::Ended => true,
+        }
+    }
+
+    pub(super) fn join(error: Error) -> Self {
+        match error {
+            Error::Operation(error) => Self::Join(error),
+            Error::Command(error) => Self::Command(error),
+            _ => Self::Ended,
+        }
+    }
+
+    pub(super) fn send(kind: MediaKind, error: Error) -> Self {
+        match error {
+            Error::Operation(error) => Self::Send { kind, error },
+            Error::Command(error) => Self::Command(error),
+            _ => Self::Ended,
+        }
+    }
+}
+
+fn connecting(error: &SignallingError) -> String {
+    let advice = match error {
+        SignallingError::Tls { .. } => "; for a self-signed certificate there is --insecure",
+        SignallingError::Refused { .. }
+        | SignallingError::Broken(_)
+        | SignallingError::Closed { .. }
+        | SignallingError::ConnectTimeout(_) => "; is this the URL of a mediasoup v2 room?",
+        _ => "",
+    };
+    // What the library advises is not for users of the program.
+    let words = match error {
+        SignallingError::Tls { host, reason } => format!("no TLS with {host}: {reason}"),
+        error => error.to_string(),
+    };
+    format!("{words}{advice}")
+}
+
+fn advice(error: &OperationError) -> String {
+    use mediasoup_producer::protocol::RefusalKind;
+    let advice = match error {
+        OperationError::TimedOut { .. } => "; is this the URL of a mediasoup v2 room?",
+        OperationError::Refused(refusal) if refusal.kind == RefusalKind::DuplicatedPeer => {
+            "; give another peerName in the URL"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
+}

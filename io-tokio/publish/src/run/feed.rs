@@ -1,0 +1,194 @@
+//! Brings the media of all tracks, each piece when it is due.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use mediasoup_producer::{Codec, MediaKind, Profile, RtpPacket};
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+
+use crate::input::{Feed, Track};
+use crate::player::{Due, Player};
+use crate::source::SourceError;
+use crate::source::rtp::{self, Datagram, RtpError};
+
+/// No datagram is longer.
+const DATAGRAM: usize = 65_536;
+
+/// Datagrams that a socket holds at most, about.
+const MAX_OLD: usize = 4096;
+
+/// All tracks.
+#[derive(Debug)]
+pub(super) struct Feeds {
+    tracks: Vec<TrackInfo>,
+    player: Player,
+    ports: Vec<Port>,
+    buffer: BytesMut,
+}
+
+/// What a producer for a track needs.
+#[derive(Debug, Clone)]
+pub(super) struct TrackInfo {
+    pub(super) label: String,
+    pub(super) codec: Codec,
+    pub(super) simulcast: bool,
+}
+
+impl TrackInfo {
+    pub(super) const fn kind(&self) -> MediaKind {
+        self.codec.kind()
+    }
+}
+
+/// Something for the producer of a track.
+#[derive(Debug)]
+pub(super) enum Media {
+    /// A frame of a file.
+    Frame(Due),
+    /// A packet, and whether it is the first of its stream.
+    Packet { track: usize, packet: RtpPacket, new_stream: bool },
+    /// The first datagram that is no RTP. More of them are passed over in silence.
+    Junk { track: usize, error: RtpError },
+    /// A socket has failed, for this datagram.
+    Socket { track: usize, error: io::Error },
+}
+
+#[derive(Debug)]
+struct Port {
+    track: usize,
+    socket: UdpSocket,
+    ssrc: Option<u32>,
+    junk: bool,
+}
+
+impl Feeds {
+    pub(super) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
+        let (mut infos, mut player, mut ports) = (Vec::new(), Player::default(), Vec::new());
+        for (index, track) in tracks.into_iter().enumerate() {
+            let simulcast = track.simulcast();
+            infos.push(TrackInfo { label: track.label, codec: track.codec, simulcast });
+            match track.feed {
+                Feed::Files(sources) => {
+                    for (layer, source) in track.layers.iter().zip(sources) {
+                        player.add(index, layer.profile, source)?;
+                    }
+                }
+                Feed::Rtp(socket) => ports.push(Port { track: index, socket, ssrc: None, junk: false }),
+            }
+        }
+        Ok(Self { tracks: infos, player, ports, buffer: BytesMut::new() })
+    }
+
+    pub(super) fn tracks(&self) -> &[TrackInfo] {
+        &self.tracks
+    }
+
+    /// Where RTP is expected, and what it is called.
+    pub(super) fn ports(&self) -> Vec<(SocketAddr, String)> {
+        let address = |port: &Port| Some((port.socket.local_addr().ok()?, self.tracks[port.track].label.clone()));
+        self.ports.iter().filter_map(address).collect()
+    }
+
+    /// What is due next, when it is. `None`: all files are over, and there is nothing else. Nothing is lost if the
+    /// future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<Media>, SourceError> {
+        loop {
+            let due = self.player.due(Instant::now());
+            if due.is_none() && self.ports.is_empty() {
+                return Ok(None);
+            }
+            let until_due = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = until_due => if let Some(due) = self.player.take()? {
+                    return Ok(Some(Media::Frame(due)));
+                },
+                (port, received) = receive(&self.ports, &mut self.buffer) => {
+                    if let Some(media) = self.ports[port].media(received) {
+                        return Ok(Some(media));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A frame was not sent. Those after it up to the next key frame are left out.
+    pub(super) fn not_sent(&mut self, track: usize, profile: Profile) {
+        self.player.not_sent(track, profile);
+    }
+
+    /// The streams begin anew, at a new server: each with a key frame.
+    pub(super) fn begin(&mut self) {
+        for track in 0..self.tracks.len() {
+            for profile in [Profile::Default, Profile::Low, Profile::Medium, Profile::High] {
+                self.player.not_sent(track, profile);
+            }
+        }
+        for port in &mut self.ports {
+            port.ssrc = None;
+            // What came while nobody was connected is old.
+            let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();
+            let _ = (0..MAX_OLD).find(drained);
+        }
+    }
+}
+
+impl Port {
+    /// `None`: nothing for a producer.
+    fn media(&mut self, received: io::Result<Bytes>) -> Option<Media> {
+        let track = self.track;
+        let packet = match received.map(|datagram| rtp::parse(&datagram)) {
+            Ok(Ok(Datagram::Rtp(packet))) => packet,
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => {
+                let first = !std::mem::replace(&mut self.junk, true);
+                return first.then_some(Media::Junk { track, error });
+            }
+            Err(error) => return Some(Media::Socket { track, error }),
+        };
+        // GStreamer ends a stream with padding alone.
+        if packet.payload.is_empty() {
+            return None;
+        }
+        let new_stream = self.ssrc.replace(packet.ssrc) != Some(packet.ssrc);
+        let packet = RtpPacket {
+            profile: Profile::Default,
+            sequence_number: packet.sequence_number,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload: packet.payload,
+            audio_level: None,
+            rotation: None,
+        };
+        Some(Media::Packet { track, packet, new_stream })
+    }
+}
+
+/// A datagram from whichever port has one.
+async fn receive(ports: &[Port], buffer: &mut BytesMut) -> (usize, io::Result<Bytes>) {
+    poll_fn(|cx| {
+        for (index, port) in ports.iter().enumerate() {
+            buffer.resize(DATAGRAM, 0);
+            let mut into = ReadBuf::new(buffer);
+            match port.socket.poll_recv(cx, &mut into) {
+                Poll::Ready(Ok(())) => {
+                    let datagram = Bytes::copy_from_slice(into.filled());
+                    return Poll::Ready((index, Ok(datagram)));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready((index, Err(error))),
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,9 @@
+//! The program as its users run it: the built binary, its output, its exit status.
+
+mod bundled;
+mod errors;
+mod files;
+mod harness;
+mod reconnect;
+mod rooms;
+mod rtp;

@@ -1,0 +1,84 @@
+//! A server that says what the test tells it to.
+
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+pub mod room;
+
+use futures_channel::mpsc;
+use futures_util::{SinkExt, StreamExt};
+use mediasoup_producer::protocol::{Refusal, Request, RoomSettings};
+use mediasoup_producer_tokio::{FromServer, Signalling, SignallingError, ToServer, signalling};
+use serde_json::{Value, json};
+
+/// The server's end of an in-process channel.
+pub struct Server {
+    pub from_client: mpsc::Receiver<ToServer>,
+    pub to_client: mpsc::Sender<FromServer>,
+}
+
+/// A channel that holds `capacity` messages each way.
+pub fn channel(capacity: usize) -> (impl Signalling, Server) {
+    let (to_server, from_client) = mpsc::channel(capacity);
+    let (to_client, from_server) = mpsc::channel(capacity);
+    let to_server = to_server.sink_map_err(|_| SignallingError::Closed { reason: None });
+    (signalling::join(from_server.map(Ok), to_server), Server { from_client, to_client })
+}
+
+impl Server {
+    /// The next message; None when the client is gone.
+    pub async fn next(&mut self) -> Option<ToServer> {
+        self.from_client.next().await
+    }
+
+    /// Answers the next request, which must be of this name.
+    pub async fn answer(&mut self, method: &str, result: Result<Value, Refusal>) -> Request {
+        loop {
+            match self.next().await.expect("the client is gone") {
+                ToServer::Request { id, request } => {
+                    assert_eq!(request.method(), method);
+                    self.to_client.send(FromServer::Response { id, result }).await.unwrap();
+                    return request;
+                }
+                ToServer::Notification(_) => {}
+            }
+        }
+    }
+
+    /// Lets the client into the room.
+    pub async fn admit(&mut self) {
+        self.answer("queryRoom", Ok(serde_json::to_value(settings()).unwrap())).await;
+        self.answer("join", Ok(json!({ "peers": [] }))).await;
+    }
+
+    /// The methods of all that is still said, to the end.
+    pub async fn rest(&mut self) -> Vec<&'static str> {
+        let mut methods = Vec::new();
+        while let Some(message) = self.next().await {
+            methods.push(match message {
+                ToServer::Request { request, .. } => request.method(),
+                ToServer::Notification(notification) => notification.method(),
+            });
+        }
+        methods
+    }
+}
+
+/// A room with Opus and VP8.
+pub fn settings() -> RoomSettings {
+    serde_json::from_value(json!({
+        "rtpCapabilities": {
+            "codecs": [
+                { "name": "opus", "mimeType": "audio/opus", "kind": "audio", "clockRate": 48000,
+                  "preferredPayloadType": 100, "channels": 2, "rtcpFeedback": [], "parameters": {} },
+                { "name": "VP8", "mimeType": "video/VP8", "kind": "video", "clockRate": 90000,
+                  "preferredPayloadType": 101, "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" },
+                  { "type": "ccm", "parameter": "fir" }, { "type": "goog-remb" }], "parameters": {} },
+                { "name": "rtx", "mimeType": "video/rtx", "kind": "video", "clockRate": 90000,
+                  "preferredPayloadType": 102, "rtcpFeedback": [], "parameters": { "apt": 101 } },
+            ],
+            "headerExtensions": [],
+            "fecMechanisms": [],
+        },
+    }))
+    .unwrap()
+}

@@ -1,0 +1,359 @@
+//! Media over real sockets into the simulated room.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use common::room::TestRoom;
+use mediasoup_producer::protocol::IceProtocol::{self, Tcp, Udp};
+use mediasoup_producer::sim::Source;
+use mediasoup_producer::{
+    CommandError, ConnectionState, Event as RoomEvent, MediaError, MediaKind, Originator, ProducerEvent,
+    ProducerOptions, Profile, RoomConfig, Track, TransportEvent,
+};
+use mediasoup_producer_tokio::{Event, Events, Options, Producer, Room, Transport};
+
+/// A peer that sends video over its own transport.
+struct Peer {
+    room: Room,
+    transport: Transport,
+    video: Producer,
+    events: Events,
+}
+
+impl Peer {
+    async fn connected(server: &TestRoom, name: &str, options: Options) -> Self {
+        let room = Room::with_options(RoomConfig::default(), seed(name), options, server.connect());
+        let events = room.events();
+        room.join(name, None).await.unwrap();
+        let transport = room.create_transport(None).unwrap();
+        let track = Track::new(MediaKind::Video, "camera", "");
+        let video = room.create_producer(track, ProducerOptions::default().simulcast(true), None).unwrap();
+        video.send(&transport).await.unwrap();
+        transport.connected().await.unwrap();
+        Self { room, transport, video, events }
+    }
+
+    /// Writes this many frames of each layer. Few at a time: what a burst loses at the server's socket is not repaired
+    /// when nothing follows it.
+    async fn write(&self, server: &TestRoom, source: &mut Source, frames: u64) {
+        for _ in 0..frames {
+            for frame in source.frames() {
+                self.video.write_frame(frame).unwrap();
+            }
+            all_arrives(server, &self.video).await;
+        }
+    }
+
+    fn path(&self, server: &TestRoom) -> Option<(IceProtocol, SocketAddr, SocketAddr)> {
+        server.server.lock().unwrap().transport(self.transport.id()).and_then(|transport| transport.path())
+    }
+
+    async fn event(&mut self, what: &str, wanted: impl Fn(&RoomEvent) -> bool) {
+        let wait = async {
+            while let Some(event) = self.events.next().await {
+                if matches!(&event, Event::Room(event) if wanted(event)) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(Duration::from_secs(60), wait).await;
+        assert_eq!(found, Ok(true), "{what}");
+    }
+}
+
+/// Two rooms in one process want two seeds.
+fn seed(name: &str) -> u64 {
+    name.bytes().fold(0, |seed, byte| seed << 8 | u64::from(byte))
+}
+
+fn source() -> Source {
+    Source::vp8_simulcast(100_000, 300_000, 1_000_000)
+}
+
+/// Every packet sent was received, once.
+async fn all_arrives(server: &TestRoom, producer: &Producer) {
+    let sent = producer.outbound_stats();
+    let what = format!("all of {sent:?}");
+    server
+        .until(&what, |server| {
+            let received = server.encodings(producer.id());
+            received.len() == sent.len()
+                && sent.iter().zip(&received).all(|(sent, received)| {
+                    (sent.profile, sent.packets_sent, sent.bytes_sent)
+                        == (received.profile, received.packets, received.bytes)
+                })
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn all_that_is_sent_arrives() {
+    let server = TestRoom::start(&[Udp, Tcp]).await;
+    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+    let audio = peer
+        .room
+        .create_producer(Track::new(MediaKind::Audio, "microphone", ""), ProducerOptions::default(), None)
+        .unwrap();
+    audio.send(&peer.transport).await.unwrap();
+    peer.event("key frame request", |event| {
+        matches!(event, RoomEvent::Producer { event: ProducerEvent::KeyFrameRequest { profile: Profile::High }, .. })
+    })
+    .await;
+    let mut opus = Source::opus(32_000);
+    let mut vp8 = source();
+    for _ in 0..50 {
+        peer.write(&server, &mut vp8, 1).await;
+        for frame in opus.frames() {
+            audio.write_frame(frame).unwrap();
+        }
+    }
+    all_arrives(&server, &peer.video).await;
+    all_arrives(&server, &audio).await;
+    assert_eq!(peer.path(&server).unwrap().0, Udp, "UDP is preferred");
+    let stats = peer.room.io_stats();
+    assert_eq!((stats.socket_errors, stats.datagrams_dropped), (0, 0), "{stats:?}");
+    peer.room.close().await;
+    server.until("the peer is gone", |server| server.peers().count() == 0).await;
+}
+
+#[tokio::test]
+async fn the_last_words_are_said_before_the_sockets_close() {
+    let server = TestRoom::start(&[Udp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    peer.room.close().await;
+    server.until("close_notify", |_| server.knobs.alerts.load(Ordering::Relaxed) > 0).await;
+    server.until("leave", |server| server.peers().count() == 0).await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after() {
+    let server = TestRoom::start(&[Udp]).await;
+    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+    let mut vp8 = source();
+    let id = peer.video.id();
+    peer.write(&server, &mut vp8, 10).await;
+
+    peer.video.pause(None).unwrap();
+    assert_eq!(peer.video.write_frame(vp8.frames().remove(0)), Err(MediaError::Paused(id)));
+    server.until("paused", |server| server.producer(id).unwrap().paused_by_peer()).await;
+    peer.video.resume(None).unwrap();
+    server.until("resumed", |server| !server.producer(id).unwrap().paused()).await;
+    peer.event("key frame request", |event| {
+        matches!(event, RoomEvent::Producer { event: ProducerEvent::KeyFrameRequest { .. }, .. })
+    })
+    .await;
+
+    server.act(|server, now| server.pause_producer(now, id, None));
+    let by_server = |event: &RoomEvent| {
+        matches!(event, RoomEvent::Producer { event: ProducerEvent::Pause { originator: Originator::Remote, .. }, .. })
+    };
+    peer.event("remote pause", by_server).await;
+    assert!(peer.video.remotely_paused() && peer.video.paused() && !peer.video.locally_paused());
+    assert_eq!(peer.video.write_frame(vp8.frames().remove(0)), Err(MediaError::Paused(id)));
+    server.act(|server, now| server.resume_producer(now, id, None));
+    peer.event("remote resume", |event| {
+        matches!(event, RoomEvent::Producer { event: ProducerEvent::Resume { originator: Originator::Remote, .. }, .. })
+    })
+    .await;
+    peer.write(&server, &mut vp8, 10).await;
+
+    peer.video.close(None).unwrap();
+    assert_eq!(peer.video.write_frame(vp8.frames().remove(0)), Err(MediaError::ProducerNotFound(id)));
+    assert_eq!(peer.video.pause(None), Err(CommandError::ProducerNotFound(id)));
+    server.until("closed", |server| server.producer(id).is_none()).await;
+    assert!(peer.video.closed());
+}
+
+#[tokio::test]
+async fn media_is_refused_until_the_transport_is_connected() {
+    let server = TestRoom::start(&[Udp]).await;
+    server.knobs.udp_cut.store(true, Ordering::Relaxed);
+    let room = Room::new(RoomConfig::default(), 1, server.connect());
+    room.join("alice", None).await.unwrap();
+    let transport = room.create_transport(None).unwrap();
+    let audio = room.create_producer(Track::new(MediaKind::Audio, "a", ""), ProducerOptions::default(), None).unwrap();
+    let frame = Source::opus(32_000).frames().remove(0);
+    assert_eq!(audio.write_frame(frame.clone()), Err(MediaError::Unhandled(audio.id())));
+    audio.send(&transport).await.unwrap();
+    assert_eq!(audio.write_frame(frame.clone()), Err(MediaError::NotConnected(audio.id())));
+    server.knobs.udp_cut.store(false, Ordering::Relaxed);
+    transport.connected().await.unwrap();
+    audio.write_frame(frame).unwrap();
+    all_arrives(&server, &audio).await;
+}
+
+#[tokio::test]
+async fn tcp_alone_will_do() {
+    let server = TestRoom::start(&[Tcp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    peer.write(&server, &mut source(), 50).await;
+    assert_eq!(peer.path(&server).unwrap().0, Tcp);
+    peer.room.close().await;
+    server.until("close_notify", |_| server.knobs.alerts.load(Ordering::Relaxed) > 0).await;
+}
+
+#[tokio::test]
+async fn tcp_takes_over_where_udp_does_not_get_through() {
+    let server = TestRoom::start(&[Udp, Tcp]).await;
+    server.knobs.udp_cut.store(true, Ordering::Relaxed);
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    peer.write(&server, &mut source(), 50).await;
+    assert_eq!(peer.path(&server).unwrap().0, Tcp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tcp_takes_over_when_udp_breaks_off() {
+    let server = TestRoom::start(&[Udp, Tcp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    let mut vp8 = source();
+    peer.write(&server, &mut vp8, 10).await;
+    assert_eq!(peer.path(&server).unwrap().0, Udp);
+    server.knobs.udp_cut.store(true, Ordering::Relaxed);
+    // A minute of the paused clock, which goes on when nothing else does.
+    let mut ticks = tokio::time::interval(Duration::from_millis(40));
+    for _ in 0..1500 {
+        ticks.tick().await;
+        peer.video.write_frame(vp8.frames().remove(0)).unwrap();
+        if server.knobs.tcp_media.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+    }
+    panic!("no media over TCP");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_reached_harms_nothing() {
+    let nowhere = ["192.0.2.1:9".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()];
+    let server = TestRoom::start_with(&[Udp, Tcp], &nowhere).await;
+    // From here the first is an invalid argument to the system, and there is no socket for the second.
+    let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let peer = Peer::connected(&server, "alice", Options::default().bind([bind])).await;
+    peer.write(&server, &mut source(), 10).await;
+    assert!(peer.room.io_stats().socket_errors > 0, "{:?}", peer.room.io_stats());
+}
+
+#[tokio::test]
+async fn what_the_options_exclude_is_not_used() {
+    let server = TestRoom::start(&[Udp, Tcp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default().udp(false)).await;
+    assert!(peer.transport.local_addresses().iter().all(|(protocol, _)| *protocol == Tcp));
+
+    let room = Room::with_options(RoomConfig::default(), 1, Options::default().udp(false).tcp(false), server.connect());
+    let mut events = room.events();
+    room.join("bob", None).await.unwrap();
+    let transport = room.create_transport(None).unwrap();
+    let audio = room.create_producer(Track::new(MediaKind::Audio, "a", ""), ProducerOptions::default(), None).unwrap();
+    audio.send(&transport).await.unwrap();
+    loop {
+        if let Event::Unreachable { transport: at, .. } = events.next().await.unwrap() {
+            assert_eq!(at, transport.id());
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bind_address_is_used() {
+    let server = TestRoom::start(&[Udp]).await;
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let peer = Peer::connected(&server, "alice", Options::default().bind([free])).await;
+    assert_eq!(peer.transport.local_addresses(), [(Udp, free)]);
+    let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
+    let peer = Peer::connected(&server, "bob", Options::default().bind([any])).await;
+    assert_eq!(peer.transport.local_addresses()[0].1.ip(), free.ip());
+}
+
+#[tokio::test]
+async fn a_network_change_moves_the_media_to_new_sockets() {
+    let server = TestRoom::start(&[Udp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    let mut vp8 = source();
+    peer.write(&server, &mut vp8, 10).await;
+    for round in 0..3 {
+        let before = peer.transport.local_addresses();
+        if round == 1 {
+            peer.transport.rebind().unwrap();
+        } else {
+            peer.room.network_changed();
+        }
+        server
+            .until("media from the new socket", |_| {
+                peer.video.write_frame(vp8.frames().remove(0)).unwrap();
+                let source = *server.knobs.media_source.lock().unwrap();
+                source.is_some_and(|source| source != before[0].1)
+            })
+            .await;
+        let after = peer.transport.local_addresses();
+        assert_eq!((after.len(), peer.transport.connection_state()), (1, ConnectionState::Connected));
+        assert_eq!(*server.knobs.media_source.lock().unwrap(), Some(after[0].1));
+    }
+}
+
+#[tokio::test]
+async fn a_transport_closed_by_the_server_ends_and_its_producer_moves() {
+    let server = TestRoom::start(&[Udp]).await;
+    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+    let id = peer.transport.id();
+    server.act(|server, now| server.close_transport(now, id, None));
+    peer.event("close", |event| matches!(event, RoomEvent::Transport { event: TransportEvent::Close { .. }, .. }))
+        .await;
+    assert_eq!(peer.transport.connection_state(), ConnectionState::Closed);
+    assert!(!peer.video.handled() && peer.video.rtp_parameters().is_none());
+    let other = peer.room.create_transport(None).unwrap();
+    peer.video.send(&other).await.unwrap();
+    other.connected().await.unwrap();
+    peer.write(&server, &mut source(), 10).await;
+    assert_eq!(peer.video.rtp_parameters().unwrap().encodings.len(), 3);
+}
+
+#[tokio::test]
+async fn ice_is_restarted_without_a_break() {
+    let server = TestRoom::start(&[Udp]).await;
+    let peer = Peer::connected(&server, "alice", Options::default()).await;
+    let mut vp8 = source();
+    peer.write(&server, &mut vp8, 10).await;
+    peer.transport.restart_ice().await.unwrap();
+    peer.transport.connected().await.unwrap();
+    peer.write(&server, &mut vp8, 10).await;
+}
+
+#[tokio::test]
+async fn the_servers_statistics_come() {
+    let server = TestRoom::start(&[Udp]).await;
+    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+    peer.video.enable_stats(Duration::from_secs(1)).unwrap();
+    peer.transport.enable_stats(Duration::from_secs(1)).unwrap();
+    peer.event("stats", |event| matches!(event, RoomEvent::Producer { event: ProducerEvent::Stats { .. }, .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rooms_publish_at_the_same_time() {
+    let server = std::sync::Arc::new(TestRoom::start(&[Udp]).await);
+    let peers = (0..50).map(|n| {
+        let server = std::sync::Arc::clone(&server);
+        tokio::spawn(async move {
+            let room = Room::new(RoomConfig::default(), n, server.connect());
+            room.join(format!("peer-{n}"), None).await.unwrap();
+            let transport = room.create_transport(None).unwrap();
+            let track = Track::new(MediaKind::Audio, "microphone", "");
+            let audio = room.create_producer(track, ProducerOptions::default(), None).unwrap();
+            audio.send(&transport).await.unwrap();
+            transport.connected().await.unwrap();
+            let mut opus = Source::opus(32_000);
+            for _ in 0..20 {
+                audio.write_frame(opus.frames().remove(0)).unwrap();
+                // Nothing repairs audio, and the server's socket holds no more than a burst.
+                all_arrives(&server, &audio).await;
+            }
+            room.close().await;
+        })
+    });
+    for peer in peers.collect::<Vec<_>>() {
+        peer.await.unwrap();
+    }
+    server.until("all are gone", |server| server.peers().count() == 0).await;
+}
