@@ -20,8 +20,8 @@
 //! | `{"t":0,"notification":{..}}` | a notification of the server, as it came |
 //! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket); where the bytes belong, their number, or themselves in hexadecimal |
 //! | `{"t":0,"engine":{"transport":1,"event":"Connected"}}` | the media plane said something: an [`EngineEvent`](crate::EngineEvent) |
-//! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`](crate::EngineAnswer) |
-//! | `{"t":0,"output":{..}}` | an [`Output`](crate::Output) was polled |
+//! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`] |
+//! | `{"t":0,"output":{..}}` | an [`Output`] was polled |
 //! | `{"t":0,"cut":{}}` | nobody polled the recording, and it ends here |
 //!
 //! Values have the form that serde gives the types named above: an enum variant by its name, a

@@ -26,6 +26,13 @@ use crate::protocol::Notification;
 use crate::rtp::{Codec, MediaKind, RtpParameters};
 
 /// A producer as it stands.
+///
+/// # Every transition
+///
+/// What a producer does in each state with each input: `monospace` is a message of ours or the server's, and an event is
+/// named with who caused it. A test keeps this table true.
+///
+#[doc = include_str!("../../states/producer.md")]
 #[derive(Debug)]
 pub struct ProducerInfo {
     pub(crate) id: ProducerId,

@@ -24,6 +24,13 @@ use crate::transport::engine::{EngineAnswer, EngineEvent, EngineOutput};
 use crate::transport::state::{Operation, State};
 
 /// Where a room is in its life.
+///
+/// # Every transition
+///
+/// What a room does in each state with each input: `monospace` is a message of ours or the server's, and an event is
+/// named with who caused it. A test keeps this table true.
+///
+#[doc = include_str!("../../states/room.md")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoomState {
     /// Never joined, or a join has failed.

@@ -21,6 +21,13 @@ use crate::output::ConnectionState;
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
 /// A send transport as it stands.
+///
+/// # Every transition
+///
+/// What a transport (with one producer to send over it) does in each state with each input: `monospace` is a message of ours or the server's, and an event is
+/// named with who caused it. A test keeps this table true.
+///
+#[doc = include_str!("../../states/transport.md")]
 #[derive(Debug)]
 pub struct TransportInfo {
     pub(crate) id: TransportId,
