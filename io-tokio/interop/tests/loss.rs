@@ -1,8 +1,6 @@
 //! Datagrams lost on the way, both ways: the server asks again, we send again, and the picture stays whole.
 #![cfg(feature = "legacy-dtls")]
 
-use std::time::Duration;
-
 use mediasoup_interop::{
     Browser, Player, Publisher, Relay, Rule, Server, audio_track, beat, clip, eventually, layers, tampered, video_track,
 };
@@ -36,7 +34,8 @@ async fn losses_are_repaired(percent: u8) {
 
     eventually("repairs on every layer", async || {
         let received = server.received(video.id()).await;
-        (received.len() == 3 && received.iter().all(|layer| layer.packets_repaired >= 10)).then_some(())
+        (received.len() == 3 && received.iter().all(|layer| layer.packets_repaired >= 2 * u64::from(percent)))
+            .then_some(())
     })
     .await;
     viewer.sees_more().await;
@@ -52,7 +51,7 @@ async fn losses_are_repaired(percent: u8) {
     println!("{percent}%: the relay passed {passed} datagrams and lost {lost}");
     for (ours, theirs) in sent.iter().zip(&settled) {
         println!(
-            "{percent}% {:?}: sent {} and {} again; server: {} received, {} repaired, {} NACKs, {} lost for good (reported to us: {})",
+            "{percent}% {:?}: sent {} and {} again; server: {} received, {} repaired, {} NACKs, {} lost at first (reported to us: {})",
             ours.profile,
             ours.packets_sent,
             ours.retransmitted_packets_sent,
@@ -63,9 +62,13 @@ async fn losses_are_repaired(percent: u8) {
             ours.remote_packets_lost
         );
         assert!(ours.retransmitted_packets_sent >= theirs.packets_repaired);
-        // What did not arrive is what was lost for good.
-        let missing = ours.packets_sent - theirs.packet_count;
-        assert!(missing * 100 <= ours.packets_sent * u64::from(percent) / 2, "{missing} missing");
+        // mediasoup counts what was repaired apart, and what was lost before it was repaired.
+        // mediasoup counts what was repaired apart, now and then one of them twice. It gives up on what is older than
+        // the last key frame but one, and never asks for the very last packets: nothing after them shows the gap.
+        let arrived = theirs.packet_count + theirs.packets_repaired;
+        let missing = ours.packets_sent.saturating_sub(arrived);
+        println!("    {missing} missing in the end");
+        assert!(missing * 100 <= ours.packets_sent * 2 + 300, "{missing} missing");
     }
 }
 
@@ -119,5 +122,4 @@ async fn a_path_cut_for_long_is_lost_and_found_again() {
     })
     .await;
     assert!(player.played().taken > 0);
-    let _ = Duration::ZERO;
 }
