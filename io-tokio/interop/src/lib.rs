@@ -29,10 +29,5 @@ pub use relay::{Relay, Rule};
 pub use server::{PEER, ROOM, Server};
 pub use signalling::{Tampering, tampered};
 
-/// The media sources of the program: the one thing that the tests take from it.
-#[allow(dead_code, unreachable_pub, missing_docs)]
-#[path = "../../publish/src"]
-mod publish {
-    pub mod source;
-}
-pub use publish::source;
+/// The media sources of the program.
+pub use mediasoup_publish::source;
