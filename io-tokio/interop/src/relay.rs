@@ -1,6 +1,7 @@
 //! A box between us and the server's UDP sockets that loses datagrams.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -93,15 +94,18 @@ impl Relay {
         let mut onward: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
         let mut buffer = [0; 2000];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            if !onward.contains_key(&client) {
-                let new = Arc::new(UdpSocket::bind((server.ip(), 0)).await.expect("a socket on loopback"));
-                self.lock().clients.push(client);
-                tokio::spawn(self.clone().carry_back(Arc::clone(&new), Arc::clone(&socket), client));
-                onward.insert(client, new);
-            }
+            let to_server = match onward.entry(client) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let new = Arc::new(UdpSocket::bind((server.ip(), 0)).await.expect("a socket on loopback"));
+                    self.lock().clients.push(client);
+                    tokio::spawn(self.clone().carry_back(Arc::clone(&new), Arc::clone(&socket), client));
+                    unknown.insert(new)
+                }
+            };
             if self.passes() {
                 // A network may lose it, too.
-                let _ = onward[&client].send_to(&buffer[..length], server).await;
+                let _ = to_server.send_to(&buffer[..length], server).await;
             }
         }
     }
