@@ -30,13 +30,14 @@ pub struct InboundRtpStats {
     /// Received rate in bits per second.
     #[serde(default, rename = "bitrate")]
     pub bitrate_bps: u64,
-    /// Packets received, without duplicates.
+    /// Packets received, without duplicates and without those that retransmission brought.
     #[serde(default)]
     pub packet_count: u64,
     /// Bytes received.
     #[serde(default)]
     pub byte_count: u64,
-    /// Packets lost for good so far; may shrink when late ones come.
+    /// Packets that did not come by themselves so far, those that were repaired among them; may shrink when late ones
+    /// come.
     #[serde(default)]
     pub packets_lost: i64,
     /// Packets discarded.

@@ -163,7 +163,8 @@ class Room {
   // Who answers a mediasoup request: the room, or the peer that joined it.
   #receiver(peer, { method, target, peerName }) {
     const refuse = (reason) => ({ receiveRequest: () => Promise.reject(new Error(reason)) });
-    if (method === 'join' && peerName !== peer.id) return refuse('not the peerName of this connection');
+    // What is no name at all is mediasoup's own to refuse.
+    if (method === 'join' && typeof peerName === 'string' && peerName !== peer.id) return refuse('not the peerName of this connection');
     if (target === 'room') return this.media;
     return this.#mediaOf(peer) ?? refuse('not joined');
   }

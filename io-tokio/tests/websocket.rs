@@ -160,7 +160,7 @@ async fn a_url_that_is_none_is_said() {
 async fn a_refused_upgrade_is_said() {
     let url = serve(async |mut stream| {
         let mut request = [0; 2048];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     })
     .await;
@@ -173,7 +173,7 @@ async fn another_protocol_than_protoo_is_said() {
     assert_eq!(error_of(&url, ProtooConnector::new()).await, SignallingError::NotProtoo);
     let url = serve(async |mut stream| {
         let mut request = [0; 2048];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await.unwrap();
     })
     .await;
@@ -181,19 +181,19 @@ async fn another_protocol_than_protoo_is_said() {
     assert!(matches!(error, SignallingError::Broken(_)), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_take_up_the_connection_is_given_up() {
     let url = serve(async |stream| {
         std::future::pending::<()>().await;
         drop(stream);
     })
     .await;
-    let timeout = Duration::from_millis(100);
+    let timeout = Duration::from_secs(3);
     let error = error_of(&url, ProtooConnector::new().timeout(timeout)).await;
     assert_eq!(error, SignallingError::ConnectTimeout(timeout));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_falls_silent_is_given_up() {
     let url = serve(async |stream| {
         let socket = accept(stream).await;
@@ -201,14 +201,14 @@ async fn a_server_that_falls_silent_is_given_up() {
         drop(socket);
     })
     .await;
-    let keep_alive = Duration::from_millis(50);
+    let keep_alive = Duration::from_secs(7);
     let socket = ProtooConnector::new().keep_alive(keep_alive).connect(&url).await.unwrap();
     let room = Room::new(RoomConfig::default(), 1, socket);
     let error = SignallingError::Silent(2 * keep_alive);
     assert_eq!(room.events().next().await, Some(Event::Disconnected { error }));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_quiet_server_that_answers_pings_is_kept() {
     let url = serve(async |stream| {
         let mut socket = accept(stream).await;
@@ -221,7 +221,7 @@ async fn a_quiet_server_that_answers_pings_is_kept() {
         be_a_room(&mut socket).await;
     })
     .await;
-    let socket = ProtooConnector::new().keep_alive(Duration::from_millis(20)).connect(&url).await.unwrap();
+    let socket = ProtooConnector::new().keep_alive(Duration::from_secs(7)).connect(&url).await.unwrap();
     let room = Room::new(RoomConfig::default(), 1, socket);
     assert!(matches!(room.events().next().await, Some(Event::Application { .. })));
 }

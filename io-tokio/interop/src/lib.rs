@@ -1,1 +1,33 @@
-//! Real mediasoup servers and a real browser, driven from Rust
+//! Real mediasoup servers and a real browser, driven from Rust.
+//!
+//! The tests in `tests/` send through `mediasoup-producer-tokio` to an unmodified mediasoup v2 server, and read the
+//! verdict from the server's counters and from mediasoup-client in Chromium. `run.sh` sets everything up and runs them.
+//!
+//! What goes wrong here is a test that fails: functions panic and say what they waited for. Nothing sleeps for a time
+//! that "should do": [`eventually`] asks again until something is so, and [`Events`] wait for an event.
+
+mod browser;
+mod events;
+mod media;
+mod node;
+mod picture;
+mod player;
+mod poll;
+mod publisher;
+mod relay;
+mod server;
+mod signalling;
+
+pub use browser::{Browser, Page, Viewer};
+pub use events::Events;
+pub use media::{beat, clip, h264, layers, vp9};
+pub use picture::{CLIP_FRAMES, Picture, assert_smooth};
+pub use player::{Played, Player};
+pub use poll::{PATIENCE, eventually, within};
+pub use publisher::{Publisher, audio_track, video_track};
+pub use relay::{Relay, Rule};
+pub use server::{PEER, ROOM, Server};
+pub use signalling::{Tampering, tampered};
+
+/// The media sources of the program.
+pub use mediasoup_publish::source;

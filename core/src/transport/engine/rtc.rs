@@ -421,7 +421,8 @@ impl Engine for RtcEngine {
         if self.done || !self.rtc.accepts(&input) {
             return false;
         }
-        let taken = self.input(input);
+        // What ended DTLS was taken, too: its event waits to be polled.
+        let taken = self.input(input) || self.done;
         self.flush(now);
         taken
     }

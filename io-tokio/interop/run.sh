@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Sets the bench up and runs all of it: the tests of the bench itself, ours against a real mediasoup v2 server and a real
+# browser, and once more without the feature `legacy-dtls`. Arguments go to the tests: a name, `--nocapture`, ...
+#
+# INTEROP_SECONDS: how long the test of endurance sends (60; the full one is 600).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+
+./setup.sh
+# Two at a time: each has a server, a worker and a browser of its own.
+cargo test -p mediasoup-interop --no-fail-fast -- --ignored --test-threads 2 "$@"
+cargo test -p mediasoup-interop --no-default-features --test certificates -- --ignored --test-threads 2 "$@"

@@ -1,0 +1,161 @@
+//! A real browser, in which mediasoup-client watches or sends.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+use tokio::sync::oneshot;
+
+use crate::node::Node;
+use crate::picture::Picture;
+use crate::poll::{PATIENCE, eventually, within};
+use crate::server::{ROOM, Server};
+
+type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Value, String>>>>>;
+
+/// Chromium with a fresh profile. Ends when dropped.
+#[derive(Debug)]
+pub struct Browser {
+    stdin: tokio::sync::Mutex<(ChildStdin, u64)>,
+    pending: Pending,
+    // Ends with the process.
+    _child: tokio::task::JoinHandle<()>,
+}
+
+impl Browser {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let Node { child, stdin, mut stdout, .. } = Node::start("viewer.mjs", &[]).await;
+        let pending = Pending::default();
+        let answers = Arc::clone(&pending);
+        let reader = tokio::spawn(async move {
+            let _child = child;
+            while let Ok(Some(line)) = stdout.next_line().await {
+                let mut answer: Value = serde_json::from_str(&line).expect("programs speak JSON");
+                let id = answer["id"].as_u64().expect("an answer has an id");
+                let waiter = answers.lock().expect("no panic under the lock").remove(&id);
+                let result = match answer["error"].as_str() {
+                    Some(error) => Err(error.to_owned()),
+                    None => Ok(answer["value"].take()),
+                };
+                // Nobody may wait any more.
+                let _ = waiter.map(|waiter| waiter.send(result));
+            }
+        });
+        Self { stdin: tokio::sync::Mutex::new((stdin, 0)), pending, _child: reader }
+    }
+
+    async fn call(&self, op: &str, mut request: Value) -> Result<Value, String> {
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut stdin = self.stdin.lock().await;
+            stdin.1 += 1;
+            (request["id"], request["op"]) = (stdin.1.into(), op.into());
+            self.pending.lock().expect("no panic under the lock").insert(stdin.1, sender);
+            stdin.0.write_all(format!("{request}\n").as_bytes()).await.expect("the browser runs");
+        }
+        within(2 * PATIENCE, op, answer).await.expect("the browser runs")
+    }
+
+    /// Opens one of the bench's pages; `query` are its parameters.
+    pub async fn open(&self, name: &str, page: &str, url: &str, query: &[(&str, &str)]) -> Page<'_> {
+        let mut address = format!("{page}.html?url={url}&roomId={ROOM}&peerName={name}");
+        for (key, value) in query {
+            address += &format!("&{key}={value}");
+        }
+        self.call("open", json!({ "page": name, "url": address })).await.expect("the page opens");
+        Page { browser: self, name: name.to_owned() }
+    }
+
+    /// Has a viewer of the name `bob` join the server's room and receive all there is.
+    pub async fn view(&self, server: &Server) -> Viewer<'_> {
+        Viewer { page: self.open("bob", "viewer", server.ws(), &[]).await }
+    }
+}
+
+/// One page in a browser.
+#[derive(Debug)]
+pub struct Page<'a> {
+    browser: &'a Browser,
+    name: String,
+}
+
+impl Page<'_> {
+    /// The value of a JavaScript expression; a promise is waited for.
+    pub async fn eval(&self, expression: &str) -> Value {
+        self.try_eval(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// The same for one that may throw.
+    pub async fn try_eval(&self, expression: &str) -> Result<Value, String> {
+        self.browser.call("eval", json!({ "page": self.name, "expr": expression })).await
+    }
+
+    /// Writes a picture of the page.
+    pub async fn screenshot(&self, path: &str) {
+        self.browser.call("screenshot", json!({ "page": self.name, "path": path })).await.expect("a screenshot");
+    }
+}
+
+/// mediasoup-client receiving everything in the room.
+#[derive(Debug)]
+pub struct Viewer<'a> {
+    page: Page<'a>,
+}
+
+impl Viewer<'_> {
+    /// The page.
+    pub fn page(&self) -> &Page<'_> {
+        &self.page
+    }
+
+    /// mediasoup's and the browser's account of each consumer.
+    pub async fn consumers(&self) -> Vec<Value> {
+        serde_json::from_value(self.page.eval("viewer.stats()").await).expect("a list of consumers")
+    }
+
+    /// The account of the newest consumer of a kind; null if there is none.
+    pub async fn consumer(&self, kind: &str) -> Value {
+        self.consumers().await.into_iter().rfind(|one| one["kind"] == kind).unwrap_or_default()
+    }
+
+    /// Frames of video decoded so far.
+    pub async fn frames(&self) -> u64 {
+        self.consumer("video").await["framesDecoded"].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until half a second more of video is decoded.
+    pub async fn sees_more(&self) {
+        let before = self.frames().await;
+        eventually("the viewer decodes video", async || (self.frames().await >= before + 15).then_some(())).await;
+    }
+
+    /// Waits until half a second more of audio is decoded.
+    pub async fn hears_more(&self) {
+        let samples = async || self.consumer("audio").await["totalSamplesReceived"].as_u64().unwrap_or(0);
+        let before = samples().await;
+        eventually("the viewer decodes audio", async || (samples().await >= before + 24_000).then_some(())).await;
+    }
+
+    /// Waits until the decoded picture has this width.
+    pub async fn sees_width(&self, width: u64) {
+        eventually(&format!("a picture {width} wide"), async || {
+            (self.consumer("video").await["frameWidth"] == width).then_some(())
+        })
+        .await;
+    }
+
+    /// Asks for a layer.
+    pub async fn prefer(&self, profile: &str) {
+        self.page.eval(&format!("viewer.setPreferredProfile('{profile}')")).await;
+    }
+
+    /// The next pictures shown, `count` or as many as come within `timeout_ms`.
+    pub async fn watch(&self, count: usize, timeout_ms: u64) -> Vec<Picture> {
+        let points = Picture::points();
+        let samples = self.page.eval(&format!("viewer.watchFrames({points}, {count}, {timeout_ms})")).await;
+        samples.as_array().expect("a list of pictures").iter().map(Picture::read).collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! Plays sources into a producer, in real time.
+
+use std::sync::{Arc, Mutex};
+
+use mediasoup_producer::{Frame, MediaError, Profile};
+use mediasoup_producer_tokio::Producer;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::source::{EncodedFrame, FileSource};
+
+/// A task that hands frames in when their time has come. Ends when dropped.
+#[derive(Debug)]
+pub struct Player {
+    task: Option<JoinHandle<Vec<(Profile, FileSource)>>>,
+    played: Arc<Mutex<Played>>,
+}
+
+/// What a player did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Played {
+    /// Frames taken.
+    pub taken: u64,
+    /// Frames refused because the producer was paused.
+    pub paused: u64,
+    /// Frames refused because there was no (connected) transport.
+    pub unconnected: u64,
+}
+
+impl Player {
+    /// Plays one source into a producer without layers.
+    pub fn single(producer: &Producer, source: FileSource) -> Self {
+        Self::layers(producer, vec![(Profile::Default, source)])
+    }
+
+    /// Plays several, in step.
+    pub fn layers(producer: &Producer, sources: Vec<(Profile, FileSource)>) -> Self {
+        let played = Arc::new(Mutex::new(Played::default()));
+        let task = tokio::spawn(play(producer.clone(), sources, Arc::clone(&played)));
+        Self { task: Some(task), played }
+    }
+
+    /// What it did so far.
+    pub fn played(&self) -> Played {
+        *self.played.lock().expect("no panic under the lock")
+    }
+
+    /// Plays no more. What was handed in before is on its way.
+    ///
+    /// # Panics
+    /// When it had ended by an error.
+    pub async fn stop(mut self) {
+        let task = self.task.take().expect("a player is stopped once");
+        task.abort();
+        if let Err(error) = task.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn play(
+    producer: Producer,
+    mut sources: Vec<(Profile, FileSource)>,
+    played: Arc<Mutex<Played>>,
+) -> Vec<(Profile, FileSource)> {
+    let next = |source: &mut FileSource| source.next_frame().expect("a clip can be read").expect("a clip is looped");
+    let mut due: Vec<EncodedFrame> = sources.iter_mut().map(|(_, source)| next(source)).collect();
+    let start = Instant::now();
+    loop {
+        let first = (0..due.len()).min_by_key(|index| due[*index].time).expect("at least one source");
+        let (profile, source) = &mut sources[first];
+        let frame = std::mem::replace(&mut due[first], next(source));
+        sleep_until(start + frame.time).await;
+        let result =
+            producer.write_frame(Frame::new(frame.data, frame.time).profile(*profile).key_frame(frame.key_frame));
+        let mut played = played.lock().expect("no panic under the lock");
+        match result {
+            Ok(()) => played.taken += 1,
+            Err(MediaError::Paused(_)) => played.paused += 1,
+            Err(MediaError::NotConnected(_) | MediaError::Unhandled(_)) => played.unconnected += 1,
+            Err(MediaError::ProducerNotFound(_)) => return sources,
+            Err(error) => panic!("a frame of {:?} was not taken: {error}", producer.kind()),
+        }
+    }
+}

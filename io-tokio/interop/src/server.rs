@@ -1,0 +1,128 @@
+//! A real mediasoup server, and its door for tests.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use mediasoup_producer::stats::InboundRtpStats;
+use mediasoup_producer::{ProducerId, TransportId};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::http::Request;
+
+use crate::node::Node;
+use crate::poll::eventually;
+
+/// The room that all tests meet in; each has a server of its own.
+pub const ROOM: &str = "interop";
+/// The peer that sends, unless a test says otherwise.
+pub const PEER: &str = "alice";
+
+/// A mediasoup 2.6.19 in Node, listening on loopback. Ends when dropped.
+#[derive(Debug)]
+pub struct Server {
+    node: Node,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Server {
+    /// Starts one with options of `server.mjs`.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let node = Node::start("server.mjs", arguments).await;
+        Self { node, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// The URL of the room, for a peer.
+    pub fn url(&self, peer: &str) -> String {
+        format!("{}/?roomId={ROOM}&peerName={peer}", self.ws())
+    }
+
+    /// Where WebSockets are served.
+    pub fn ws(&self) -> &str {
+        self.node.ready["ws"].as_str().expect("a server has a WebSocket")
+    }
+
+    /// Does an operation of `control.mjs` on the room; `target` may name another.
+    pub async fn control(&self, op: &str, target: Value) -> Value {
+        self.try_control(op, target).await.unwrap_or_else(|error| panic!("{op}: {error}"))
+    }
+
+    /// The same for an operation that may fail.
+    pub async fn try_control(&self, op: &str, target: Value) -> Result<Value, String> {
+        let mut body = json!({ "op": op, "room": ROOM, "peer": PEER });
+        for (key, value) in target.as_object().into_iter().flatten() {
+            body[key] = value.clone();
+        }
+        let door = self.node.ready["control"].as_str().expect("a server has a door");
+        let request = Request::post(door).body(Full::from(body.to_string())).expect("a valid request");
+        let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+        let bytes = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let mut answer: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        match answer["ok"] == true {
+            true => Ok(answer["value"].take()),
+            false => Err(answer["error"].as_str().unwrap_or("no reason given").to_owned()),
+        }
+    }
+
+    /// What happened at the server so far, of the kinds in `only`.
+    pub async fn events(&self, only: &[&str]) -> Vec<Value> {
+        let mut events = self.control("events", json!({ "only": only })).await;
+        serde_json::from_value(events["events"].take()).expect("a list of events")
+    }
+
+    /// mediasoup's messages from our peer with this method.
+    pub async fn messages(&self, method: &str) -> Vec<Value> {
+        let events = self.events(&["message"]).await;
+        let ours = |event: &Value| event["dir"] == "client->server" && event["msg"]["method"] == method;
+        events.into_iter().filter(ours).map(|mut event| event["msg"].take()).collect()
+    }
+
+    /// Our peer as the server has it.
+    pub async fn peer(&self) -> Value {
+        let mut list = self.control("list", json!({})).await;
+        let rooms = list["rooms"].as_array_mut().expect("a list of rooms");
+        let peers = rooms.iter_mut().find(|room| room["room"] == ROOM).and_then(|room| room["peers"].as_array_mut());
+        peers.and_then(|peers| peers.iter_mut().find(|peer| peer["peer"] == PEER)).map(Value::take).unwrap_or_default()
+    }
+
+    /// Our producer as the server has it; null if it has none.
+    pub async fn producer(&self, id: ProducerId) -> Value {
+        let mut peer = self.peer().await;
+        let found = peer["producers"].as_array_mut().and_then(|all| all.iter_mut().find(|one| one["id"] == id.value()));
+        found.map(Value::take).unwrap_or_default()
+    }
+
+    /// Our transport as the server has it; null if it has none.
+    pub async fn transport(&self, id: TransportId) -> Value {
+        let mut peer = self.peer().await;
+        let found =
+            peer["transports"].as_array_mut().and_then(|all| all.iter_mut().find(|one| one["id"] == id.value()));
+        found.map(Value::take).unwrap_or_default()
+    }
+
+    /// The server's counters of our producer, in the order of its encodings.
+    pub async fn received(&self, id: ProducerId) -> Vec<InboundRtpStats> {
+        let encodings = self.producer(id).await["rtpParameters"]["encodings"].take();
+        let Ok(stats) = self.try_control("stats", json!({ "id": id.value() })).await else { return Vec::new() };
+        let mut stats: Vec<InboundRtpStats> =
+            serde_json::from_value(stats).expect("the server's stats are as documented");
+        let ssrcs: Vec<_> =
+            encodings.as_array().into_iter().flatten().map(|encoding| encoding["ssrc"].clone()).collect();
+        stats.sort_by_key(|one| ssrcs.iter().position(|ssrc| *ssrc == one.ssrc));
+        stats
+    }
+
+    /// Waits until the server has received something of every stream of our producer, then gives its counters.
+    pub async fn receiving(&self, id: ProducerId, streams: usize) -> Vec<InboundRtpStats> {
+        eventually(&format!("the server receives {streams} streams of producer {id}"), async || {
+            let stats = self.received(id).await;
+            (stats.len() == streams && stats.iter().all(|one| one.packet_count > 0)).then_some(stats)
+        })
+        .await
+    }
+
+    /// What the worker process is called, to see that there is another one.
+    pub async fn workers(&self) -> Value {
+        self.control("list", json!({})).await["workers"].take()
+    }
+}

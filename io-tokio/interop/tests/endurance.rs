@@ -1,0 +1,87 @@
+//! Sending for long: nothing drifts, grows or freezes. A minute, or as many seconds as `INTEROP_SECONDS` says.
+#![cfg(feature = "legacy-dtls")]
+
+use std::time::Duration;
+
+use mediasoup_interop::{Browser, Player, Publisher, Server, audio_track, beat, clip, layers, video_track};
+use mediasoup_producer::{ProducerOptions, RoomConfig};
+use tokio::time::{Instant, interval};
+
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn nothing_drifts_grows_or_freezes() {
+    let seconds = std::env::var("INTEROP_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
+    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let viewer = browser.view(&server).await;
+    let transport = publisher.transport();
+    let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;
+    let video = publisher.send(&transport, video_track(), ProducerOptions::default().simulcast(true)).await;
+    publisher.connected(&transport).await;
+    let players = [Player::single(&audio, beat()), Player::layers(&video, layers(clip))];
+    viewer.sees_more().await;
+    viewer.hears_more().await;
+    viewer.prefer("high").await;
+    viewer.sees_width(640).await;
+    viewer.sees_more().await;
+
+    let frozen = async || viewer.consumer("video").await["freezeCount"].as_u64().unwrap_or(0);
+    let freezes = frozen().await;
+    let start = Instant::now();
+    let (mut offsets, mut memory) = (Vec::new(), Vec::new());
+    let mut ticks = interval(Duration::from_secs(5));
+    ticks.tick().await;
+    while start.elapsed() < Duration::from_secs(seconds) {
+        ticks.tick().await;
+        offsets.push(rtp_offset(&viewer).await);
+        memory.push(resident_kib());
+    }
+    let after = frozen().await;
+    let consumer = viewer.consumer("video").await;
+
+    let first = offsets[0];
+    let drift: Vec<f64> = offsets.iter().map(|offset| offset - first).collect();
+    println!("{seconds} s: RTP time against the wall clock, in ms: {drift:.1?}");
+    println!("resident memory in KiB: {memory:?}");
+    println!(
+        "viewer: {} frames decoded, {} dropped, {} freezes before and {} after",
+        consumer["framesDecoded"], consumer["framesDropped"], freezes, after
+    );
+    assert_eq!(after, freezes);
+    assert!(drift.iter().all(|ms| ms.abs() <= 20.0), "{drift:?}");
+    let (early, late) = (memory[0], memory[memory.len() - 1]);
+    assert!(late <= early + 4096, "{memory:?}");
+
+    for player in players {
+        player.stop().await;
+    }
+    for producer in [&audio, &video] {
+        for stream in publisher.arrived(&server, producer).await {
+            println!("{:?} {:?}: {} packets at both ends", producer.kind(), stream.profile, stream.packets_sent);
+        }
+    }
+    let stats = publisher.room.stats();
+    assert_eq!((stats.events_dropped, stats.transmits_dropped), (0, 0));
+}
+
+/// How far the RTP time of the pictures on show is ahead of the wall clock, in milliseconds, from an arbitrary origin.
+/// The least of some: what is late is late by the viewer's doing.
+async fn rtp_offset(viewer: &mediasoup_interop::Viewer<'_>) -> f64 {
+    let expression = "(async () => {
+        const video = [...document.querySelectorAll('video')].at(-1);
+        let best = -Infinity;
+        for (let i = 0; i < 30; i++) {
+            const offset = await new Promise((resolve) => video.requestVideoFrameCallback((_, frame) =>
+                resolve(frame.rtpTimestamp / 90 - frame.receiveTime)));
+            best = Math.max(best, offset);
+        }
+        return best;
+    })()";
+    viewer.page().eval(expression).await.as_f64().expect("pictures with RTP time")
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident set");
+    line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number")
+}

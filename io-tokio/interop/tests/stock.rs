@@ -1,0 +1,60 @@
+//! A stock server (RSA-1024 certificate): the server takes all we send, and the viewer shows it.
+#![cfg(feature = "legacy-dtls")]
+
+use mediasoup_interop::{
+    Browser, PATIENCE, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, video_track,
+};
+use mediasoup_producer::protocol::DtlsRole;
+use mediasoup_producer::{ProducerOptions, RoomConfig};
+
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn audio_and_video_arrive_as_dtls_client() {
+    audio_and_video_arrive(DtlsRole::Client).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn audio_and_video_arrive_as_dtls_server() {
+    audio_and_video_arrive(DtlsRole::Server).await;
+}
+
+async fn audio_and_video_arrive(role: DtlsRole) {
+    let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
+    let publisher = Publisher::join(&server, RoomConfig::default().dtls_role(role)).await;
+    let viewer = browser.view(&server).await;
+    let transport = publisher.transport();
+    let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;
+    let video = publisher.send(&transport, video_track(), ProducerOptions::default()).await;
+    publisher.connected(&transport).await;
+    let players = [Player::single(&audio, beat()), Player::single(&video, clip("medium"))];
+
+    viewer.sees_more().await;
+    viewer.hears_more().await;
+    let pictures = viewer.watch(60, 10_000).await;
+    assert_eq!(pictures.len(), 60);
+    assert!(pictures.iter().all(|picture| (picture.width, picture.height) == (320, 180)), "{pictures:?}");
+    assert_smooth(&pictures, 15);
+
+    for player in players {
+        player.stop().await;
+    }
+    for producer in [&audio, &video] {
+        let sent = publisher.arrived(&server, producer).await;
+        let received = server.received(producer.id()).await;
+        println!(
+            "{role:?} {:?}: sent {} packets, server counted {}",
+            producer.kind(),
+            sent[0].packets_sent,
+            received[0].packet_count
+        );
+        assert_eq!(received[0].packets_lost, 0);
+    }
+    let consumer = viewer.consumer("video").await;
+    println!("viewer: {} frames decoded, {} freezes", consumer["framesDecoded"], consumer["freezeCount"]);
+    publisher.room.close().await;
+    mediasoup_interop::within(PATIENCE, "our peer is gone", async {
+        mediasoup_interop::eventually("gone", async || server.peer().await.is_null().then_some(())).await;
+    })
+    .await;
+}
