@@ -13,7 +13,7 @@ use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
 use str0m::rtp::{ExtensionMap, RawPacket, RtpPacket, rtcp::Rtcp};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
-use super::counters::{Sizes, StreamCounter};
+use super::counters::{Rate, Sizes, StreamCounter};
 use super::feedback::BitrateFeedback;
 use super::numbers::{payload_types, raw_extensions};
 use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
@@ -48,6 +48,9 @@ pub(super) struct Receiver {
     pub(super) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
+    /// All RTP, that over RTX streams too: a browser tries with padding on those whether more gets through, and would
+    /// never begin a higher layer if that did not count.
+    received: Rate,
     pub(super) feedback: BitrateFeedback,
 }
 
@@ -147,6 +150,7 @@ impl Receiver {
             path: None,
             bytes_received: 0,
             bytes_sent: 0,
+            received: Rate::default(),
             feedback: options.feedback,
         }
     }
@@ -270,9 +274,13 @@ impl Receiver {
             return false;
         }
         self.bytes_received += receive.contents.len() as u64;
-        self.repairing = rtp_ssrc(&receive.contents)
-            .is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
-        let taken = self.input(input);
+        let ssrc = rtp_ssrc(&receive.contents);
+        self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
+        // What ended DTLS was taken, too: its event waits to be polled.
+        let taken = self.input(input) || self.done;
+        if taken && (self.repairing || ssrc.is_some_and(|ssrc| self.streams.contains_key(&ssrc))) {
+            self.received.add(now, receive.contents.len() as u64);
+        }
         self.drain(now);
         self.repairing = false;
         taken
@@ -445,7 +453,7 @@ impl Receiver {
             return;
         }
         let counters = || self.streams.values().map(|stream| &stream.counter);
-        let received = counters().map(|counter| counter.rate.bits_per_second(now)).sum();
+        let received = self.received.bits_per_second(now);
         let expected = counters().map(StreamCounter::expected).sum();
         let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
         let bitrate = self.feedback.next(now, received, expected, arrived);
