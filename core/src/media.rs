@@ -94,12 +94,15 @@ impl Frame {
 /// One RTP packet made elsewhere.
 ///
 /// SSRC, payload type and sequence number on the wire are the producer's; gaps and the order of the given sequence
-/// numbers are kept. The timestamp is shifted by a constant.
+/// numbers are kept. The timestamp is shifted by a constant. With another SSRC it is another source: its numbers and its
+/// clock are joined on to what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RtpPacket {
     /// The simulcast layer; [`Profile::Default`] without simulcast.
     pub profile: Profile,
+    /// The source's SSRC.
+    pub ssrc: u32,
     /// The source's sequence number.
     pub sequence_number: u16,
     /// The source's timestamp, in the codec's clock rate.
@@ -125,26 +128,34 @@ impl RtpPacket {
     /// # Ok::<(), mediasoup_producer::RtpPacketError>(())
     /// ```
     pub fn parse(datagram: Bytes) -> Result<Self, RtpPacketError> {
-        let [first, second, s0, s1, t0, t1, t2, t3, ..] = datagram[..] else { return Err(RtpPacketError::TooShort) };
-        if first >> 6 != 2 {
-            return Err(RtpPacketError::NotRtp);
-        }
-        // RFC 5761 section 4: these payload types are RTCP's when both share a port.
-        if (64..96).contains(&(second & 0x7f)) {
+        // RFC 5761 section 4: on a port that both share, these payload types are RTCP's.
+        if let [first, second, ..] = datagram[..]
+            && first >> 6 == 2
+            && (64..96).contains(&(second & 0x7f))
+        {
             return Err(RtpPacketError::Rtcp);
         }
+        if datagram.first().is_some_and(|first| first >> 6 != 2) {
+            return Err(RtpPacketError::NotRtp);
+        }
+        let [first, second, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3, ..] = datagram[..] else {
+            return Err(RtpPacketError::TooShort);
+        };
         let mut start = 12 + 4 * usize::from(first & 0x0f);
         if first & 0x10 != 0 {
             let words = datagram.get(start + 2..start + 4).ok_or(RtpPacketError::TooShort)?;
             start += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
         }
         let padding = match (first & 0x20 != 0, datagram.last()) {
+            // Its length counts itself.
+            (true, Some(0)) => return Err(RtpPacketError::Padding),
             (true, Some(&padding)) => usize::from(padding),
             _ => 0,
         };
         let end = datagram.len().checked_sub(padding).filter(|end| *end >= start).ok_or(RtpPacketError::TooShort)?;
         Ok(Self {
             profile: Profile::Default,
+            ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
             sequence_number: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
             marker: second & 0x80 != 0,
@@ -165,6 +176,9 @@ pub enum RtpPacketError {
     /// Not version 2.
     #[error("not an RTP packet")]
     NotRtp,
+    /// Padding is announced and has no length.
+    #[error("an RTP packet whose padding has no length")]
+    Padding,
     /// RTCP on the same port.
     #[error("an RTCP packet, not RTP")]
     Rtcp,

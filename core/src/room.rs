@@ -2,10 +2,14 @@
 
 mod inflight;
 pub(crate) mod journal;
+mod media_plane;
 mod outputs;
+mod producers;
 #[cfg(feature = "sim")]
 mod scripted;
+mod signalling;
 mod state;
+mod transports;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;

@@ -1,10 +1,27 @@
 //! Bodies of the fuzz targets. Each takes bytes, and panics where a promise of the library is broken.
+//!
+//! [`model`] is the reference model, which the tests of the library use too.
 
+#![allow(clippy::disallowed_methods)] // a fuzz target may ask for the time
+
+mod json;
+#[allow(missing_docs)] // its names are those of the API it is a model of
+pub mod model;
 mod session;
 
-use mediasoup_producer::protocol::protoo::Protoo;
-use mediasoup_producer::{Input, RequestId};
+use std::time::{Duration, Instant};
 
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::Bytes;
+use mediasoup_producer::protocol::protoo::Protoo;
+use mediasoup_producer::protocol::{IceProtocol, Notification};
+use mediasoup_producer::sim::{Scenario, ScenarioConfig, Source};
+use mediasoup_producer::{Codec, Input, MediaKind, ProducerOptions, Receive, RequestId, Room, RoomConfig, Track};
+use mediasoup_publish::source::{FileSource, Input as PlayedInput, Kind, Options};
+
+use model::Model;
+use model::lockstep::Lockstep;
+use model::op::Op;
 use session::Session;
 
 /// The server says anything at any time: each line is a protoo text frame, of which `$T`, `$P` and `$R` stand for the ids
@@ -34,24 +51,198 @@ pub fn server_message(data: &[u8]) {
     session.close();
 }
 
+/// The server says anything, in JSON that is more often nearly right than text is.
+pub fn server_json(data: &[u8]) {
+    let mut u = Unstructured::new(data);
+    let stage = u.arbitrary::<u8>().unwrap_or_default() % Session::STAGES;
+    let mut session = Session::at(stage);
+    while !u.is_empty() {
+        let Ok(input) = server_input(&mut u, &mut session) else { break };
+        session.input(input);
+    }
+    session.close();
+}
+
+fn server_input(u: &mut Unstructured<'_>, session: &mut Session) -> arbitrary::Result<Input> {
+    let ids = [session.transport(), session.producer(), 0];
+    Ok(match u.int_in_range(0..=4u8)? {
+        0 => Input::Notification(json::notification(u, &ids)?),
+        1 => Input::Notification(json::any(u, 0)?),
+        2 | 3 => {
+            let id = session.latest_request().unwrap_or(RequestId::from(1));
+            Input::Response { id, result: Ok(json::damaged(u, session.usual_answer())?) }
+        }
+        _ => {
+            session.pass(u.int_in_range(0..=6000)?);
+            Input::Timeout
+        }
+    })
+}
+
+/// A room says what it can do, and we do our best with it.
+pub fn capabilities(data: &[u8]) {
+    let mut u = Unstructured::new(data);
+    let mut session = Session::at(1);
+    session.drain();
+    let Ok(settings) = json::damaged(&mut u, session.usual_answer()) else { return };
+    let request = session.latest_request().expect("queryRoom");
+    session.input(Input::Response { id: request, result: Ok(settings) });
+    session.answer_all();
+    for codec in [None].into_iter().chain(Codec::ALL.map(Some)) {
+        let kind = codec.map_or(MediaKind::Video, Codec::kind);
+        let mut options = ProducerOptions::default().simulcast(kind == MediaKind::Video);
+        if let Some(codec) = codec {
+            options = options.codec(codec);
+        }
+        session.publish(Track::new(kind, "track", ""), options);
+    }
+    session.close();
+}
+
+/// Anything happens to a room, and the model says what must come of it.
+pub fn operations(data: &[u8]) {
+    let mut u = Unstructured::new(data);
+    let mut room = Lockstep::new(Instant::now(), 1);
+    let mut before = Model::default();
+    // Hundreds of steps find nothing that a hundred do not.
+    for _ in 0..200 {
+        if u.is_empty() {
+            break;
+        }
+        let Ok(op) = Op::arbitrary(&mut u) else { break };
+        let mut after = before.clone();
+        after.step(&op);
+        room.step(&before, &op, &after);
+        before = after;
+    }
+}
+
+/// A recording is run. What it gives is a recording that repeats.
+pub fn recording(data: &[u8]) {
+    use mediasoup_producer::record::replay;
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(first) = replay(Instant::now(), text) else { return };
+    if first.difference.is_some() {
+        return;
+    }
+    let again = replay(Instant::now(), &first.recording.join("\n")).expect("our own recording");
+    assert_eq!(again.difference, None);
+    assert_eq!(again.recording, first.recording);
+}
+
+/// Datagrams come in that nobody sent us, before, during and after the handshake, amid those that somebody did. What is
+/// no use is dropped, and the session goes on.
+pub fn datagrams(data: &[u8]) {
+    let mut u = Unstructured::new(data);
+    let mut scenario = Scenario::new(ScenarioConfig::default(), Instant::now(), 1).joined();
+    match u.int_in_range(0..=2u8) {
+        Ok(0) => drop(scenario.create_transport()),
+        Ok(1) => {
+            let transport = scenario.create_transport();
+            scenario.send(transport, Source::vp8(200_000));
+        }
+        _ => scenario = scenario.sending(),
+    }
+    for _ in 0..64 {
+        let Ok(true) = inject(&mut u, &mut scenario) else { break };
+    }
+    scenario.drive(Duration::from_millis(20));
+    let _ = scenario.room.leave(scenario.now(), None);
+    assert_eq!(scenario.room.transports().count(), 0);
+}
+
+fn inject(u: &mut Unstructured<'_>, scenario: &mut Scenario) -> arbitrary::Result<bool> {
+    if u.is_empty() {
+        return Ok(false);
+    }
+    scenario.drive(Duration::from_millis(u.int_in_range(0..=30)?));
+    let length = u.int_in_range(0..=1600usize)?;
+    let mut contents = match u.int_in_range(0..=4u8)? {
+        // STUN, DTLS, RTP, RTCP, anything (RFC 7983).
+        0 => vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42],
+        1 => vec![u.int_in_range(20..=25)?, 0xfe, 0xfd, 0, 0],
+        2 => vec![0x80, 101],
+        3 => vec![0x81, 206],
+        _ => Vec::new(),
+    };
+    contents.extend_from_slice(u.bytes(length.min(u.len()))?);
+    let source = if u.arbitrary()? { Scenario::SERVER } else { Scenario::OTHER_CLIENT };
+    let protocol = if u.arbitrary()? { IceProtocol::Udp } else { IceProtocol::Tcp };
+    let receive = Receive { protocol, source, destination: Scenario::CLIENT, contents: contents.into() };
+    scenario.room.handle_receive(scenario.now(), &receive);
+    Ok(true)
+}
+
+/// A file is played, as sound and as picture; and each datagram is taken for RTP.
+pub fn media_files(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    let input = PlayedInput::Bytes { name: "fuzz".to_owned(), data: bytes.clone() };
+    for kind in [Kind::Audio, Kind::Video] {
+        let Ok(mut source) = FileSource::open(input.clone(), kind, Options::default().looping(true)) else { continue };
+        for _ in 0..1000 {
+            let Ok(Some(_)) = source.next_frame() else { break };
+        }
+    }
+    let _ = mediasoup_producer::RtpPacket::parse(bytes);
+}
+
+/// Text frames come over the WebSocket, between those that we send. Every request of the server is answered.
+pub fn protoo(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut protoo = Protoo::new();
+    let mut room = Room::scripted(RoomConfig::default(), 1);
+    let now = Instant::now();
+    for line in text.lines() {
+        protoo.notification(&Notification::Leave { app_data: None });
+        let Ok(received) = protoo.receive(line) else { continue };
+        if let Some(reply) = received.reply {
+            let back = Protoo::new().receive(&reply).expect("our own frame");
+            assert!(back.application.is_none() && back.reply.is_none());
+        }
+        if let Some(input) = received.input {
+            room.handle_input(now, input).expect("the network is never an error");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    /// The corpus is kept as a regression test: no toolchain but the usual one is needed for it.
-    #[test]
-    fn the_corpus_passes() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/server_message");
+    use std::path::Path;
+
+    use super::*;
+
+    /// Runs every file of a target's corpus: it is kept as a regression test, and needs no toolchain but the usual one.
+    fn corpus(target: &str, body: impl Fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         let mut count = 0;
-        for entry in std::fs::read_dir(corpus).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-            for stage in 0..super::Session::STAGES {
-                let mut bytes = bytes.clone();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            body(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{target} has no corpus");
+    }
+
+    #[test]
+    fn server_messages() {
+        corpus("server_message", |bytes| {
+            for stage in 0..Session::STAGES {
+                let mut bytes = bytes.to_vec();
                 if let Some(first) = bytes.first_mut() {
                     *first = stage;
                 }
-                super::server_message(&bytes);
+                server_message(&bytes);
             }
-            count += 1;
-        }
-        assert!(count > 10, "{count}");
+        });
+    }
+
+    #[test]
+    fn the_other_corpora() {
+        corpus("server_json", server_json);
+        corpus("operations", operations);
+        corpus("capabilities", capabilities);
+        corpus("recording", recording);
+        corpus("datagrams", datagrams);
+        corpus("media_files", media_files);
+        corpus("protoo", protoo);
     }
 }

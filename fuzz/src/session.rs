@@ -77,6 +77,29 @@ impl Session {
         self.latest
     }
 
+    /// What the real server answers to the latest request.
+    pub(crate) fn usual_answer(&self) -> Value {
+        self.unanswered.as_ref().map_or(Value::Null, |(_, request)| answer(request))
+    }
+
+    /// Answers as the real server does, until nothing is asked any more.
+    pub(crate) fn answer_all(&mut self) {
+        while let Some((id, request)) = self.unanswered.take() {
+            self.input(Input::Response { id, result: Ok(answer(&request)) });
+        }
+    }
+
+    /// Publishes a track if the room takes it, over a transport of its own.
+    pub(crate) fn publish(&mut self, track: Track, options: ProducerOptions) {
+        let Ok(transport) = self.room.create_transport(self.now, None) else { return };
+        if let Ok(producer) = self.room.create_producer(self.now, track, options, None) {
+            self.room.producer(producer).expect("just made").send(self.now, transport).expect("both are new");
+            self.drain();
+            self.answer_all();
+            assert!(self.room.producer_info(producer).is_some_and(|producer| producer.handled()));
+        }
+    }
+
     pub(crate) fn pass(&mut self, milliseconds: u16) {
         self.now += Duration::from_millis(milliseconds.into());
         self.input(Input::Timeout);
@@ -94,7 +117,7 @@ impl Session {
         assert!(self.room.stats().requests_pending <= Limits::default().pending_requests);
     }
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Request { id, request } => {

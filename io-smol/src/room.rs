@@ -89,7 +89,8 @@ impl Room {
         (Self { handle: Arc::new(Handle { shared, done }) }, events)
     }
 
-    /// Does something with the room itself, which is locked meanwhile. Its outputs are the driver's: leave
+    /// Does something with the room itself, which is locked meanwhile: keep it short, and call nothing of this handle
+    /// from within. Its outputs are the driver's: leave
     /// [`poll_output`](core::Room::poll_output) alone, and what it returns an operation for to
     /// [`operation`](Self::operation).
     pub fn with<R>(&self, act: impl FnOnce(&mut core::Room, Instant) -> R) -> R {

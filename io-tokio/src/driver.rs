@@ -172,24 +172,30 @@ impl Driver {
     /// Opens sockets towards the server's addresses, and withdraws those that a transport had before.
     fn open_sockets(&mut self, id: TransportId) {
         let mut state = self.shared.lock();
-        let Some(transport) = state.room.transport(id) else { return };
+        let Some(mut transport) = state.room.transport(id) else { return };
         let targets = transport.socket_targets();
         let before: Vec<_> = transport.local_addresses().collect();
         if targets.is_empty() {
             return;
         }
-        let opened = self.sockets.open(id, &targets);
-        if let Some(mut transport) = state.room.transport(id) {
-            for (protocol, address) in &opened.addresses {
-                let _ = transport.add_local_address(now(), *protocol, *address);
+        let mut opened = self.sockets.open(id, &targets);
+        opened.addresses.retain(|(protocol, address)| {
+            let added = transport.add_local_address(now(), *protocol, *address);
+            if let Err(error) = &added {
+                self.sockets.withdraw(id, *protocol, *address);
+                opened.failure = Some(error.to_string());
             }
-            for (protocol, address) in before.into_iter().filter(|address| !opened.addresses.contains(address)) {
-                let _ = transport.remove_local_address(now(), protocol, address);
-                self.sockets.withdraw(id, protocol, address);
-            }
-        }
-        if let Some(reason) = opened.failure.filter(|_| opened.addresses.is_empty()) {
+            added.is_ok()
+        });
+        if opened.addresses.is_empty() {
+            // What there was before stays: it may come back to life.
+            let reason = opened.failure.unwrap_or_default();
             state.emit(Event::Unreachable { transport: id, reason });
+            return;
+        }
+        for (protocol, address) in before.into_iter().filter(|address| !opened.addresses.contains(address)) {
+            let _ = transport.remove_local_address(now(), protocol, address);
+            self.sockets.withdraw(id, protocol, address);
         }
     }
 

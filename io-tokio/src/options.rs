@@ -20,8 +20,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Where sockets are opened: one address for each family, the first being used. Port 0: any. An unspecified address
-    /// (`0.0.0.0`) leaves the interface to the system. With a port of its own all transports share the socket.
+    /// Where sockets are opened: one address for each family, the first of a family being used. Port 0: any. An
+    /// unspecified address (`0.0.0.0`) leaves the interface to the system. A port of its own is for UDP: all transports
+    /// share that socket, which needs a server that has a port of its own for each transport, as mediasoup does.
     /// Default: the interface that the system's routes choose towards the server, any port.
     pub fn bind(mut self, addresses: impl Into<Vec<SocketAddr>>) -> Self {
         self.bind = addresses.into();

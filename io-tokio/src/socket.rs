@@ -225,7 +225,11 @@ impl Sockets {
 
     /// True when connections have nothing left to write.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connections.values_mut().fold(true, |flushed, connection| connection.poll_flush(cx, now()) && flushed)
+        let mut flushed = true;
+        for connection in self.connections.values_mut() {
+            flushed &= connection.poll_flush(cx, now());
+        }
+        flushed
     }
 
     /// What was counted here since the last call.

@@ -160,7 +160,7 @@ async fn a_url_that_is_none_is_said() {
 async fn a_refused_upgrade_is_said() {
     let url = serve(async |mut stream| {
         let mut request = [0; 2048];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     })
     .await;
@@ -173,7 +173,7 @@ async fn another_protocol_than_protoo_is_said() {
     assert_eq!(error_of(&url, ProtooConnector::new()).await, SignallingError::NotProtoo);
     let url = serve(async |mut stream| {
         let mut request = [0; 2048];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await.unwrap();
     })
     .await;

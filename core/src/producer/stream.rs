@@ -41,6 +41,7 @@ pub(crate) struct Stream {
     next_sequence_number: u64,
     packetizer: Packetizer,
     source: Option<Source>,
+    source_ssrc: Option<u32>,
     key_frame_requested_at: Option<Instant>,
     feedback: StreamFeedback,
     target_bitrate_bps: Option<u64>,
@@ -156,6 +157,10 @@ impl Streams {
         if packet.payload.is_empty() {
             return Err(StreamError::Empty);
         }
+        if stream.source_ssrc.replace(packet.ssrc).is_some_and(|before| before != packet.ssrc) {
+            stream.source = None;
+            self.timeline.new_source = true;
+        }
         let sequence_number = stream.map_sequence_number(packet.sequence_number).ok_or(StreamError::Duplicate)?;
         let timestamp = self.timeline.map(now, MediaTime::Rtp(packet.timestamp), self.codec.clock_rate());
         out.push(OutgoingPacket {
@@ -212,6 +217,7 @@ impl Stream {
             next_sequence_number: rng.range(1, 1 << 15),
             packetizer: Packetizer::new(codec, rng.next_u32() as u16),
             source: None,
+            source_ssrc: None,
             key_frame_requested_at: None,
             feedback: StreamFeedback::default(),
             target_bitrate_bps: None,

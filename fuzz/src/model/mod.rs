@@ -955,16 +955,17 @@ impl Model {
         let flows = producer.handled() && producer.transport().is_some_and(|id| self.transports[&id].flows());
         if flows && producer.video {
             for index in 0..producer.layers().len() {
-                self.want_key_frame(id, index);
+                self.want_key_frame(id, index, true);
             }
         }
     }
 
-    fn want_key_frame(&mut self, id: usize, index: usize) {
+    /// On our own account a key frame is always wanted; the server's requests come in bursts.
+    fn want_key_frame(&mut self, id: usize, index: usize, ours: bool) {
         let now = self.now;
         let producer = self.producer(id);
         let profile = producer.layers()[index];
-        if !producer.paused() && producer.asked[index].is_none_or(|at| now >= at + KEY_FRAME_GAP) {
+        if !producer.paused() && (ours || producer.asked[index].is_none_or(|at| now >= at + KEY_FRAME_GAP)) {
             producer.asked[index] = Some(now);
             self.emit_producer(id, ProducerEvent::KeyFrameRequest { profile });
         }
@@ -974,7 +975,7 @@ impl Model {
         if let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) {
             let profile = layer(Some(producer), number);
             if let Some(index) = producer.layers().iter().position(|layer| *layer == profile) {
-                self.want_key_frame(id, index);
+                self.want_key_frame(id, index, false);
             }
         }
     }

@@ -94,19 +94,18 @@ impl Relay {
         let mut onward: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
         let mut buffer = [0; 2000];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            let onward = match onward.entry(client) {
+            let to_server = match onward.entry(client) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let socket_onward = UdpSocket::bind((server.ip(), 0)).await.expect("a socket on loopback");
-                    let socket_onward = new.insert(Arc::new(socket_onward));
+                Entry::Vacant(unknown) => {
+                    let new = Arc::new(UdpSocket::bind((server.ip(), 0)).await.expect("a socket on loopback"));
                     self.lock().clients.push(client);
-                    tokio::spawn(self.clone().carry_back(Arc::clone(socket_onward), Arc::clone(&socket), client));
-                    socket_onward
+                    tokio::spawn(self.clone().carry_back(Arc::clone(&new), Arc::clone(&socket), client));
+                    unknown.insert(new)
                 }
             };
             if self.passes() {
                 // A network may lose it, too.
-                let _ = onward.send_to(&buffer[..length], server).await;
+                let _ = to_server.send_to(&buffer[..length], server).await;
             }
         }
     }

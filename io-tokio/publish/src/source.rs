@@ -42,7 +42,6 @@ mod nal;
 mod ogg;
 mod opus;
 mod reader;
-pub mod rtp;
 mod sps;
 #[cfg(test)]
 mod tests;

@@ -7,14 +7,13 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use mediasoup_producer::{Codec, MediaKind, Profile, RtpPacket};
+use mediasoup_producer::{Codec, MediaKind, Profile, RtpPacket, RtpPacketError};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::input::{Feed, Track};
 use crate::player::{Due, Player};
 use crate::source::SourceError;
-use crate::source::rtp::{self, Datagram, RtpError};
 
 /// No datagram is longer.
 const DATAGRAM: usize = 65_536;
@@ -50,10 +49,10 @@ impl TrackInfo {
 pub(super) enum Media {
     /// A frame of a file.
     Frame(Due),
-    /// A packet, and whether it is the first of its stream.
-    Packet { track: usize, packet: RtpPacket, new_stream: bool },
+    /// A packet.
+    Packet { track: usize, packet: RtpPacket },
     /// The first datagram that is no RTP. More of them are passed over in silence.
-    Junk { track: usize, error: RtpError },
+    Junk { track: usize, error: RtpPacketError },
     /// A socket has failed, for this datagram.
     Socket { track: usize, error: io::Error },
 }
@@ -62,7 +61,6 @@ pub(super) enum Media {
 struct Port {
     track: usize,
     socket: UdpSocket,
-    ssrc: Option<u32>,
     junk: bool,
 }
 
@@ -78,7 +76,7 @@ impl Feeds {
                         player.add(index, layer.profile, source)?;
                     }
                 }
-                Feed::Rtp(socket) => ports.push(Port { track: index, socket, ssrc: None, junk: false }),
+                Feed::Rtp(socket) => ports.push(Port { track: index, socket, junk: false }),
             }
         }
         Ok(Self { tracks: infos, player, ports, buffer: BytesMut::new() })
@@ -134,7 +132,6 @@ impl Feeds {
             }
         }
         for port in &mut self.ports {
-            port.ssrc = None;
             // What came while nobody was connected is old.
             let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();
             let _ = (0..MAX_OLD).find(drained);
@@ -146,9 +143,9 @@ impl Port {
     /// `None`: nothing for a producer.
     fn media(&mut self, received: io::Result<Bytes>) -> Option<Media> {
         let track = self.track;
-        let packet = match received.map(|datagram| rtp::parse(&datagram)) {
-            Ok(Ok(Datagram::Rtp(packet))) => packet,
-            Ok(Ok(_)) => return None,
+        let packet = match received.map(RtpPacket::parse) {
+            Ok(Ok(packet)) => packet,
+            Ok(Err(RtpPacketError::Rtcp)) => return None,
             Ok(Err(error)) => {
                 let first = !std::mem::replace(&mut self.junk, true);
                 return first.then_some(Media::Junk { track, error });
@@ -159,17 +156,7 @@ impl Port {
         if packet.payload.is_empty() {
             return None;
         }
-        let new_stream = self.ssrc.replace(packet.ssrc) != Some(packet.ssrc);
-        let packet = RtpPacket {
-            profile: Profile::Default,
-            sequence_number: packet.sequence_number,
-            timestamp: packet.timestamp,
-            marker: packet.marker,
-            payload: packet.payload,
-            audio_level: None,
-            rotation: None,
-        };
-        Some(Media::Packet { track, packet, new_stream })
+        Some(Media::Packet { track, packet })
     }
 }
 

@@ -193,14 +193,7 @@ impl Run {
                 }
                 (due.track, result)
             }
-            Media::Packet { track, packet, new_stream } => {
-                let producer = &stay.producers[track];
-                if new_stream && let Some(replacement) = producer.original_track() {
-                    // Its times and numbers begin anew. A closed producer refuses the packet too.
-                    let _ = producer.replace_track(replacement);
-                }
-                (track, producer.write_packet(packet))
-            }
+            Media::Packet { track, packet } => (track, stay.producers[track].write_packet(packet)),
             Media::Junk { track, error } => {
                 let text = format!("{} gets what is no RTP: {error}", feeds.tracks()[track].label);
                 return self.event(Event::new("junk", text).with("error", error.to_string()));

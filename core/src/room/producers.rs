@@ -1,0 +1,299 @@
+//! Producers: how they come, are sent, and go.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::inflight::Waiting;
+use super::{Room, RoomState};
+use crate::error::{CommandError, OperationError};
+use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::output::{Event, Originator, ProducerEvent};
+use crate::producer::state::{Effect, Lifecycle, Paused};
+use crate::producer::stream::Streams;
+use crate::producer::{ProducerInfo, Track};
+use crate::protocol::{Notification, Request};
+use crate::rtp::{MediaKind, Profile, RtpEncodingParameters, RtxParameters};
+use crate::transport::TransportInfo;
+use crate::transport::engine::EngineAnswer;
+use crate::transport::state::Operation;
+
+impl Room {
+    pub(super) fn codec_for(
+        &self,
+        track: &Track,
+        options: &crate::config::ProducerOptions,
+    ) -> Result<crate::rtp::Codec, CommandError> {
+        self.require(RoomState::Joined)?;
+        if self.config.spy {
+            return Err(CommandError::Spy);
+        }
+        if track.ended() {
+            return Err(CommandError::TrackEnded);
+        }
+        let kind = track.kind();
+        let mismatch = options.codec.is_some_and(|codec| codec.kind() != kind);
+        if mismatch || (options.simulcast.is_some() && kind == MediaKind::Audio) {
+            return Err(CommandError::OptionsMismatch(kind));
+        }
+        let shared = self.capabilities.codec(kind, options.codec);
+        shared.map(|shared| shared.codec).ok_or(CommandError::CannotSend { kind, codec: options.codec })
+    }
+
+    pub(super) fn new_producer(
+        &mut self,
+        track: Track,
+        codec: crate::rtp::Codec,
+        simulcast: Option<crate::config::SimulcastOptions>,
+        app_data: Option<Value>,
+    ) -> Result<ProducerId, CommandError> {
+        let limit = self.config.limits.producers;
+        if self.producers.len() >= limit {
+            return Err(CommandError::Limit { what: "producers", limit });
+        }
+        let id = loop {
+            let id = ProducerId::new(self.rng.eight_digits());
+            if !self.producers.contains_key(&id) {
+                break id;
+            }
+        };
+        let clone = track.clone_as(self.track_id());
+        self.created += 1;
+        let producer = ProducerInfo {
+            id,
+            order: self.created,
+            codec,
+            simulcast,
+            paused: Paused { local: !track.enabled(), remote: false },
+            track: clone,
+            original_track: track,
+            app_data,
+            lifecycle: Lifecycle::Unhandled,
+            stats_interval: None,
+            closed: false,
+            streams: Streams::new(codec, &mut self.rng),
+        };
+        self.producers.insert(id, producer);
+        Ok(id)
+    }
+
+    /// MediaStreamTrack.clone() gives a new id, a UUID (W3C mediacapture-streams section 4.3.1).
+    pub(super) fn track_id(&mut self) -> String {
+        let (high, low) = (self.rng.next_u64(), self.rng.next_u64());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            high & 0xfff,
+            low >> 48 & 0x3fff | 0x8000,
+            low & 0xffff_ffff_ffff
+        )
+    }
+
+    pub(super) fn producer_mut(&mut self, id: ProducerId) -> Result<&mut ProducerInfo, CommandError> {
+        self.producers.get_mut(&id).ok_or(CommandError::ProducerNotFound(id))
+    }
+
+    /// Makes a transition of a producer, and does what follows from it.
+    pub(super) fn with_producer(
+        &mut self,
+        now: Instant,
+        id: ProducerId,
+        transition: impl FnOnce(&mut ProducerInfo, &mut Vec<Effect>),
+    ) -> Result<(), CommandError> {
+        let mut effects = Vec::new();
+        self.send_paced(now, id);
+        transition(self.producer_mut(id)?, &mut effects);
+        self.apply(now, id, &mut effects);
+        Ok(())
+    }
+
+    pub(super) fn send_paced(&mut self, now: Instant, id: ProducerId) {
+        let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) else { return };
+        if let Some(info) = self.transports.get_mut(&transport) {
+            info.send_paced(now);
+            self.settle(transport);
+        }
+    }
+
+    pub(super) fn apply(&mut self, now: Instant, id: ProducerId, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Notify(notification) => self.outputs.notification(notification),
+                Effect::Emit(event) => self.outputs.event(Event::Producer { id, event }),
+                Effect::KeyFrames => self.request_key_frames(now, id),
+            }
+        }
+    }
+
+    /// Asks for a key frame of every layer, if media can flow.
+    pub(super) fn request_key_frames(&mut self, now: Instant, id: ProducerId) {
+        let Some(producer) = self.producers.get_mut(&id) else { return };
+        let flows = producer.transport().and_then(|id| self.transports.get(&id)).is_some_and(TransportInfo::flows);
+        if !flows || producer.kind() != MediaKind::Video {
+            return;
+        }
+        for profile in producer.streams.profiles().collect::<Vec<_>>() {
+            if let Some(stream) = producer.streams.stream_mut(profile) {
+                stream.key_frame_needed(now);
+                self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
+            }
+        }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        id: ProducerId,
+        transport: TransportId,
+    ) -> Result<OperationId, CommandError> {
+        let producer = self.producer_mut(id)?;
+        match producer.lifecycle {
+            Lifecycle::Unhandled => {}
+            Lifecycle::Pending { .. } | Lifecycle::Handled { .. } => return Err(CommandError::AlreadyHandled(id)),
+        }
+        self.transport_mut(transport)?;
+        self.enqueue(now, transport, |operation| Operation::Send { operation, producer: id })
+    }
+
+    pub(super) fn create_producer_at_server(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        producer: ProducerId,
+    ) -> Option<RequestId> {
+        let transport = self.transports.get_mut(&id)?;
+        let info = self.producers.get_mut(&producer)?;
+        let shared = self.capabilities.codec(info.kind(), Some(info.codec))?;
+        let profiles: &[Option<Profile>] = match info.simulcast {
+            None => &[None],
+            Some(_) => &[Some(Profile::Low), Some(Profile::Medium), Some(Profile::High)],
+        };
+        let mut ssrc = || loop {
+            let ssrc = self.rng.next_u32();
+            if ssrc != 0 && transport.ssrcs.insert(ssrc) {
+                break ssrc;
+            }
+        };
+        let encodings: Vec<_> = profiles
+            .iter()
+            .map(|profile| RtpEncodingParameters {
+                ssrc: ssrc(),
+                rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
+                profile: *profile,
+            })
+            .collect();
+        let mux_id = transport.next_mux_id.to_string();
+        transport.next_mux_id += 1;
+        let cname = transport.engine.as_mut()?.add_streams(&mux_id, info.kind(), &encodings);
+        self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
+        info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
+        let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
+        let request = Request::CreateProducer {
+            id: producer,
+            kind: info.kind(),
+            transport_id: id,
+            rtp_parameters: rtp_parameters.clone(),
+            paused: info.announce(rtp_parameters),
+            app_data: info.app_data.clone(),
+        };
+        self.request(now, request, Waiting::CreateProducer { transport: id, producer })
+    }
+
+    pub(super) fn producer_created(&mut self, now: Instant, transport: TransportId, id: ProducerId) {
+        let mut effects = Vec::new();
+        if let Some(producer) = self.producers.get_mut(&id) {
+            producer.created(&mut effects);
+        }
+        self.apply(now, id, &mut effects);
+        self.reallocate(transport);
+        self.operation_done(now, transport);
+    }
+
+    pub(super) fn remove_streams(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        parameters: &crate::rtp::RtpParameters,
+    ) {
+        let Some(info) = self.transports.get_mut(&transport) else { return };
+        for encoding in &parameters.encodings {
+            info.ssrcs.remove(&encoding.ssrc);
+            if let Some(rtx) = encoding.rtx {
+                info.ssrcs.remove(&rtx.ssrc);
+            }
+        }
+        if let Some(engine) = &mut info.engine {
+            engine.remove_streams(&parameters.mux_id);
+            engine.flush(now);
+        }
+        self.settle(transport);
+    }
+
+    pub(super) fn close_producer(
+        &mut self,
+        now: Instant,
+        id: ProducerId,
+        originator: Originator,
+        app_data: Option<Value>,
+    ) {
+        self.send_paced(now, id);
+        let Some(mut producer) = self.producers.remove(&id) else { return };
+        let mut effects = Vec::new();
+        let silently = self.state == RoomState::Closed;
+        match originator {
+            Originator::Local => producer.close(silently, app_data.clone(), &mut effects),
+            Originator::Remote => producer.remote_close(app_data.clone(), &mut effects),
+        }
+        match producer.lifecycle {
+            Lifecycle::Unhandled => {}
+            Lifecycle::Handled { transport, rtp_parameters } => {
+                self.remove_streams(now, transport, &rtp_parameters);
+                self.reallocate(transport);
+            }
+            Lifecycle::Pending { transport, operation, announced } => {
+                let then = match originator {
+                    Originator::Local => Some(Notification::CloseProducer { id, app_data }),
+                    Originator::Remote => None,
+                };
+                self.abandon(now, transport, operation, announced.is_some(), then);
+                if let Some(announced) = announced {
+                    self.remove_streams(now, transport, &announced.rtp_parameters);
+                }
+            }
+        }
+        self.apply(now, id, &mut effects);
+    }
+
+    /// A producer was closed while it was being sent. If its request is out, `then` follows the answer; if not, nothing
+    /// is ever said of it.
+    pub(super) fn abandon(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        operation: OperationId,
+        announced: bool,
+        then: Option<Notification>,
+    ) {
+        let Some(info) = self.transports.get_mut(&transport) else { return };
+        match info.operations.front_mut() {
+            // Its transport is being created for it; the next in the queue will use that.
+            Some(front) if front.id() == Some(operation) && announced => *front = Operation::Abandoned { then },
+            _ => info.operations.retain(|queued| queued.id() != Some(operation)),
+        }
+        self.settled(operation, Err(OperationError::ProducerClosed));
+        self.next_operation_of(now, transport);
+    }
+
+    pub(super) fn replace_track(&mut self, now: Instant, id: ProducerId, track: Track) -> Result<(), CommandError> {
+        let kind = self.producer_mut(id)?.kind();
+        if track.ended() {
+            return Err(CommandError::TrackEnded);
+        }
+        if track.kind() != kind {
+            return Err(CommandError::TrackKind(kind));
+        }
+        let clone = track.clone_as(self.track_id());
+        self.with_producer(now, id, |producer, effects| producer.replace_track(track, clone, effects))
+    }
+}
