@@ -71,6 +71,45 @@ impl StateMachineTest for Implementation {
     }
 }
 
+/// The same sequences on the real media plane, as far as nobody need be there for it.
+struct OnRealMediaPlane;
+
+impl ReferenceStateMachine for OnRealMediaPlane {
+    type State = States;
+    type Transition = Op;
+
+    fn init_state() -> BoxedStrategy<States> {
+        Reference::init_state()
+    }
+
+    fn transitions(states: &States) -> BoxedStrategy<Op> {
+        let alone = |op| match op {
+            Op::Engine { .. } | Op::KeyFrame { .. } => Op::Pass { milliseconds: 5, jump: false },
+            Op::Pass { milliseconds, jump } => Op::Pass { milliseconds: milliseconds % 200, jump },
+            other => other,
+        };
+        Reference::transitions(states).prop_map(alone).boxed()
+    }
+
+    fn apply(states: States, op: &Op) -> States {
+        Reference::apply(states, op)
+    }
+}
+
+impl StateMachineTest for OnRealMediaPlane {
+    type SystemUnderTest = Lockstep;
+    type Reference = Self;
+
+    fn init_test(_: &States) -> Lockstep {
+        Lockstep::real(Instant::now(), 1)
+    }
+
+    fn apply(mut room: Lockstep, states: &States, op: Op) -> Lockstep {
+        room.step(&states.before, &op, &states.after);
+        room
+    }
+}
+
 fn app() -> impl Strategy<Value = App> + Clone {
     prop_oneof![4 => Just(App::None), 1 => Just(App::Null), 3 => any::<u8>().prop_map(App::Some)]
 }
@@ -215,13 +254,24 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn config(cases: u32) -> Config {
+    Config { cases, max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() }
+}
+
 fn sequences() -> u32 {
     std::env::var("MODEL_SEQUENCES").map_or(200, |number| number.parse().expect("MODEL_SEQUENCES is a number"))
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: sequences(), max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(config(sequences()))]
 
     #[test]
     fn a_room_does_what_the_model_says(sequential 1..=100 => Implementation);
+}
+
+prop_state_machine! {
+    #![proptest_config(config(sequences().div_ceil(20)))]
+
+    #[test]
+    fn so_it_does_on_the_real_media_plane(sequential 1..=100 => OnRealMediaPlane);
 }

@@ -327,7 +327,9 @@ impl Model {
             (_, Some(What::CreateTransport { .. })) => Ok(json!({
                 "iceParameters": { "usernameFragment": "u", "password": "p" },
                 "iceCandidates": [{ "ip": "192.0.2.7", "port": 40000, "protocol": "udp" }],
-                "dtlsParameters": { "role": "server", "fingerprints": [] },
+                "dtlsParameters": { "role": "server", "fingerprints": [
+                    { "algorithm": "sha-256", "value": (["AB"; 32].join(":")) },
+                ] },
             })),
             (_, Some(What::RestartTransport { .. })) => {
                 Ok(json!({ "iceParameters": { "usernameFragment": "v", "password": "q" } }))
