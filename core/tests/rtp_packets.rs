@@ -87,12 +87,8 @@ fn gaps_and_order_of_the_source_are_kept() {
 
 #[test]
 fn another_ssrc_is_another_source_joined_on() {
-    let packets = [
-        packet(6, 1, 0),
-        packet(7, 100, 5000),
-        packet(8, 40_000, 4_000_000_000),
-        packet(8, 40_001, 4_000_003_000),
-    ];
+    let packets =
+        [packet(6, 1, 0), packet(7, 100, 5000), packet(8, 40_000, 4_000_000_000), packet(8, 40_001, 4_000_003_000)];
     // 33 ms at 90 kHz. The first step is from the time of the frames that were sent before.
     assert_eq!(steps(&packets)[1..], [(1, 2970), (1, 3000)]);
 }
