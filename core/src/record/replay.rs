@@ -111,8 +111,8 @@ pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     if compares && difference.is_none() {
         let replayed = player.output();
         difference = replayed.map(|replayed| Difference { line: last, recorded: Value::Null, replayed });
-        player.collect();
     }
+    player.collect();
     Ok(Replay { recording: player.recording, compared: player.compared, difference })
 }
 
