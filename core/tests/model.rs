@@ -85,6 +85,8 @@ impl ReferenceStateMachine for OnRealMediaPlane {
     fn transitions(states: &States) -> BoxedStrategy<Op> {
         let alone = |op| match op {
             Op::Engine { .. } | Op::KeyFrame { .. } => Op::Pass { milliseconds: 5, jump: false },
+            // Without its last address ICE says at once that nothing is left to try, which is the engine's to say.
+            Op::Transport { op: TransportOp::RemoveAddress(_), .. } => Op::Pass { milliseconds: 5, jump: false },
             Op::Pass { milliseconds, jump } => Op::Pass { milliseconds: milliseconds % 200, jump },
             other => other,
         };
