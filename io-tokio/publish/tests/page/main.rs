@@ -193,7 +193,7 @@ async fn every_encoding_has_its_row_and_its_line_and_the_beat_is_heard() {
         .until("[...document.querySelectorAll('#encodings tr')].filter((row) => !row.innerText.includes('silent')).length === 4")
         .await;
     let rows: String = watching.browser.value("document.querySelector('#encodings').innerText").await;
-    for encoding in ["video low", "video medium", "video high", "audio", "VP8", "Opus"] {
+    for encoding in ["video low", "video medium", "video high", "audio", "VP8", "opus"] {
         assert!(rows.contains(encoding), "{encoding} is in {rows}");
     }
     watching
