@@ -223,7 +223,7 @@ function makeRow({ producer, layer, index }) {
   key.style.borderColor = `var(${colour(producer, layer)})`;
   const name = layer.profile === 'default' ? producer.kind : `${producer.kind} ${layer.profile}`;
   row.insertCell().append(key, name);
-  row.insertCell().textContent = producer.codec === 'Opus' ? 'Opus' : producer.codec;
+  row.insertCell().textContent = producer.codec;
   row.insertCell().textContent = String(layer.ssrc);
   for (let cell = 0; cell < 5; cell += 1) row.insertCell();
   for (const cell of [2, 3, 4, 5, 6]) row.cells[cell].className = 'number';
