@@ -144,10 +144,9 @@ async fn app_data_reaches_the_server_and_other_peers() {
     assert_eq!(server.transport(transport.id()).await["appData"], json!({ "media": "send" }));
     assert_eq!(server.producer(producer.id()).await["appData"], json!({ "source": "clip" }));
     // The viewer joins in its own time.
-    let peers = eventually("the viewer to be there", async || {
-        Some(publisher.room.peers()).filter(|peers| peers.len() == 1)
-    })
-    .await;
+    let peers =
+        eventually("the viewer to be there", async || Some(publisher.room.peers()).filter(|peers| peers.len() == 1))
+            .await;
     assert_eq!(peers[0].app_data, Some(json!({ "displayName": "bob" })));
     player.stop().await;
 }
