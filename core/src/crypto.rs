@@ -9,9 +9,12 @@
 //! | DTLS, legacy | ours over OpenSSL (`legacy_dtls`) | shakes hands with a server whose certificate is RSA |
 //! | SHA-1, SHA-256 | str0m's | |
 //!
+//! And [`replay`] stands before str0m for RTCP, which it takes as often as it comes.
+//!
 //! Trust never comes from a certificate's issuer here. Both DTLS backends hand the certificate to str0m, which
 //! compares it with the fingerprint that came over signalling (RFC 8122 section 5, RFC 8827 section 5.6.4).
 
+mod replay;
 mod srtp;
 mod watch;
 
@@ -28,7 +31,9 @@ use str0m::crypto::dtls::DtlsProvider;
 use str0m::crypto::{CryptoProvider, from_feature_flags};
 use str0m::{Rtc, RtcConfig};
 
-pub(crate) use watch::DtlsWatch;
+pub(crate) use replay::{RtcpGuard, RtcpVerdict};
+pub(crate) use srtp::authentic;
+pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};
 
 /// Which DTLS implementation a transport handshakes with.
 ///

@@ -29,7 +29,7 @@ use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::{OutboundRtpStats, RoomStats};
-use crate::transport::engine::{EngineEvent, EngineFactory, Identity};
+use crate::transport::engine::{EngineEvent, EngineFactory, Identity, Received, Refused};
 use crate::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;
@@ -194,15 +194,45 @@ impl Room {
     /// Takes a datagram: [`Input::Receive`] without the copy.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        let taker = self
-            .transports
-            .iter_mut()
-            .find_map(|(id, transport)| transport.engine.as_mut()?.handle_receive(now, receive).then_some(*id));
-        match taker {
-            Some(id) => self.settle(id),
-            None => self.stats.datagrams_discarded += 1,
+        let to = (receive.protocol, receive.destination);
+        let mut refused = Vec::new();
+        let mut taker = None;
+        // Transports to the same address of the server have addresses of their own, if they can: theirs goes first.
+        'transports: for own in [true, false] {
+            for (id, transport) in &mut self.transports {
+                let Some(engine) = transport.engine.as_mut().filter(|_| transport.local_addresses.contains(&to) == own)
+                else {
+                    continue;
+                };
+                match engine.handle_receive(now, receive) {
+                    Received::Taken => {
+                        taker = Some(*id);
+                        break 'transports;
+                    }
+                    Received::NotOurs => {}
+                    Received::Refused(why) => refused.push((*id, why)),
+                }
+            }
+        }
+        for id in refused.iter().map(|(id, _)| *id).chain(taker) {
+            self.settle(id);
+        }
+        if taker.is_none() {
+            self.count_refused(refused.first().map(|(_, why)| *why));
         }
         self.hear(now);
+    }
+
+    fn count_refused(&mut self, why: Option<Refused>) {
+        let stats = &mut self.stats;
+        *match why {
+            None => &mut stats.datagrams_discarded,
+            Some(Refused::Stun) => &mut stats.stun_refused,
+            Some(Refused::Dtls) => &mut stats.dtls_refused,
+            Some(Refused::Rtp) => &mut stats.rtp_refused,
+            Some(Refused::RtcpForged) => &mut stats.rtcp_forged,
+            Some(Refused::RtcpReplayed) => &mut stats.rtcp_replayed,
+        } += 1;
     }
 
     /// The next thing to act on; `None` when there is nothing until the next input.

@@ -130,8 +130,23 @@ pub struct OutboundRtpStats {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub struct RoomStats {
-    /// Datagrams handed in that no transport knows, or that are no STUN, DTLS, RTP or RTCP.
+    /// Datagrams handed in from where no transport expects any, or that are no STUN, DTLS, RTP or RTCP.
     pub datagrams_discarded: u64,
+    /// STUN messages that answer no check of ours, have been answered before, come from elsewhere than the check went, or
+    /// are not made with the server's ICE password (RFC 8445 section 7.2.5, RFC 8489 section 9.1); all requests among them,
+    /// as nobody knows our own password.
+    pub stun_refused: u64,
+    /// DTLS datagrams from the server's address that are no use: during the handshake the first words of a second one,
+    /// after it everything but its end, which is what is forged or replayed (RFC 6347 section 4.1.2.7), or a last flight
+    /// that the server sends again.
+    pub dtls_refused: u64,
+    /// RTP packets from the server's address: none has business here.
+    pub rtp_refused: u64,
+    /// RTCP packets from the server's address that are not made with the transport's keys or not encrypted (RFC 3711
+    /// section 3.4, RFC 5764 section 4.1.2), or that come before there are keys.
+    pub rtcp_forged: u64,
+    /// RTCP packets that were taken before, or are too old to tell (RFC 3711 section 3.3.2; the window is 128 packets).
+    pub rtcp_replayed: u64,
     /// Messages of the server that could not be read.
     pub messages_malformed: u64,
     /// Messages of the server about something that we do not know (or no longer): an id, a late answer.

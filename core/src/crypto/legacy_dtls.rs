@@ -258,7 +258,10 @@ impl DtlsInstance for Session {
         }
         match self.news.pop_front() {
             Some(News::PeerCert(der)) => DtlsOutput::PeerCert(copy(&der, buf)),
-            Some(News::Keys(keys, profile)) => DtlsOutput::KeyingMaterial(keys, profile),
+            Some(News::Keys(keys, profile)) => {
+                self.watch.agreed(profile);
+                DtlsOutput::KeyingMaterial(keys, profile)
+            }
             Some(News::Connected) => DtlsOutput::Connected,
             Some(News::Data(data)) => DtlsOutput::ApplicationData(copy(&data, buf)),
             Some(News::CloseNotify) => DtlsOutput::CloseNotify,

@@ -8,15 +8,18 @@
 //! expanded HMAC keys are kept in a small table in each thread. It holds the authentication keys of SRTP alone, no
 //! more than [`SLOTS`] of them, and it is emptied when any SRTP context anywhere ends: at once in the thread that
 //! ends it, elsewhere before the next use. aws-lc-rs wipes what it expanded, and we wipe the key beside it.
+//!
+//! They also count what proved authentic ([`authentic`]): str0m drops what does not without a word.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
-use str0m::crypto::{Aes128CmSha1_80, Aes128CmSha1_80Cipher, CryptoError, Sha1HmacProvider, SrtpProvider};
+use str0m::crypto::{AeadAes128GcmCipher, AeadAes256GcmCipher, Aes128CmSha1_80, Aes128CmSha1_80Cipher};
+use str0m::crypto::{CryptoError, Sha1HmacProvider, SrtpProvider};
 use str0m::crypto::{SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80};
 use zeroize::Zeroize;
 
@@ -35,6 +38,20 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static KEPT: RefCell<HmacKeys> = const { RefCell::new(HmacKeys::new()) };
+    static AUTHENTIC: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many packets have proved authentic in this thread. What str0m is handed in between two looks at this was authentic
+/// if it has grown.
+///
+/// With AES-CM, str0m decrypts after it has compared the tag and not otherwise (RFC 3711 section 3.3); with GCM decrypting
+/// is comparing (RFC 7714 section 5).
+pub(crate) fn authentic() -> u64 {
+    AUTHENTIC.get()
+}
+
+pub(super) fn count_authentic() {
+    AUTHENTIC.set(AUTHENTIC.get().wrapping_add(1));
 }
 
 /// SRTP whose AES-CM cipher keeps its key schedule. The rest is str0m's, whose GCM ciphers keep theirs already.
@@ -47,11 +64,11 @@ impl SrtpProvider for KeptSrtp {
     }
 
     fn aead_aes_128_gcm(&self) -> &'static dyn SupportedAeadAes128Gcm {
-        stock().srtp_provider.aead_aes_128_gcm()
+        &GcmFactory
     }
 
     fn aead_aes_256_gcm(&self) -> &'static dyn SupportedAeadAes256Gcm {
-        stock().srtp_provider.aead_aes_256_gcm()
+        &GcmFactory
     }
 
     fn srtp_aes_128_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
@@ -118,6 +135,7 @@ impl Aes128CmSha1_80Cipher for AesCm {
     }
 
     fn decrypt(&mut self, iv: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        count_authentic();
         self.apply(iv, input, output)
     }
 }
@@ -135,6 +153,57 @@ impl Drop for AesCm {
         // If there is no table any more, there is nothing to wipe. It is never borrowed here: nothing that runs
         // under its borrow drops a cipher.
         let _ = KEPT.try_with(|kept| kept.borrow_mut().catch_up());
+    }
+}
+
+#[derive(Debug)]
+struct GcmFactory;
+
+/// str0m's own GCM, counted.
+#[derive(Debug)]
+struct Gcm<C>(C);
+
+impl SupportedAeadAes128Gcm for GcmFactory {
+    fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
+        Box::new(Gcm(stock().srtp_provider.aead_aes_128_gcm().create_cipher(key, encrypt)))
+    }
+}
+
+impl SupportedAeadAes256Gcm for GcmFactory {
+    fn create_cipher(&self, key: [u8; 32], encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
+        Box::new(Gcm(stock().srtp_provider.aead_aes_256_gcm().create_cipher(key, encrypt)))
+    }
+}
+
+impl AeadAes128GcmCipher for Gcm<Box<dyn AeadAes128GcmCipher>> {
+    fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.0.encrypt(iv, aad, input, output)
+    }
+
+    fn decrypt(
+        &mut self,
+        iv: &[u8; 12],
+        aads: &[&[u8]],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        self.0.decrypt(iv, aads, input, output).inspect(|_| count_authentic())
+    }
+}
+
+impl AeadAes256GcmCipher for Gcm<Box<dyn AeadAes256GcmCipher>> {
+    fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.0.encrypt(iv, aad, input, output)
+    }
+
+    fn decrypt(
+        &mut self,
+        iv: &[u8; 12],
+        aads: &[&[u8]],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        self.0.decrypt(iv, aads, input, output).inspect(|_| count_authentic())
     }
 }
 

@@ -11,7 +11,7 @@ use dimpl::{CertificateError, CryptoError as SignatureError, SecurityError};
 use str0m::RtcError;
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider};
-use str0m::crypto::dtls::{DtlsVersion, ProtocolVersion};
+use str0m::crypto::dtls::{DtlsVersion, ProtocolVersion, SrtpProfile};
 
 use super::{CertificateRefusal, DtlsFailure, stock};
 
@@ -30,9 +30,15 @@ thread_local! {
     static NEWEST: RefCell<Option<DtlsWatch>> = const { RefCell::new(None) };
 }
 
-/// Tells why a transport's DTLS failed. Written once, by its DTLS instance.
+/// Tells why a transport's DTLS failed, and what its handshake agreed on. Each is written once, by its DTLS instance.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DtlsWatch(Arc<OnceLock<DtlsFailure>>);
+pub(crate) struct DtlsWatch(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    failure: OnceLock<DtlsFailure>,
+    profile: OnceLock<SrtpProfile>,
+}
 
 impl DtlsWatch {
     /// What `build` makes, and the watch over the DTLS instance it made on the way.
@@ -51,7 +57,17 @@ impl DtlsWatch {
 
     /// The first cause is the true one; what follows is its consequence.
     pub(super) fn failed(&self, failure: DtlsFailure) {
-        let _ = self.0.set(failure);
+        let _ = self.0.failure.set(failure);
+    }
+
+    /// The handshake brought keys for media.
+    pub(super) fn agreed(&self, profile: SrtpProfile) {
+        let _ = self.0.profile.set(profile);
+    }
+
+    /// How media is protected, once the handshake has told.
+    pub(crate) fn profile(&self) -> Option<SrtpProfile> {
+        self.0.profile.get().copied()
     }
 
     /// What `error`, returned by the watched `Rtc`, means; nothing if it does not come from DTLS.
@@ -70,7 +86,7 @@ impl DtlsWatch {
 
     /// What the DTLS instance has written.
     pub(super) fn failure(&self) -> Option<&DtlsFailure> {
-        self.0.get()
+        self.0.failure.get()
     }
 }
 
@@ -167,6 +183,9 @@ impl DtlsInstance for Watched {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.inner.poll_output(buf);
         self.connected |= matches!(output, DtlsOutput::Connected);
+        if let DtlsOutput::KeyingMaterial(_, profile) = &output {
+            self.watch.agreed(*profile);
+        }
         output
     }
 
@@ -200,6 +219,18 @@ impl DtlsInstance for Watched {
     }
 }
 
+/// Whether a datagram begins a handshake that is not for us: a second client says hello to a client, or a server to a
+/// server. Before the handshake ends nothing in it is authentic, but this much can be told from our own role, and DTLS need
+/// not queue what it will never use.
+pub(crate) fn is_wrong_way_hello(datagram: &[u8], we_are_client: bool) -> bool {
+    let wrong = |kind| match kind {
+        Message::CLIENT_HELLO => we_are_client,
+        Message::SERVER_HELLO | Message::HELLO_VERIFY_REQUEST => !we_are_client,
+        _ => false,
+    };
+    plain_handshake_messages(datagram).any(|message| wrong(message.kind))
+}
+
 /// The header of a handshake message, or of a fragment of one (RFC 6347 section 4.2.2).
 struct Message {
     kind: u8,
@@ -208,7 +239,9 @@ struct Message {
 }
 
 impl Message {
+    const CLIENT_HELLO: u8 = 1;
     const SERVER_HELLO: u8 = 2;
+    const HELLO_VERIFY_REQUEST: u8 = 3;
     const CERTIFICATE: u8 = 11;
 }
 

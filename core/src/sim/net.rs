@@ -1,6 +1,6 @@
 //! A network path in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -123,6 +123,9 @@ pub struct Net {
     in_flight: BTreeMap<(Instant, u64), (Direction, Transmit)>,
     last_number: u64,
     gone: BTreeSet<SocketAddr>,
+    /// The last so many datagrams that arrived.
+    tap: usize,
+    tapped: VecDeque<(Direction, Transmit)>,
 }
 
 #[derive(Debug)]
@@ -147,6 +150,8 @@ impl Net {
             in_flight: BTreeMap::new(),
             last_number: 0,
             gone: BTreeSet::new(),
+            tap: 0,
+            tapped: VecDeque::new(),
         }
     }
 
@@ -172,6 +177,17 @@ impl Net {
         } else {
             self.gone.remove(&address);
         }
+    }
+
+    /// Listens in: keeps a copy of the last so many datagrams that arrive from here on. 0: of none.
+    pub fn tap(&mut self, kept: usize) {
+        self.tap = kept;
+        self.tapped.truncate(kept);
+    }
+
+    /// What was listened in to, the latest first.
+    pub fn tapped(&self) -> impl Iterator<Item = (Direction, &Transmit)> {
+        self.tapped.iter().map(|(direction, transmit)| (*direction, transmit))
     }
 
     /// What became of the datagrams of a direction.
@@ -248,6 +264,10 @@ impl Net {
             return self.poll_arrival(now);
         }
         counters.delivered += 1;
+        if self.tap > 0 {
+            self.tapped.truncate(self.tap - 1);
+            self.tapped.push_front((direction, transmit.clone()));
+        }
         Some((direction, transmit))
     }
 

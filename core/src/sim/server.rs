@@ -29,6 +29,7 @@ use crate::media::{AudioLevel, Rotation};
 use crate::protocol::IceProtocol;
 use crate::rng::Rng;
 use crate::rtp::{Profile, RtpCapabilities};
+use crate::transport::engine::{Kind, Received, Refused};
 
 pub use config::{RoomServerConfig, ServerLimits};
 pub use counters::EncodingCounters;
@@ -48,11 +49,25 @@ pub struct ConnectionId(pub u64);
 pub struct ServerCounters {
     /// Datagrams that no transport knows.
     pub datagrams_discarded: u64,
+    /// STUN messages that are no binding requests made with the ICE user name and password of a transport (RFC 8489 section
+    /// 9.1).
+    pub stun_refused: u64,
+    /// Authentic binding requests from one address more than [`ServerLimits::addresses_remembered`].
+    pub addresses_refused: u64,
+    /// DTLS datagrams after the handshake, but for its end: forged, replayed (RFC 6347 section 4.1.2.7), or a last flight
+    /// sent again.
+    pub dtls_refused: u64,
+    /// RTP packets that are forged, were received before (RFC 3711 section 3.3.2), or belong to no stream.
+    pub rtp_refused: u64,
+    /// RTCP packets not made with the transport's keys, or not encrypted (RFC 3711 section 3.4).
+    pub rtcp_forged: u64,
+    /// RTCP packets that were received before (RFC 3711 section 3.3.2).
+    pub rtcp_replayed: u64,
     /// Requests refused.
     pub requests_refused: u64,
     /// Notifications that made no sense; the real server only logs them.
     pub notifications_refused: u64,
-    /// Datagrams, packets and statistics dropped because outputs were not polled.
+    /// Datagrams, packets, statistics, and requests and notifications of peers, dropped because outputs were not polled.
     pub outputs_dropped: u64,
 }
 
@@ -125,6 +140,9 @@ impl RoomServer {
     /// Takes a mediasoup request. `id` comes back with the [`ServerOutput::Response`].
     pub fn handle_request(&mut self, now: Instant, connection: ConnectionId, id: u64, request: &Value) {
         let now = self.advance(now);
+        if self.overrun() {
+            return;
+        }
         let result = self.request(now, connection, request);
         self.counters.requests_refused += u64::from(result.is_err());
         self.outputs.push_back(ServerOutput::Response { connection, id, result });
@@ -134,6 +152,9 @@ impl RoomServer {
     /// Takes a mediasoup notification. One that makes no sense is counted, as the real server only logs it.
     pub fn handle_notification(&mut self, now: Instant, connection: ConnectionId, message: &Value) {
         let now = self.advance(now);
+        if self.overrun() {
+            return;
+        }
         if self.notification(now, connection, message).is_err() {
             self.counters.notifications_refused += 1;
         }
@@ -151,19 +172,25 @@ impl RoomServer {
     /// Takes a datagram.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        let from = (receive.protocol, receive.source);
-        // RFC 7983: the first byte tells STUN.
-        let taker = if receive.contents.first().is_some_and(|first| *first < 4) {
+        let (id, received) = if Kind::of(&receive.contents) == Kind::Stun {
             self.binding_request(now, receive)
         } else {
-            let id = self.routes.get(&from).copied();
-            id.filter(|id| {
-                self.transports.get_mut(id).is_some_and(|transport| transport.receiver.handle_receive(now, receive))
-            })
+            let id = self.routes.get(&(receive.protocol, receive.source)).copied();
+            let transport = id.and_then(|id| self.transports.get_mut(&id));
+            (id, transport.map_or(Received::NotOurs, |transport| transport.receiver.handle_receive(now, receive)))
         };
-        match taker {
-            Some(id) => self.settle(now, id),
-            None => self.counters.datagrams_discarded += 1,
+        if let Some(id) = id {
+            self.settle(now, id);
+        }
+        let counters = &mut self.counters;
+        match received {
+            Received::Taken => {}
+            Received::NotOurs => counters.datagrams_discarded += 1,
+            Received::Refused(Refused::Stun) => counters.stun_refused += 1,
+            Received::Refused(Refused::Dtls) => counters.dtls_refused += 1,
+            Received::Refused(Refused::Rtp) => counters.rtp_refused += 1,
+            Received::Refused(Refused::RtcpForged) => counters.rtcp_forged += 1,
+            Received::Refused(Refused::RtcpReplayed) => counters.rtcp_replayed += 1,
         }
     }
 
@@ -363,6 +390,13 @@ impl RoomServer {
         }
     }
 
+    /// Whether so many outputs wait that peers are not heard. Each thing a peer says is answered with few.
+    fn overrun(&mut self) -> bool {
+        let overrun = self.outputs.len() >= self.config.limits.outputs;
+        self.counters.outputs_dropped += u64::from(overrun);
+        overrun
+    }
+
     /// For what the network and the clock can cause without end.
     fn lesser_output(&mut self, output: ServerOutput) {
         if self.outputs.len() < self.config.limits.outputs {
@@ -372,18 +406,27 @@ impl RoomServer {
         }
     }
 
-    fn binding_request(&mut self, now: Instant, receive: &Receive) -> Option<TransportId> {
-        let message = StunMessage::parse(&receive.contents).ok().filter(StunMessage::is_binding_request)?;
-        let (ours, theirs) = message.split_username()?;
-        let id = *self.users.get(ours)?;
-        let transport = self.transports.get_mut(&id)?;
-        transport.receiver.learn_remote_user(theirs);
-        if !transport.receiver.handle_receive(now, receive) {
-            return None;
-        }
-        transport.receiver.select_path(now, receive, message.use_candidate());
-        // The request is authentic: what else comes from there is this transport's.
+    fn binding_request(&mut self, now: Instant, receive: &Receive) -> (Option<TransportId>, Received) {
+        let Some((id, theirs, nominated)) = self.authentic_request(receive) else {
+            return (None, Received::Refused(Refused::Stun));
+        };
+        let Some(transport) = self.transports.get_mut(&id) else { return (None, Received::NotOurs) };
         let from = (receive.protocol, receive.source);
+        // ICE never forgets an address.
+        if !transport.addresses.contains(&from) {
+            if transport.addresses.len() >= self.config.limits.addresses_remembered {
+                self.counters.addresses_refused += 1;
+                return (None, Received::Taken);
+            }
+            transport.addresses.insert(from);
+        }
+        transport.receiver.learn_remote_user(&theirs);
+        let received = transport.receiver.handle_receive(now, receive);
+        if received != Received::Taken {
+            return (None, received);
+        }
+        transport.receiver.select_path(now, receive, nominated);
+        // What else comes from there is this transport's.
         if self.routes.insert(from, id) != Some(id) {
             transport.remote_addresses.push_back(from);
             if transport.remote_addresses.len() > self.config.limits.remote_addresses
@@ -393,7 +436,18 @@ impl RoomServer {
                 self.routes.remove(&oldest);
             }
         }
-        Some(id)
+        (Some(id), received)
+    }
+
+    /// Whose binding request this is, the user name of who asks, and whether it nominates.
+    fn authentic_request(&self, receive: &Receive) -> Option<(TransportId, String, bool)> {
+        let message = StunMessage::parse(&receive.contents).ok().filter(StunMessage::is_binding_request)?;
+        let (ours, theirs) = message.split_username()?;
+        let id = *self.users.get(ours)?;
+        let password = self.transports.get(&id)?.receiver.ice.pass.as_bytes();
+        let hmac = crypto::provider(self.config.dtls_backend).sha1_hmac_provider;
+        let authentic = message.verify(password, |key, payloads| hmac.sha1_hmac(key, payloads));
+        authentic.then(|| (id, theirs.to_owned(), message.use_candidate()))
     }
 
     fn settle_all(&mut self, now: Instant) {

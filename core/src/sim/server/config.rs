@@ -152,13 +152,23 @@ pub struct ServerLimits {
     pub encodings: usize,
     /// Addresses from which one transport is heard at a time. Default: 32.
     pub remote_addresses: usize,
+    /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
+    pub addresses_remembered: usize,
     /// Outputs not yet polled; past it datagrams, media and statistics are dropped. Default: 16,384.
     pub outputs: usize,
 }
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { peers: 256, transports: 16, producers: 64, encodings: 8, remote_addresses: 32, outputs: 16_384 }
+        Self {
+            peers: 256,
+            transports: 16,
+            producers: 64,
+            encodings: 8,
+            remote_addresses: 32,
+            addresses_remembered: 1024,
+            outputs: 16_384,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The peers, transports and producers of a room, as its owner may look at them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +54,8 @@ pub struct ServerTransport {
     pub(super) stats: Option<Subscription>,
     /// Where it was heard from, the latest last.
     pub(super) remote_addresses: VecDeque<(IceProtocol, SocketAddr)>,
+    /// Wherever it was heard from since it was made.
+    pub(super) addresses: BTreeSet<(IceProtocol, SocketAddr)>,
 }
 
 impl std::fmt::Debug for ServerTransport {

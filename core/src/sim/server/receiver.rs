@@ -16,12 +16,13 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 use super::counters::{Rate, Sizes, StreamCounter};
 use super::feedback::BitrateFeedback;
 use super::numbers::{payload_types, raw_extensions};
-use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard};
 use crate::id::ProducerId;
 use crate::input::Receive;
 use crate::output::Transmit;
 use crate::protocol::{DtlsRole, IceParameters, IceProtocol};
 use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
+use crate::transport::engine::{Kind, Received, Refused};
 
 /// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
 const MIN_TICK: Duration = Duration::from_millis(1);
@@ -35,6 +36,7 @@ pub(super) struct Receiver {
     pub(super) ice_state: IceState,
     pub(super) secured: bool,
     remote_user: Option<String>,
+    rtcp: RtcpGuard,
     dtls_pending: Option<DtlsRole>,
     streams: BTreeMap<u32, Stream>,
     last_mid: u64,
@@ -140,6 +142,7 @@ impl Receiver {
             ice_state: IceState::New,
             secured: false,
             remote_user: None,
+            rtcp: RtcpGuard::default(),
             dtls_pending: None,
             streams: BTreeMap::new(),
             last_mid: 0,
@@ -261,29 +264,58 @@ impl Receiver {
         }
     }
 
-    pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
+    /// Takes a datagram; a binding request must have been found authentic before.
+    pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         let protocol = match receive.protocol {
             IceProtocol::Udp => Protocol::Udp,
             IceProtocol::Tcp => Protocol::Tcp,
         };
         let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
-            return false;
+            return Received::NotOurs;
         };
         let input = Input::Receive(now, received);
         if self.done || !self.rtc.accepts(&input) {
-            return false;
+            return Received::NotOurs;
         }
         self.bytes_received += receive.contents.len() as u64;
+        let received = match Kind::of(&receive.contents) {
+            Kind::Stun => {
+                self.input(input);
+                Received::Taken
+            }
+            Kind::Dtls => self.dtls(input),
+            Kind::Rtp => return self.rtp(now, receive, input),
+            Kind::Rtcp => {
+                let mut guard = std::mem::take(&mut self.rtcp);
+                let verdict = guard.judge(self.watch.profile(), &receive.contents, || _ = self.input(input));
+                self.rtcp = guard;
+                verdict.into()
+            }
+        };
+        self.drain(now);
+        received
+    }
+
+    fn dtls(&mut self, input: Input<'_>) -> Received {
+        let alive = self.rtc.is_alive();
+        let taken = self.input(input);
+        // What ended DTLS was taken, too: its event waits to be polled.
+        let ended = self.done || alive != self.rtc.is_alive();
+        if ended || (taken && !self.secured) { Received::Taken } else { Received::Refused(Refused::Dtls) }
+    }
+
+    fn rtp(&mut self, now: Instant, receive: &Receive, input: Input<'_>) -> Received {
         let ssrc = rtp_ssrc(&receive.contents);
         self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
-        // What ended DTLS was taken, too: its event waits to be polled.
-        let taken = self.input(input) || self.done;
-        if taken && (self.repairing || ssrc.is_some_and(|ssrc| self.streams.contains_key(&ssrc))) {
+        let before = crypto::authentic();
+        self.input(input);
+        let authentic = crypto::authentic() != before;
+        if authentic && (self.repairing || ssrc.is_some_and(|ssrc| self.streams.contains_key(&ssrc))) {
             self.received.add(now, receive.contents.len() as u64);
         }
         self.drain(now);
         self.repairing = false;
-        taken
+        if authentic { Received::Taken } else { Received::Refused(Refused::Rtp) }
     }
 
     /// An authentic binding request came this way.

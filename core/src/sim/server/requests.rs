@@ -199,6 +199,7 @@ impl RoomServer {
             dtls_started: false,
             stats: None,
             remote_addresses: std::collections::VecDeque::new(),
+            addresses: std::collections::BTreeSet::new(),
         };
         let mut role = "auto";
         if let Some(parameters) = request.get("dtlsParameters") {

@@ -14,8 +14,11 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrient
 use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
-use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use super::checks::Checks;
+use super::{
+    Engine, EngineEvent, EngineFactory, EngineOutput, Kind, OutgoingPacket, Received, Refused, StreamFeedback,
+};
+use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard};
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
@@ -56,21 +59,29 @@ const RTX_RATIO_CAP: f32 = 0.5;
 const MIN_TICK: Duration = Duration::from_millis(1);
 /// str0m's "not happening" is years away.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-/// While the path is lost, the server's addresses are tried again this often; str0m itself gives up after one round.
-const RETRY_PATH: Duration = Duration::from_secs(2);
+/// While the path is lost, all paths are tried from the beginning this often; str0m gives up after one round. Within a round
+/// it sends a check every three seconds at least.
+const RETRY_PATH: Duration = Duration::from_secs(10);
 
 pub(crate) struct RtcEngine {
     rtc: Rtc,
+    dtls: DtlsBackend,
     /// Knows why DTLS failed.
     watch: DtlsWatch,
     fingerprint: DtlsFingerprint,
+    local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
+    remote_credentials: Option<IceCreds>,
+    checks: Checks,
+    rtcp: RtcpGuard,
     streams: BTreeMap<String, Vec<Stream>>,
     outputs: VecDeque<EngineOutput>,
     timeout: Option<Instant>,
     /// DTLS was up at least once.
     secured: bool,
     ice_up: bool,
+    /// Our side of DTLS.
+    role: DtlsRole,
     /// DTLS is to begin as soon as there is a path (RFC 5763 section 5).
     dtls_pending: Option<DtlsRole>,
     retry_path_at: Option<Instant>,
@@ -119,14 +130,20 @@ impl RtcEngine {
         };
         Self {
             rtc,
+            dtls,
             watch,
             fingerprint: DtlsFingerprint { algorithm, value },
+            local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
+            remote_credentials: None,
+            checks: Checks::default(),
+            rtcp: RtcpGuard::default(),
             streams: BTreeMap::new(),
             outputs: VecDeque::new(),
             timeout: None,
             secured: false,
             ice_up: false,
+            role: DtlsRole::Client,
             dtls_pending: None,
             retry_path_at: None,
             done: false,
@@ -204,6 +221,7 @@ impl RtcEngine {
             Protocol::Udp => IceProtocol::Udp,
             _ => IceProtocol::Tcp,
         };
+        self.checks.sent(protocol, transmit.destination, &transmit.contents);
         self.count_retransmission(&transmit.contents);
         self.outputs.push_back(EngineOutput::Transmit(Transmit {
             protocol,
@@ -286,9 +304,55 @@ impl RtcEngine {
         Some(EngineEvent::StreamFeedback { ssrc: stream.ssrc, feedback })
     }
 
+    fn stun(&mut self, receive: &Receive, input: Input<'_>) -> Received {
+        let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
+        if self.checks.is_good_answer(receive, self.remote_credentials.as_ref(), hmac) && self.input(input) {
+            Received::Taken
+        } else {
+            Received::Refused(Refused::Stun)
+        }
+    }
+
+    fn dtls(&mut self, receive: &Receive, input: Input<'_>) -> Received {
+        if !self.secured && crypto::is_wrong_way_hello(&receive.contents, self.role == DtlsRole::Client) {
+            return Received::Refused(Refused::Dtls);
+        }
+        let alive = self.rtc.is_alive();
+        let taken = self.input(input);
+        // What ended DTLS was taken, too: its event waits to be polled.
+        let ended = self.done || alive != self.rtc.is_alive();
+        // A sender is told nothing over DTLS but that it ends.
+        if ended || (taken && !self.secured) { Received::Taken } else { Received::Refused(Refused::Dtls) }
+    }
+
+    fn rtcp(&mut self, receive: &Receive, input: Input<'_>) -> Received {
+        let mut guard = std::mem::take(&mut self.rtcp);
+        let verdict = guard.judge(self.watch.profile(), &receive.contents, || _ = self.input(input));
+        self.rtcp = guard;
+        verdict.into()
+    }
+
+    fn set_remote_credentials(&mut self, parameters: &IceParameters) {
+        let IceParameters { username_fragment, password, .. } = parameters;
+        let credentials = IceCreds { ufrag: username_fragment.clone(), pass: password.clone() };
+        self.rtc.direct_api().set_remote_ice_credentials(credentials.clone());
+        self.remote_credentials = Some(credentials);
+    }
+
     fn try_paths(&mut self) {
         for candidate in self.remote_candidates.clone() {
             self.rtc.add_remote_candidate(candidate);
+        }
+    }
+
+    /// The same when all paths are lost. str0m keeps a remote candidate for each time that one is added, but a local one
+    /// that was withdrawn comes back to its place.
+    fn try_paths_again(&mut self) {
+        for candidate in &self.local_candidates {
+            self.rtc.direct_api().invalidate_candidate(candidate);
+        }
+        for candidate in self.local_candidates.clone() {
+            self.rtc.add_local_candidate(candidate);
         }
     }
 }
@@ -313,24 +377,32 @@ impl Engine for RtcEngine {
         let mut api = self.rtc.direct_api();
         // RFC 8445 section 6.1.1: against a lite agent the full one controls.
         api.set_ice_controlling(true);
-        api.set_remote_ice_credentials(credentials(&remote.ice_parameters));
         api.set_remote_fingerprint(fingerprint);
+        self.set_remote_credentials(&remote.ice_parameters);
         // Without a path its handshake timer would run out before the handshake can begin.
         self.dtls_pending = Some(role);
+        self.role = role;
         self.try_paths();
         self.flush(now);
         Ok(())
     }
 
     fn restart_ice(&mut self, now: Instant, parameters: &IceParameters) {
-        self.rtc.direct_api().set_remote_ice_credentials(credentials(parameters));
-        self.try_paths();
+        self.set_remote_credentials(parameters);
+        if self.ice_up {
+            self.try_paths();
+        } else {
+            self.try_paths_again();
+        }
         self.flush(now);
     }
 
     fn add_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) -> bool {
         let Some(candidate) = local_candidate(protocol, address) else { return false };
-        let added = self.rtc.add_local_candidate(candidate).is_some();
+        let added = self.rtc.add_local_candidate(candidate.clone()).is_some();
+        if added && !self.local_candidates.contains(&candidate) {
+            self.local_candidates.push(candidate);
+        }
         self.flush(now);
         added
     }
@@ -338,6 +410,7 @@ impl Engine for RtcEngine {
     fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) {
         if let Some(candidate) = local_candidate(protocol, address) {
             self.rtc.direct_api().invalidate_candidate(&candidate);
+            self.local_candidates.retain(|of_ours| *of_ours != candidate);
             self.flush(now);
         }
     }
@@ -403,28 +476,40 @@ impl Engine for RtcEngine {
         }
         if self.retry_path_at.is_some_and(|at| at <= now) {
             self.retry_path_at = Some(now + RETRY_PATH);
-            self.try_paths();
+            self.try_paths_again();
         }
         self.input(Input::Timeout(now));
         self.drain(now);
     }
 
-    fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
+    fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         let protocol = match receive.protocol {
             IceProtocol::Udp => Protocol::Udp,
             IceProtocol::Tcp => Protocol::Tcp,
         };
         let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
-            return false;
+            return Received::NotOurs;
         };
         let input = Input::Receive(now, received);
-        if self.done || !self.rtc.accepts(&input) {
-            return false;
+        let kind = Kind::of(&receive.contents);
+        // STUN is told by its password, all else by where it comes from.
+        if self.done || (kind != Kind::Stun && !self.rtc.accepts(&input)) {
+            return Received::NotOurs;
         }
-        // What ended DTLS was taken, too: its event waits to be polled.
-        let taken = self.input(input) || self.done;
-        self.flush(now);
-        taken
+        let received = match kind {
+            Kind::Stun => self.stun(receive, input),
+            Kind::Dtls => self.dtls(receive, input),
+            // Nobody sends media to a sender. str0m would make a place for each SSRC with a known MID before it looks
+            // at the tag.
+            Kind::Rtp => Received::Refused(Refused::Rtp),
+            Kind::Rtcp => self.rtcp(receive, input),
+        };
+        match received {
+            // DTLS may have its last flight to send again.
+            Received::Taken | Received::Refused(Refused::Dtls) => self.flush(now),
+            Received::NotOurs | Received::Refused(_) => {}
+        }
+        received
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -456,15 +541,10 @@ impl Engine for RtcEngine {
         self.outputs.retain(|output| matches!(output, EngineOutput::Transmit(_)));
         // str0m ends DTLS first, and RTCP that comes after is no use: the keys are gone with the session.
         self.outputs.make_contiguous().sort_by_key(|output| match output {
-            EngineOutput::Transmit(transmit) => is_dtls(&transmit.contents),
+            EngineOutput::Transmit(transmit) => Kind::of(&transmit.contents) == Kind::Dtls,
             EngineOutput::Event(_) => false,
         });
     }
-}
-
-/// RFC 7983 section 7.
-fn is_dtls(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| (20..64).contains(first))
 }
 
 fn extension_map(capabilities: &SharedCapabilities) -> ExtensionMap {
@@ -511,10 +591,6 @@ const fn video_orientation(rotation: Rotation) -> VideoOrientation {
         Rotation::Deg180 => VideoOrientation::Deg180,
         Rotation::Deg270 => VideoOrientation::Deg90,
     }
-}
-
-fn credentials(parameters: &IceParameters) -> IceCreds {
-    IceCreds { ufrag: parameters.username_fragment.clone(), pass: parameters.password.clone() }
 }
 
 fn parse_fingerprint(fingerprint: &DtlsFingerprint) -> Option<Fingerprint> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket};
+use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket, Received};
 use crate::input::Receive;
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
@@ -147,8 +147,8 @@ impl Engine for ScriptedEngine {
         }));
     }
 
-    fn handle_receive(&mut self, _now: Instant, _receive: &Receive) -> bool {
-        false
+    fn handle_receive(&mut self, _now: Instant, _receive: &Receive) -> Received {
+        Received::NotOurs
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
