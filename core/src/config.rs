@@ -197,19 +197,30 @@ pub struct Limits {
     pub producers: usize,
     /// Other peers remembered. Default: 4096.
     pub peers: usize,
+    /// Bytes of their names and application data together, counted as those of a message. Default: 8 MiB.
+    pub peer_bytes: usize,
+    /// Bytes of one message of the server: 32 for each JSON value and name, and the text of both. Default: 8 MiB.
+    pub message_bytes: usize,
     /// Requests without an answer. Default: 256.
     pub pending_requests: usize,
     /// Operations waiting on one transport. Default: 256.
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
     pub frame_bytes: usize,
-    /// Packets of large frames that wait to leave on one transport (they do within 30 ms). Default: 4096.
+    /// Packets of large frames that wait to leave on one transport (they do within 30 ms), before another frame is refused.
+    /// Default: 4096.
     pub packets_waiting: usize,
+    /// Packets of one stream kept for retransmission, at most 1.4 kB each and none for longer than 3 s. Default: 1024.
+    pub repair_packets: usize,
+    /// Addresses of the server that one transport tries, the best. Default: 64.
+    pub remote_candidates: usize,
     /// Local addresses of one transport. Default: 16.
     pub local_addresses: usize,
     /// Messages and events not yet polled, and datagrams not yet polled: past the one commands and media are refused and
     /// lesser events dropped, past the other media is refused and datagrams are dropped. Default: 8192 of each.
     pub outputs: usize,
+    /// Bytes in the lesser events not yet polled, counted as those of a message. Default: 32 MiB.
+    pub output_bytes: usize,
 }
 
 impl Default for Limits {
@@ -218,12 +229,17 @@ impl Default for Limits {
             transports: 16,
             producers: 256,
             peers: 4096,
+            peer_bytes: 8 << 20,
+            message_bytes: 8 << 20,
             pending_requests: 256,
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,
+            repair_packets: 1024,
+            remote_candidates: 64,
             local_addresses: 16,
             outputs: 8192,
+            output_bytes: 32 << 20,
         }
     }
 }

@@ -340,6 +340,17 @@ impl Refusal {
     }
 }
 
+/// What a JSON value takes in memory, as limits count it: 32 bytes for each value and each name, and their text.
+pub(crate) fn weight(value: &Value) -> usize {
+    const EACH: usize = 32;
+    EACH + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| EACH + name.len() + weight(value)).sum(),
+    }
+}
+
 /// Why the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]

@@ -4,6 +4,7 @@ mod inflight;
 pub(crate) mod journal;
 mod media_plane;
 mod outputs;
+mod peers;
 mod producers;
 #[cfg(feature = "sim")]
 mod scripted;
@@ -35,6 +36,7 @@ use crate::transport::{Transport, TransportInfo};
 use inflight::Inflight;
 use journal::{Entered, Journal};
 use outputs::Outputs;
+use peers::Peers;
 pub use state::RoomState;
 
 /// A mediasoup room as a sender sees it, and the driver of its transports and producers.
@@ -94,7 +96,7 @@ pub struct Room {
     /// `join` went out: the server may know us.
     announced: bool,
     capabilities: SharedCapabilities,
-    peers: BTreeMap<String, Peer>,
+    peers: Peers,
     transports: BTreeMap<TransportId, TransportInfo>,
     producers: BTreeMap<ProducerId, ProducerInfo>,
     inflight: Inflight,
@@ -113,12 +115,12 @@ impl Room {
     /// A room that was not joined yet. `seed` decides the ids, SSRCs and initial RTP numbers: the same seed and inputs
     /// give the same run. Keys and ICE credentials do not come from it. Two rooms in one process want two seeds.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
-        let engines = Box::new(Identity::new(config.dtls_backend));
+        let engines = Box::new(Identity::new(config.dtls_backend, config.limits.repair_packets));
         Self::with_engines(config, seed, engines)
     }
 
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
-        let outputs = Outputs::new(config.limits.outputs);
+        let outputs = Outputs::new(config.limits.outputs, config.limits.output_bytes);
         Self {
             config,
             rng: Rng::new(seed),
@@ -127,7 +129,7 @@ impl Room {
             peer_name: None,
             announced: false,
             capabilities: SharedCapabilities::default(),
-            peers: BTreeMap::new(),
+            peers: Peers::default(),
             transports: BTreeMap::new(),
             producers: BTreeMap::new(),
             inflight: Inflight::default(),
@@ -332,7 +334,7 @@ impl Room {
 
     /// The other peers, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.peers.iter()
     }
 
     /// Where the room is in its life.

@@ -149,13 +149,19 @@ pub struct RoomStats {
     pub rtcp_replayed: u64,
     /// Messages of the server that could not be read.
     pub messages_malformed: u64,
+    /// Messages of the server that were larger than [`Limits::message_bytes`](crate::Limits::message_bytes); an answer then
+    /// counts as one that makes no sense.
+    pub messages_too_large: u64,
     /// Messages of the server about something that we do not know (or no longer): an id, a late answer.
     pub messages_unexpected: u64,
     /// Events dropped because outputs were not polled.
     pub events_dropped: u64,
     /// Datagrams to be sent that were dropped because outputs were not polled.
     pub transmits_dropped: u64,
-    /// Peers not remembered because there were too many.
+    /// Addresses of the server not tried because there were too many
+    /// ([`Limits::remote_candidates`](crate::Limits::remote_candidates)).
+    pub candidates_dropped: u64,
+    /// Peers not remembered because there were too many, or too much with them.
     pub peers_dropped: u64,
     /// Outputs that wait to be polled.
     pub outputs_waiting: usize,

@@ -5,28 +5,18 @@
 
 mod common;
 
-use std::alloc::System;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use common::{all_lost, connection_states, scenario, transport};
+use common::{all_lost, bytes_held, connection_states, scenario, transport};
 use mediasoup_producer::protocol::{DtlsRole, IceProtocol};
 use mediasoup_producer::sim::{
     ConnectionId, Direction, RoomServerConfig, Scenario, ScenarioConfig, ServerOutput, Source,
 };
 use mediasoup_producer::{DtlsBackend, Event, ProducerEvent, Receive, RoomConfig, TransportEvent};
 use serde_json::json;
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use str0m::ice::{StunMessage, TransId};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn bytes_held() -> usize {
-    let stats = ALLOCATOR.stats();
-    stats.bytes_allocated - stats.bytes_deallocated
-}
 
 const TIMES: u64 = 10_000;
 const STRANGER: SocketAddr = Scenario::OTHER_CLIENT;

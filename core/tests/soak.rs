@@ -2,24 +2,15 @@
 
 #![allow(clippy::disallowed_methods)] // a test may ask for the time once
 
-use std::alloc::System;
+mod common;
+
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::Request;
+use common::{answer, bytes_held};
 use mediasoup_producer::{
     EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Profile, Room, RoomConfig, Track, TransportId,
 };
-use serde_json::{Value, json};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn bytes_held() -> usize {
-    let stats = ALLOCATOR.stats();
-    // `bytes_reallocated` is part of the other two.
-    stats.bytes_allocated - stats.bytes_deallocated
-}
+use serde_json::json;
 
 struct Session {
     room: Room,
@@ -116,21 +107,5 @@ fn joining() {
             session.room.leave(session.now, None).unwrap();
             session.drain();
         });
-    }
-}
-
-fn answer(request: &Request) -> Value {
-    match request {
-        Request::QueryRoom => json!({ "rtpCapabilities": { "codecs": [
-            { "kind": "video", "name": "VP8", "mimeType": "video/VP8", "clockRate": 90000, "preferredPayloadType": 101 },
-        ] } }),
-        Request::CreateTransport { .. } => json!({
-            "iceParameters": { "usernameFragment": "ufrag", "password": "0123456789abcdef01234567" },
-            "iceCandidates": [{ "ip": "192.0.2.7", "port": 40000, "protocol": "udp" }],
-            "dtlsParameters": { "role": "server", "fingerprints": [
-                { "algorithm": "sha-256", "value": (["AB"; 32].join(":")) },
-            ] },
-        }),
-        _ => Value::Null,
     }
 }

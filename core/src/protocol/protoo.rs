@@ -5,8 +5,6 @@
 //! success; a server that sends them as protoo notifications is understood too. Whatever else the server asks
 //! (`active-speaker`, `display-name-changed`, ...) is answered with success and handed to the application.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use crate::id::RequestId;
@@ -24,10 +22,9 @@ const NOTIFICATION: &str = "mediasoup-notification";
 
 /// One side of a protoo connection: turns our messages into text frames, and the server's text frames into inputs.
 ///
-/// Holds only the ids of notifications whose acknowledgement is awaited, so that these are told from responses.
+/// Holds one number, whatever the server says.
 #[derive(Debug, Default)]
 pub struct Protoo {
-    unacknowledged: BTreeSet<u64>,
     notifications_sent: u64,
 }
 
@@ -62,9 +59,6 @@ pub enum ProtooError {
 /// JavaScript server reads numbers as doubles.
 const FIRST_NOTIFICATION_ID: u64 = 1 << 40;
 
-/// Acknowledgements awaited at most; a server that never acknowledges costs no more than this.
-const MAX_UNACKNOWLEDGED: usize = 1024;
-
 impl Protoo {
     /// A connection on which nothing was said yet.
     pub fn new() -> Self {
@@ -80,10 +74,6 @@ impl Protoo {
     pub fn notification(&mut self, notification: &Notification) -> String {
         let id = FIRST_NOTIFICATION_ID + self.notifications_sent;
         self.notifications_sent += 1;
-        if self.unacknowledged.len() == MAX_UNACKNOWLEDGED {
-            self.unacknowledged.pop_first();
-        }
-        self.unacknowledged.insert(id);
         json!({ "request": true, "id": id, "method": NOTIFICATION, "data": notification.to_json() }).to_string()
     }
 
@@ -94,7 +84,7 @@ impl Protoo {
         }
         let mut message: Value = serde_json::from_str(text).map_err(|error| ProtooError::Json(error.to_string()))?;
         if message["response"] == true {
-            return self.response(message);
+            return Self::response(message);
         }
         let is_request = message["request"] == true;
         if !is_request && message["notification"] != true {
@@ -112,9 +102,10 @@ impl Protoo {
         Ok(Received { input, reply, application })
     }
 
-    fn response(&mut self, mut message: Value) -> Result<Received, ProtooError> {
+    fn response(mut message: Value) -> Result<Received, ProtooError> {
         let id = message["id"].as_u64().ok_or(ProtooError::Shape("a response without id"))?;
-        if self.unacknowledged.remove(&id) || id >= FIRST_NOTIFICATION_ID {
+        // The acknowledgement of a notification.
+        if id >= FIRST_NOTIFICATION_ID {
             return Ok(Received::default());
         }
         let result = if message["ok"] == true {

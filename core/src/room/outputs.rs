@@ -5,27 +5,38 @@
 
 use std::collections::VecDeque;
 
+use serde_json::Value;
+
+use super::peers::peer_weight;
 use crate::output::{Event, Output, ProducerEvent, Transmit, TransportEvent};
-use crate::protocol::Notification;
+use crate::protocol::{Notification, weight};
 
 #[derive(Debug)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,
     /// How many of the queue are datagrams.
     transmits: usize,
+    /// How much the lesser events in the queue weigh.
+    bytes: usize,
     limit: usize,
+    byte_limit: usize,
     pub(crate) events_dropped: u64,
     pub(crate) transmits_dropped: u64,
 }
 
 impl Outputs {
-    pub(crate) const fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), transmits: 0, limit, events_dropped: 0, transmits_dropped: 0 }
+    pub(crate) const fn new(limit: usize, byte_limit: usize) -> Self {
+        let queue = VecDeque::new();
+        Self { queue, transmits: 0, bytes: 0, limit, byte_limit, events_dropped: 0, transmits_dropped: 0 }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
         let output = self.queue.pop_front();
-        self.transmits -= usize::from(matches!(output, Some(Output::Transmit(_))));
+        match &output {
+            Some(Output::Transmit(_)) => self.transmits -= 1,
+            Some(Output::Event(event)) => self.bytes -= lesser(event).unwrap_or(0),
+            Some(Output::Request { .. } | Output::Notification(_)) | None => {}
+        }
         // A burst that is over does not keep its memory.
         if self.queue.is_empty() && self.queue.capacity() > 256 {
             self.queue = VecDeque::new();
@@ -65,34 +76,42 @@ impl Outputs {
         self.message(Output::Notification(notification));
     }
 
-    /// Events that the server or the network can cause without end are dropped at the limit. The others are bounded by
-    /// the number of objects and commands.
+    /// Lesser events are dropped at a limit. The others are bounded by the number of objects and commands.
     pub(crate) fn event(&mut self, event: Event) {
-        let unbounded = match &event {
-            Event::NewPeer { .. } | Event::PeerClosed { .. } | Event::Notification { .. } => true,
-            Event::Joined { .. } | Event::Closed { .. } | Event::Settled { .. } => false,
-            Event::Transport { event, .. } => match event {
-                TransportEvent::Stats { .. } | TransportEvent::ConnectionStateChange { .. } => true,
-                TransportEvent::Close { .. }
-                | TransportEvent::RemoteCandidates { .. }
-                | TransportEvent::Failed { .. } => false,
-            },
-            Event::Producer { event, .. } => match event {
-                ProducerEvent::Pause { .. }
-                | ProducerEvent::Resume { .. }
-                | ProducerEvent::Stats { .. }
-                | ProducerEvent::KeyFrameRequest { .. }
-                | ProducerEvent::TargetBitrate { .. } => true,
-                ProducerEvent::Close { .. }
-                | ProducerEvent::TrackEnded
-                | ProducerEvent::Handled
-                | ProducerEvent::Unhandled => false,
-            },
-        };
-        if unbounded && self.full() {
-            self.events_dropped += 1;
-        } else {
-            self.queue.push_back(Output::Event(event));
+        if let Some(bytes) = lesser(&event) {
+            if self.full() || self.bytes.saturating_add(bytes) > self.byte_limit {
+                self.events_dropped += 1;
+                return;
+            }
+            self.bytes += bytes;
         }
+        self.queue.push_back(Output::Event(event));
+    }
+}
+
+/// What an event weighs that the server or the network can cause without end; none for the others.
+fn lesser(event: &Event) -> Option<usize> {
+    let data = |app_data: &Option<Value>| Some(app_data.as_ref().map_or(0, weight));
+    match event {
+        Event::NewPeer { peer } => Some(peer_weight(peer)),
+        Event::PeerClosed { name, app_data } => Some(name.len() + data(app_data)?),
+        Event::Notification { message } => Some(weight(message)),
+        Event::Joined { .. } | Event::Closed { .. } | Event::Settled { .. } => None,
+        Event::Transport { event, .. } => match event {
+            TransportEvent::Stats { stats } => Some(stats.iter().map(|stats| weight(&stats.raw)).sum()),
+            TransportEvent::ConnectionStateChange { .. } => Some(0),
+            TransportEvent::Close { .. } | TransportEvent::RemoteCandidates { .. } | TransportEvent::Failed { .. } => {
+                None
+            }
+        },
+        Event::Producer { event, .. } => match event {
+            ProducerEvent::Pause { app_data, .. } | ProducerEvent::Resume { app_data, .. } => data(app_data),
+            ProducerEvent::Stats { stats } => Some(stats.iter().map(|stats| weight(&stats.raw)).sum()),
+            ProducerEvent::KeyFrameRequest { .. } | ProducerEvent::TargetBitrate { .. } => Some(0),
+            ProducerEvent::Close { .. }
+            | ProducerEvent::TrackEnded
+            | ProducerEvent::Handled
+            | ProducerEvent::Unhandled => None,
+        },
     }
 }

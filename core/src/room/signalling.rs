@@ -31,6 +31,13 @@ impl Room {
             self.stats.messages_unexpected += 1;
             return;
         };
+        let bytes = result.as_ref().map_or_else(|refusal| refusal.reason.len(), protocol::weight);
+        let limit = self.config.limits.message_bytes;
+        if bytes > limit {
+            self.stats.messages_too_large += 1;
+            let reason = format!("{bytes} bytes are more than the limit of {limit}");
+            return self.failed(now, waiting, OperationError::InvalidResponse(reason));
+        }
         match result {
             Ok(data) => self.answered(now, waiting, data),
             Err(refusal) => self.failed(now, waiting, refusal.into()),
@@ -44,7 +51,7 @@ impl Room {
             }),
             Waiting::Join { join } => v2::joined(&data).map(|peers| self.joined_room(*join, peers)),
             Waiting::CreateTransport { transport } => {
-                v2::remote_transport(data).map(|remote| self.transport_created(now, *transport, &remote))
+                v2::remote_transport(data).map(|remote| self.transport_created(now, *transport, remote))
             }
             Waiting::RestartTransport { transport } => {
                 v2::restarted(data).map(|parameters| self.ice_restarted(now, *transport, &parameters))
@@ -95,14 +102,16 @@ impl Room {
     }
 
     pub(super) fn remember(&mut self, peer: protocol::Peer) {
-        if self.peers.len() < self.config.limits.peers || self.peers.contains_key(&peer.name) {
-            self.peers.insert(peer.name.clone(), peer);
-        } else {
+        if !self.peers.remember(peer, &self.config.limits) {
             self.stats.peers_dropped += 1;
         }
     }
 
     pub(super) fn server_notification(&mut self, now: Instant, message: Value) {
+        if protocol::weight(&message) > self.config.limits.message_bytes {
+            self.stats.messages_too_large += 1;
+            return;
+        }
         let notification = match v2::server_notification(&message) {
             Ok(notification) => notification,
             Err(_) => {
@@ -161,7 +170,7 @@ impl Room {
                 true
             }
             ServerNotification::PeerClosed { name, app_data } => {
-                self.peers.remove(&name);
+                self.peers.forget(&name);
                 self.outputs.event(Event::PeerClosed { name, app_data });
                 true
             }

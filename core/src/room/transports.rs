@@ -176,15 +176,20 @@ impl Room {
         self.request(now, request, Waiting::CreateTransport { transport: id })
     }
 
-    pub(super) fn transport_created(&mut self, now: Instant, id: TransportId, remote: &protocol::RemoteTransport) {
+    pub(super) fn transport_created(&mut self, now: Instant, id: TransportId, mut remote: protocol::RemoteTransport) {
         let role = self.config.dtls_role;
+        remote.ice_candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
+        let candidates = &mut remote.ice_candidates;
+        let dropped = candidates.len().saturating_sub(self.config.limits.remote_candidates);
+        candidates.truncate(candidates.len() - dropped);
+        self.stats.candidates_dropped += dropped as u64;
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
         let Some(engine) = &mut transport.engine else { return };
         for (protocol, address) in &transport.local_addresses {
             engine.add_local_address(now, *protocol, *address);
         }
-        if let Err(error) = engine.connect(now, remote, role) {
+        if let Err(error) = engine.connect(now, &remote, role) {
             transport.state = State::New;
             transport.engine = None;
             self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
@@ -192,8 +197,7 @@ impl Room {
             self.operation_failed(now, id, OperationError::Setup(error));
             return;
         }
-        let mut candidates = remote.ice_candidates.clone();
-        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
+        let candidates = remote.ice_candidates;
         transport.remote_candidates.clone_from(&candidates);
         self.outputs.event(Event::Transport { id, event: TransportEvent::RemoteCandidates { candidates } });
         self.set_transport_state(id, State::Connecting);

@@ -216,7 +216,12 @@ impl RoomServer {
 
     /// The next thing to act on; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<ServerOutput> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        // A burst that is over does not keep its memory.
+        if self.outputs.is_empty() && self.outputs.capacity() > 256 {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.

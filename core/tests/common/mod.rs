@@ -2,10 +2,24 @@
 
 #![allow(dead_code, clippy::disallowed_methods)] // each test file uses a part of it; a test may ask for the time once
 
+use std::alloc::System;
 use std::time::Instant;
 
+use mediasoup_producer::protocol::Request;
 use mediasoup_producer::sim::{EncodingCounters, Scenario, ScenarioConfig};
 use mediasoup_producer::{ConnectionState, Event, MediaKind, ProducerEvent, ProducerId, TransportEvent, TransportId};
+use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// By the whole process: only a test without the usual harness, which has threads of its own, can make sense of it.
+pub(crate) fn bytes_held() -> usize {
+    let stats = ALLOCATOR.stats();
+    // `bytes_reallocated` is part of the other two.
+    stats.bytes_allocated - stats.bytes_deallocated
+}
 
 pub(crate) fn scenario(config: ScenarioConfig, seed: u64) -> Scenario {
     Scenario::new(config, Instant::now(), seed)
@@ -57,4 +71,21 @@ pub(crate) fn connection_states(events: &[Event]) -> Vec<ConnectionState> {
         _ => None,
     };
     events.iter().filter_map(state).collect()
+}
+
+/// What a server answers, where there is none.
+pub(crate) fn answer(request: &Request) -> Value {
+    match request {
+        Request::QueryRoom => json!({ "rtpCapabilities": { "codecs": [
+            { "kind": "video", "name": "VP8", "mimeType": "video/VP8", "clockRate": 90000, "preferredPayloadType": 101 },
+        ] } }),
+        Request::CreateTransport { .. } => json!({
+            "iceParameters": { "usernameFragment": "ufrag", "password": "0123456789abcdef01234567" },
+            "iceCandidates": [{ "ip": "192.0.2.7", "port": 40000, "protocol": "udp" }],
+            "dtlsParameters": { "role": "server", "fingerprints": [
+                { "algorithm": "sha-256", "value": (["AB"; 32].join(":")) },
+            ] },
+        }),
+        _ => Value::Null,
+    }
 }

@@ -154,7 +154,10 @@ pub struct ServerLimits {
     pub remote_addresses: usize,
     /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
     pub addresses_remembered: usize,
-    /// Outputs not yet polled; past it datagrams, media and statistics are dropped. Default: 16,384.
+    /// Bytes of one request or notification of a peer, 32 for each JSON value and name and the text of both: a larger one is
+    /// refused. Default: 256 KiB.
+    pub message_bytes: usize,
+    /// Outputs not yet polled; past it datagrams, media, statistics, and what peers say are dropped. Default: 16,384.
     pub outputs: usize,
 }
 
@@ -167,6 +170,7 @@ impl Default for ServerLimits {
             encodings: 8,
             remote_addresses: 32,
             addresses_remembered: 1024,
+            message_bytes: 256 << 10,
             outputs: 16_384,
         }
     }

@@ -12,7 +12,7 @@ use super::{ConnectionId, RoomServer, validate};
 use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
 use crate::ortc::{AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
-use crate::protocol::IceProtocol;
+use crate::protocol::{IceProtocol, weight};
 
 /// The real server's local preferences (RFC 8445 section 5.1.2), and what an option adds.
 const LOCAL_PREFERENCE: u32 = 20_000;
@@ -24,6 +24,7 @@ impl RoomServer {
         if self.closed {
             return Err("InvalidStateError: Room closed".to_owned());
         }
+        self.sized(request)?;
         if request["notification"].as_bool() == Some(true) {
             return Err("TypeError: not a request".to_owned());
         }
@@ -55,6 +56,7 @@ impl RoomServer {
         connection: ConnectionId,
         message: &Value,
     ) -> Result<(), String> {
+        self.sized(message)?;
         let method = message["method"].as_str().ok_or("TypeError: wrong/missing notification method")?;
         let peer = self.peer_of(connection).ok_or("InvalidStateError: this connection has not joined the room")?;
         let app_data = message.get("appData").cloned();
@@ -344,6 +346,11 @@ impl RoomServer {
             return Err(format!("Error: muxId already exists in RTP listener [muxId:'{mux_id}']"));
         }
         Ok(())
+    }
+
+    fn sized(&self, message: &Value) -> Result<(), String> {
+        let limit = self.config.limits.message_bytes;
+        if weight(message) > limit { Err(format!("Error: a message of more than {limit} bytes")) } else { Ok(()) }
     }
 
     // Who is meant.

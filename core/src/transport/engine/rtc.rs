@@ -31,12 +31,13 @@ use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 #[derive(Debug)]
 pub(crate) struct Identity {
     dtls: DtlsBackend,
+    repair_packets: usize,
     certificate: Option<DtlsCert>,
 }
 
 impl Identity {
-    pub(crate) const fn new(dtls: DtlsBackend) -> Self {
-        Self { dtls, certificate: None }
+    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize) -> Self {
+        Self { dtls, repair_packets, certificate: None }
     }
 }
 
@@ -46,13 +47,12 @@ impl EngineFactory for Identity {
             self.certificate = crypto::provider(self.dtls).dtls_provider.generate_certificate();
         }
         let certificate = self.certificate.clone().ok_or("no DTLS certificate could be made")?;
-        Ok(Box::new(RtcEngine::new(now, self.dtls, certificate, capabilities)))
+        Ok(Box::new(RtcEngine::new(now, self, certificate, capabilities)))
     }
 }
 
-/// How long sent packets are kept for retransmission, and how many: 3 s of a stream of 300 packets a second.
+/// How long sent packets are kept for retransmission.
 const RTX_CACHE_AGE: Duration = Duration::from_secs(3);
-const RTX_CACHE_PACKETS: usize = 1024;
 /// Retransmissions may be up to this share of what is sent: beyond it NACKs would make congestion worse.
 const RTX_RATIO_CAP: f32 = 0.5;
 /// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
@@ -66,6 +66,8 @@ const RETRY_PATH: Duration = Duration::from_secs(10);
 pub(crate) struct RtcEngine {
     rtc: Rtc,
     dtls: DtlsBackend,
+    /// How many packets of each stream are kept for retransmission.
+    repair_packets: usize,
     /// Knows why DTLS failed.
     watch: DtlsWatch,
     fingerprint: DtlsFingerprint,
@@ -106,7 +108,8 @@ impl std::fmt::Debug for RtcEngine {
 }
 
 impl RtcEngine {
-    fn new(now: Instant, dtls: DtlsBackend, certificate: DtlsCert, capabilities: &SharedCapabilities) -> Self {
+    fn new(now: Instant, of: &Identity, certificate: DtlsCert, capabilities: &SharedCapabilities) -> Self {
+        let Identity { dtls, repair_packets, .. } = *of;
         let mut config = Rtc::builder()
             .set_dtls_cert(certificate)
             .clear_codecs()
@@ -131,6 +134,7 @@ impl RtcEngine {
         Self {
             rtc,
             dtls,
+            repair_packets,
             watch,
             fingerprint: DtlsFingerprint { algorithm, value },
             local_candidates: Vec::new(),
@@ -431,7 +435,7 @@ impl Engine for RtcEngine {
             let rid = encoding.profile.map(|profile| Rid::from(profile.as_str()));
             let rtx = encoding.rtx.map(|rtx| rtx.ssrc);
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
-            stream.set_rtx_cache(RTX_CACHE_PACKETS, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
+            stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
             streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets_resent: 0 });
         }
         self.streams.insert(mux_id.to_owned(), streams);
