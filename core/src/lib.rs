@@ -73,6 +73,7 @@ mod input;
 mod media;
 mod ortc;
 mod output;
+mod peer;
 mod producer;
 pub mod protocol;
 #[cfg(feature = "serde")]
