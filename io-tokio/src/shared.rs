@@ -7,7 +7,10 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use mediasoup_producer as core;
-use mediasoup_producer::{CommandError, MediaError, OperationError, OperationId, ProducerId, RoomState, TransportId};
+use mediasoup_producer::protocol::FromServer;
+use mediasoup_producer::{
+    CommandError, Input, MediaError, OperationError, OperationId, ProducerId, RoomState, TransportId,
+};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::error::Error;
@@ -59,6 +62,23 @@ impl Shared {
 }
 
 impl State {
+    /// The server said something.
+    pub(crate) fn hear(&mut self, message: FromServer) {
+        match Input::try_from(message) {
+            // What comes from the server is never refused.
+            Ok(input) => drop(self.room.handle_input(now(), input)),
+            Err(FromServer::Application { method, data }) => self.emit(Event::Application { method, data }),
+            Err(_) => self.stats.messages_unreadable += 1,
+        }
+    }
+
+    pub(crate) fn settle(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+        if let Some(waiter) = self.waiters.remove(&operation) {
+            // Nobody may wait any more.
+            let _ = waiter.send(result);
+        }
+    }
+
     pub(crate) const fn stopped(&self) -> bool {
         self.events.is_none()
     }
