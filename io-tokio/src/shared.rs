@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
     /// None when the driver has ended.
     pub(crate) events: Option<broadcast::Sender<Event>>,
+    /// What the first stream of the application begins with: the driver may have much to say before it is asked for.
+    first_events: Option<broadcast::Receiver<Event>>,
     /// Transports whose sockets are to be opened anew.
     pub(crate) rebind: BTreeSet<TransportId>,
     /// The driver is to come to its end.
@@ -44,10 +46,12 @@ pub(crate) struct State {
 
 impl Shared {
     pub(crate) fn new(room: core::Room, options: &Options) -> Self {
+        let (events, first_events) = broadcast::channel(options.events.max(1));
         let state = State {
             room,
             waiters: BTreeMap::new(),
-            events: Some(broadcast::Sender::new(options.events.max(1))),
+            events: Some(events),
+            first_events: Some(first_events),
             rebind: BTreeSet::new(),
             closing: false,
             stats: IoStats::default(),
@@ -180,8 +184,15 @@ impl Handle {
         self.shared.waker.wake();
     }
 
+    /// The events from now on.
     pub(crate) fn events(&self) -> Events {
         Events::new(self.shared.lock().events.as_ref().map(broadcast::Sender::subscribe))
+    }
+
+    /// The events from the beginning the first time, from now on after that.
+    pub(crate) fn all_events(&self) -> Events {
+        let first = self.shared.lock().first_events.take();
+        first.map_or_else(|| self.events(), |first| Events::new(Some(first)))
     }
 
     pub(crate) fn stats(&self) -> IoStats {
