@@ -24,13 +24,14 @@ use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
 use crate::output::{Event, Output};
+use crate::peer::{Received, Refused};
 use crate::producer::stream::StreamError;
 use crate::producer::{Producer, ProducerInfo, Track};
 use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::{OutboundRtpStats, RoomStats};
-use crate::transport::engine::{EngineEvent, EngineFactory, Identity, Received, Refused};
+use crate::transport::engine::{EngineEvent, EngineFactory, Identity};
 use crate::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;

@@ -134,7 +134,7 @@ pub struct RoomStats {
     pub datagrams_discarded: u64,
     /// STUN messages that answer no check of ours, have been answered before, come from elsewhere than the check went, or
     /// are not made with the server's ICE password (RFC 8445 section 7.2.5, RFC 8489 section 9.1); all requests among them,
-    /// as nobody knows our own password.
+    /// as nobody knows our own password, and whatever begins like STUN and is none.
     pub stun_refused: u64,
     /// DTLS datagrams from the server's address that are no use: during the handshake the first words of a second one,
     /// after it everything but its end, which is what is forged or replayed (RFC 6347 section 4.1.2.7), or a last flight

@@ -26,10 +26,10 @@ use crate::crypto;
 use crate::id::{ProducerId, TransportId};
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
+use crate::peer::{Kind, Received, Refused};
 use crate::protocol::IceProtocol;
 use crate::rng::Rng;
 use crate::rtp::{Profile, RtpCapabilities};
-use crate::transport::engine::{Kind, Received, Refused};
 
 pub use config::{RoomServerConfig, ServerLimits};
 pub use counters::EncodingCounters;

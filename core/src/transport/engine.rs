@@ -1,4 +1,4 @@
-//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m.
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m (with what it shares, `peer`).
 //!
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 
@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::crypto::{DtlsFailure, RtcpVerdict};
+use crate::crypto::DtlsFailure;
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
+use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{MediaKind, RtpEncodingParameters};
 
@@ -70,57 +71,6 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Prepares an answer. Only a scripted engine takes one.
     #[cfg(feature = "sim")]
     fn prepare(&mut self, _answer: EngineAnswer) {}
-}
-
-/// What became of a datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    Taken,
-    /// It comes from nowhere this engine knows, or makes no sense.
-    NotOurs,
-    Refused(Refused),
-}
-
-impl From<RtcpVerdict> for Received {
-    fn from(verdict: RtcpVerdict) -> Self {
-        match verdict {
-            RtcpVerdict::Authentic => Self::Taken,
-            RtcpVerdict::Forged => Self::Refused(Refused::RtcpForged),
-            RtcpVerdict::Replayed => Self::Refused(Refused::RtcpReplayed),
-        }
-    }
-}
-
-/// Why a datagram that might have been this engine's was refused; each has its counter in
-/// [`RoomStats`](crate::stats::RoomStats).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    Stun,
-    Dtls,
-    Rtp,
-    RtcpForged,
-    RtcpReplayed,
-}
-
-/// What a datagram carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Stun,
-    Dtls,
-    Rtp,
-    Rtcp,
-}
-
-impl Kind {
-    /// RFC 7983 section 7, and RFC 5761 section 4 for RTCP. What is none of them str0m refuses to parse.
-    pub(crate) fn of(datagram: &[u8]) -> Self {
-        match *datagram {
-            [0..=3, ..] => Self::Stun,
-            [20..=63, ..] => Self::Dtls,
-            [_, second, ..] if (64..96).contains(&(second & 0x7f)) => Self::Rtcp,
-            _ => Self::Rtp,
-        }
-    }
 }
 
 /// Makes the engine of each transport of a room.
