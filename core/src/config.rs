@@ -186,6 +186,61 @@ impl SimulcastOptions {
 
 /// Bounds on what a room holds. At a limit a command is refused with a typed error, and what comes from outside is
 /// dropped and counted in [`RoomStats`](crate::stats::RoomStats).
+///
+/// # Every limit
+///
+/// The fields of this, which can be set:
+///
+/// | limit | default | past it |
+/// | --- | --- | --- |
+/// | `transports` | 16 | [`CommandError::Limit`](crate::CommandError::Limit) |
+/// | `producers` | 256 | `CommandError::Limit` |
+/// | `operations` of a transport | 256 | `CommandError::Limit` |
+/// | `local_addresses` of a transport | 16 | `CommandError::Limit` |
+/// | `remote_candidates` of a transport | 64 | `candidates_dropped` |
+/// | `peers` | 4096 | `peers_dropped` |
+/// | `peer_bytes` | 8 MiB | `peers_dropped` |
+/// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::OperationError::InvalidResponse) |
+/// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::OperationError::TooManyRequests) |
+/// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
+/// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
+/// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
+/// | `outputs`, messages and events | 8192 | [`CommandError::OutputsNotPolled`](crate::CommandError::OutputsNotPolled), [`MediaError::OutputsNotPolled`](crate::MediaError::OutputsNotPolled), `events_dropped` |
+/// | `outputs`, datagrams | 8192 | `MediaError::OutputsNotPolled`, `transmits_dropped` |
+/// | `output_bytes` | 32 MiB | `events_dropped` |
+///
+/// What is fixed, because nobody needs it otherwise:
+///
+/// | limit | figure | past it |
+/// | --- | --- | --- |
+/// | payload of an RTP packet handed in | 1400 bytes | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
+/// | payload of an RTP packet made of a frame | 1120 bytes | the frame is split |
+/// | parameter sets remembered of an H.264 or H.265 stream | 8192 bytes of a kind | none are remembered |
+/// | connectivity checks awaiting an answer, of a transport | 256 | the oldest is given up: its answer counts in `stun_refused` |
+/// | our own addresses as the server sees them, of a transport | 64 | `stun_refused` |
+/// | senders of RTCP told apart, of a transport | 64 | the one not heard for longest is forgotten |
+/// | RTCP packets that may come late | 128 | `rtcp_replayed` |
+/// | certificate of the server | 2000 bytes | [`DtlsFailure::Handshake`](crate::DtlsFailure::Handshake) |
+/// | SRTP keys kept expanded, of a thread | 64 | the rest are expanded for each packet |
+/// | text frame of [`protoo`](crate::protocol::protoo) | 1 MiB | [`ProtooError::TooLong`](crate::protocol::protoo::ProtooError::TooLong) |
+/// | datagram over TCP ([`framing`](crate::framing)) | 65,535 bytes | cannot be encoded, nor claimed |
+/// | frame in a recording given by its length (`record`) | 64 MiB | `ReplayError::Line` |
+///
+/// The simulated room has limits of its own, `sim::ServerLimits`; they are those of the embedded room of
+/// `mediasoup-publish`, too. The adapters add, per room:
+///
+/// | limit | figure | past it |
+/// | --- | --- | --- |
+/// | messages waiting for the server | 4096 | the connection is given up: `SignallingError::Overrun` |
+/// | events waiting for a reader | 256 (tokio: `Options::events`) | the oldest are lost: `Events::missed`; smol: `Room::events_dropped` |
+/// | bytes waiting for one TCP connection | 256 KiB | `IoStats::datagrams_dropped` |
+/// | WebSocket message, and frame | 1 MiB | the connection breaks: `SignallingError::Broken` |
+/// | bytes written ahead to a WebSocket | 4 MiB | the messages wait |
+/// | answers to a WebSocket server waiting to be written | 64 | nothing more is read |
+/// | errors of a UDP socket in a row | 64 | the socket is closed: `IoStats::socket_errors` |
+///
+/// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
+/// that names the file); 64 connections to its room, of 256 messages each way; 16 browsers; 64 KiB in an HTTP request (413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

@@ -79,12 +79,12 @@ impl Session {
         self.heard.iter().map(|(_, datagram)| datagram).rev().find(|datagram| is(datagram)).expect("a hello").clone()
     }
 
-    fn to_room(&mut self, source: SocketAddr, contents: Vec<u8>) {
+    fn reach_room(&mut self, source: SocketAddr, contents: Vec<u8>) {
         let now = self.scenario.now();
         self.scenario.room.handle_receive(now, &received(source, Scenario::CLIENT, contents));
     }
 
-    fn to_server(&mut self, source: SocketAddr, contents: Vec<u8>) {
+    fn reach_server(&mut self, source: SocketAddr, contents: Vec<u8>) {
         let now = self.scenario.now();
         self.scenario.server.handle_receive(now, &received(source, Scenario::SERVER, contents));
     }
@@ -210,8 +210,8 @@ fn attacks_after_the_handshake(role: DtlsRole) {
         let mut held = Vec::new();
         for n in 0..TIMES {
             match counter {
-                Counter::Room(_) => session.to_room(from, datagram(n)),
-                Counter::Server(_) => session.to_server(from, datagram(n)),
+                Counter::Room(_) => session.reach_room(from, datagram(n)),
+                Counter::Server(_) => session.reach_server(from, datagram(n)),
             }
             if n % 100 == 99 {
                 session.scenario.drive(Duration::from_millis(20));
@@ -312,7 +312,7 @@ fn old_rtcp_is_not_heeded_again() {
     session.forget();
     let before = session.scenario.room.stats().rtcp_replayed;
     for contents in &low {
-        session.to_room(Scenario::SERVER, contents.clone());
+        session.reach_room(Scenario::SERVER, contents.clone());
     }
     assert_eq!(session.scenario.room.stats().rtcp_replayed, before + low.len() as u64);
     let events = session.scenario.take_events();
@@ -327,12 +327,12 @@ fn an_answer_counts_once_and_from_where_it_was_asked() {
     let before = refused(&session);
     let genuine = || sealed(StunMessage::binding_reply(transaction, Scenario::CLIENT), Some(&password));
     let forged = sealed(StunMessage::binding_reply(transaction, Scenario::CLIENT), Some("wrong"));
-    session.to_room(Scenario::SERVER, forged);
-    session.to_room(STRANGER, genuine());
+    session.reach_room(Scenario::SERVER, forged);
+    session.reach_room(STRANGER, genuine());
     assert_eq!(refused(&session), before + 2);
-    session.to_room(Scenario::SERVER, genuine());
+    session.reach_room(Scenario::SERVER, genuine());
     assert_eq!(refused(&session), before + 2, "the answer");
-    session.to_room(Scenario::SERVER, genuine());
+    session.reach_room(Scenario::SERVER, genuine());
     assert_eq!(refused(&session), before + 3, "the answer once more");
     assert!(unharmed(&session.forget()));
 }
@@ -347,7 +347,7 @@ fn own_addresses_that_the_server_makes_up_are_bounded() {
         let transaction = unanswered_check(&mut session);
         let made_up = SocketAddr::new([10, 1, 1, 1].into(), n + 1);
         let contents = sealed(StunMessage::binding_reply(transaction, made_up), Some(&password));
-        session.to_room(Scenario::SERVER, contents);
+        session.reach_room(Scenario::SERVER, contents);
         session.forget();
         if n == 100 || n == 999 {
             held.push(bytes_held());
@@ -374,12 +374,12 @@ fn who_knows_the_credentials_gets_no_media_and_stops_none() {
     session.forget();
     let before = session.scenario.server.counters();
     let nominating = StunMessage::binding_request(&user, TransId::new(), true, 1, 100, true);
-    session.to_server(STRANGER, sealed(nominating, Some(&password)));
+    session.reach_server(STRANGER, sealed(nominating, Some(&password)));
     assert_eq!(session.scenario.server.transport(id).unwrap().path().unwrap().2, STRANGER);
     for _ in 0..TIMES {
-        session.to_server(STRANGER, other.hello(1));
+        session.reach_server(STRANGER, other.hello(1));
     }
-    session.to_server(STRANGER, other.heard(Direction::Up, Kind::Rtp));
+    session.reach_server(STRANGER, other.heard(Direction::Up, Kind::Rtp));
     let after = session.scenario.server.counters();
     assert_eq!(after.dtls_refused - before.dtls_refused, TIMES);
     assert_eq!(after.rtp_refused - before.rtp_refused, 1);
@@ -395,7 +395,7 @@ fn who_knows_the_credentials_gets_no_media_and_stops_none() {
     for n in 1..=TIMES as u16 {
         let source = SocketAddr::new([10, 1, 1, 1].into(), n);
         let request = StunMessage::binding_request(&user, TransId::new(), true, 1, 100, false);
-        session.to_server(source, sealed(request, Some(&password)));
+        session.reach_server(source, sealed(request, Some(&password)));
         if n % 100 == 0 {
             session.scenario.drive(Duration::from_millis(1));
         }
