@@ -257,3 +257,24 @@ fn a_closed_transport_says_goodbye() {
     assert!(ssrcs.iter().all(|ssrc| goodbye.contains(ssrc)), "{goodbye:?} {ssrcs:?}");
     assert!(events.contains(&ServerEvent::TransportEnded { id }), "no close_notify: {events:?}");
 }
+
+/// One address of the server, two of ours: what comes for one transport must not end in the other.
+#[test]
+fn two_transports_to_the_same_address_both_carry_media() {
+    let mut scenario = plain(17).sending_with([Source::opus(32_000)]);
+    let now = scenario.now();
+    let second = scenario.room.create_transport(now, None).unwrap();
+    let mut handle = scenario.room.transport(second).unwrap();
+    handle.add_local_address(now, IceProtocol::Udp, Scenario::OTHER_CLIENT).unwrap();
+    let video = scenario.send(second, Source::vp8(300_000));
+    scenario.drive_until("both to be connected", Scenario::connected);
+    scenario.drive(Duration::from_secs(10));
+    scenario.stop_media();
+    scenario.drive(Duration::from_secs(1));
+    assert_eq!(all_lost(&scenario.received()), 0);
+    assert!(scenario.received().iter().all(|encoding| encoding.packets > 100), "{:?}", scenario.received());
+    let sent = &scenario.room.outbound_stats(video)[0];
+    assert!(sent.round_trip_time.is_some() && sent.target_bitrate_bps.is_some(), "RTCP was heeded: {sent:?}");
+    let stats = scenario.room.stats();
+    assert_eq!((stats.datagrams_discarded, stats.stun_refused, stats.rtcp_forged), (0, 0, 0), "{stats:?}");
+}

@@ -47,6 +47,8 @@ async fn losses_are_repaired(percent: u8) {
     }
     let settled = settle(&server, video.id()).await;
     let sent = video.outbound_stats();
+    let stats = publisher.room.stats();
+    assert_eq!((stats.rtp_refused, stats.rtcp_forged, stats.rtcp_replayed), (0, 0, 0), "{stats:?}");
     let (passed, lost) = relay.counts();
     println!("{percent}%: the relay passed {passed} datagrams and lost {lost}");
     for (ours, theirs) in sent.iter().zip(&settled) {
