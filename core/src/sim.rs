@@ -37,10 +37,21 @@
 //! the `Legacy` DTLS backend (feature `legacy-dtls`), OpenSSL keeps a clock of its own that virtual time does not move: a
 //! handshake that loses datagrams may time out here. Use the `Modern` backend for such tests.
 
+#[cfg(feature = "proptest")]
+mod check;
+mod embedding;
+mod lockstep;
+pub mod model;
 mod net;
 mod scenario;
 mod server;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 
+#[cfg(feature = "proptest")]
+pub use check::{Failure, check, check_reference};
+pub use embedding::Embedding;
+pub use lockstep::{Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
 pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
 pub use server::{
