@@ -17,6 +17,8 @@ use crate::room::Room;
 
 /// The longest sequences.
 const STEPS: usize = 100;
+/// How many shorter sequences are tried when one went wrong.
+const SHORTER: u32 = 500;
 
 /// Tries whether a loop around a room does what the model says, in generated sequences of up to 100 steps, all in virtual
 /// time.
@@ -47,28 +49,57 @@ where
     if config.max_shrink_iters == u32::MAX {
         config.max_shrink_iters = 20_000;
     }
-    let (right, failed) = (Cell::new(0), Cell::new(false));
-    let outcome = TestRunner::new(config).run(&R::sequential_strategy(1..=STEPS), |(_, steps, seen)| {
+    let Some((mut steps, sequences_right)) = search::<R, E>(config.clone(), STEPS, &begin) else { return Ok(()) };
+    // Shrinking only leaves out. There is often a shorter way to the same mistake, and short sequences cost little.
+    config.cases = SHORTER;
+    while steps.len() > 1 {
+        let Some((shorter, _)) = search::<R, E>(config.clone(), steps.len() - 1, &begin) else { break };
+        steps = shorter;
+    }
+    Err(Failure::of(steps, sequences_right, &begin))
+}
+
+/// A sequence of at most so many steps that goes wrong, and how many were right before.
+fn search<R, E>(config: Config, longest: usize, begin: &impl Fn() -> Lockstep<E>) -> Option<(Vec<Step>, u32)>
+where
+    R: ReferenceStateMachine<State = Model, Transition = Step>,
+    E: Embedding,
+{
+    let (begun, wrong) = (Cell::new(0), Cell::new(None));
+    let outcome = TestRunner::new(config).run(&R::sequential_strategy(1..=longest), |(_, steps, seen)| {
+        begun.set(begun.get() + 1);
         let mut lockstep = begin();
-        let result = steps.iter().try_for_each(|step| {
-            if let Some(seen) = &seen {
-                seen.fetch_add(1, Ordering::SeqCst);
-            }
-            lockstep.step(step)
-        });
-        failed.set(failed.get() || result.is_err());
-        right.set(right.get() + u32::from(!failed.get()));
-        result.map_err(|difference| TestCaseError::fail(difference.to_string()))
+        let mut test = || {
+            steps.iter().try_for_each(|step| {
+                if let Some(seen) = &seen {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                }
+                lockstep.step(step)
+            })
+        };
+        let result = caught(&mut test);
+        if result.is_err() && wrong.get().is_none() {
+            wrong.set(Some(begun.get() - 1));
+        }
+        result.map_err(TestCaseError::fail)
     });
     match outcome {
-        Ok(()) => Ok(()),
+        Ok(()) => None,
         Err(TestError::Abort(reason)) => panic!("no sequences could be made: {reason}"),
-        Err(TestError::Fail(_, (_, steps, _))) => Err(Failure::of(minimal(steps, &begin), right.get(), &begin)),
+        Err(TestError::Fail(_, (_, steps, _))) => Some((minimal(steps, begin), wrong.get().unwrap_or_default())),
     }
 }
 
-/// Without the steps that are not needed. Shrinking has taken out nearly all of them.
-fn minimal<E: Embedding>(mut steps: Vec<Step>, begin: &impl Fn() -> Lockstep<E>) -> Vec<Step> {
+/// Without the steps that are not needed. Shrinking has taken out nearly all of them; what is left is often there to make
+/// numbers pick the same as before.
+fn minimal<E: Embedding>(steps: Vec<Step>, begin: &impl Fn() -> Lockstep<E>) -> Vec<Step> {
+    let mut model = Model::default();
+    let plain = |step: Step| {
+        let step = step.plain(&model);
+        model.step(&step);
+        step
+    };
+    let mut steps: Vec<_> = steps.into_iter().map(plain).collect();
     let mut at = steps.len();
     while at > 0 {
         at -= 1;
@@ -85,16 +116,19 @@ fn minimal<E: Embedding>(mut steps: Vec<Step>, begin: &impl Fn() -> Lockstep<E>)
 /// What happened, a line each, and how it went wrong if it did.
 fn run<E: Embedding>(steps: &[Step], begin: &impl Fn() -> Lockstep<E>) -> (Vec<String>, Option<String>) {
     let mut lockstep = begin().told();
-    let end = catch_unwind(AssertUnwindSafe(|| steps.iter().try_for_each(|step| lockstep.step(step))));
-    let why = match end {
-        Ok(Ok(())) => None,
-        Ok(Err(Difference(difference))) => Some(difference),
+    let end = caught(|| steps.iter().try_for_each(|step| lockstep.step(step)));
+    (lockstep.story().to_vec(), end.err())
+}
+
+/// A panic of the loop is a difference too.
+fn caught(test: impl FnOnce() -> Result<(), Difference>) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(test)) {
+        Ok(result) => result.map_err(|difference| difference.to_string()),
         Err(panic) => {
             let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Some(format!("it panicked: {}", message.unwrap_or("without a word")))
+            Err(format!("it panicked: {}", message.unwrap_or("without a word")))
         }
-    };
-    (lockstep.story().to_vec(), why)
+    }
 }
 
 /// The shortest sequence found after which a loop and the model part. No step of it can be left out.
@@ -135,15 +169,15 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the loop and the model part after {} steps:", self.steps.len())?;
-        for step in &self.steps {
-            writeln!(f, "  {step:?}")?;
+        writeln!(f, "the loop and the model part at step {}:", self.steps.len())?;
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{:>4}. {step:?}", at + 1)?;
         }
-        writeln!(f, "handed in:")?;
+        writeln!(f, "What was handed in:")?;
         for line in &self.story {
             writeln!(f, "  {line}")?;
         }
-        write!(f, "{}", self.difference)
+        write!(f, "What is different (ids count from 0, in the order of creation):\n  {}", self.difference)
     }
 }
 

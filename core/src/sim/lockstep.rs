@@ -20,7 +20,7 @@ use crate::transport::engine::EngineEvent;
 /// Where an implementation and the model part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Difference(pub(super) String);
+pub struct Difference(String);
 
 /// Returns with a [`Difference`] if something does not hold.
 macro_rules! holds {
@@ -37,7 +37,7 @@ macro_rules! same {
         let (actual, model) = (&$actual, &$model);
         if *actual != *model {
             let what = format!($($what)+);
-            return Err(Difference(format!("{what}: the model says {model:?}, the room {actual:?}")));
+            return Err(Difference(format!("{what}: the model says {model:?}, it is {actual:?}")));
         }
     };
 }

@@ -40,11 +40,21 @@ const PEERS: usize = 3;
 const REQUEST_TIMEOUT: u64 = 2_000;
 
 /// What the server or the application hears.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Said {
     Request(u64, Value),
     Notification(Value),
     Event(Event),
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Request(id, message) => write!(f, "request {id} {message}"),
+            Self::Notification(message) => write!(f, "notification {message}"),
+            Self::Event(event) => event.fmt(f),
+        }
+    }
 }
 
 /// A room as it must be.

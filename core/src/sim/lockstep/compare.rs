@@ -160,7 +160,8 @@ impl<E: Embedding> Lockstep<E> {
         let wakes = self.embedding.deadline();
         holds!(due.is_none_or(|at| at > now), "the room is due at once, all its outputs polled");
         let start = self.start;
-        let told = |at: Option<Instant>| at.map_or("never".to_owned(), |at| format!("at {:?}", at - start));
+        let told =
+            |at: Option<Instant>| at.map_or("never".to_owned(), |at| format!("at {} ms", (at - start).as_millis()));
         let in_time = due.is_none_or(|due| wakes.is_some_and(|wakes| wakes <= due));
         holds!(in_time, "the loop would wake {}, but the room is due {}", told(wakes), told(due));
         holds!(wakes.is_none_or(|at| at > now), "the loop would wake {}, which is over", told(wakes));

@@ -1,5 +1,8 @@
 //! What can happen to a room, in terms that need no ids: things are picked by number among those there are.
 
+#[cfg(feature = "proptest")]
+use super::Model;
+
 /// One thing that happens. A number that picks is taken modulo what there is; from 224 on it also reaches what was closed,
 /// or never was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,34 @@ pub enum Step {
         /// The loop overslept.
         jump: bool,
     },
+}
+
+#[cfg(feature = "proptest")]
+impl Step {
+    /// The same, with the least numbers that pick the same.
+    pub(crate) fn plain(self, model: &Model) -> Self {
+        let least = |number: u8, living: usize| if number < 224 { number % living.max(1) as u8 } else { number };
+        let transport = |number| least(number, model.transports.len());
+        let producer = |number| least(number, model.producers.len());
+        match self {
+            Self::Transport { pick, op } => Self::Transport { pick: transport(pick), op },
+            Self::Producer { pick, op } => Self::Producer { pick: producer(pick), op },
+            Self::Send { producer: p, transport: t } => Self::Send { producer: producer(p), transport: transport(t) },
+            Self::Engine { pick, says } => Self::Engine { pick: transport(pick), says },
+            Self::KeyFrame { producer: p, layer } => Self::KeyFrame { producer: producer(p), layer },
+            Self::Media { producer: p, layer, bytes } => Self::Media { producer: producer(p), layer, bytes },
+            Self::Server(notice) => Self::Server(match notice {
+                Notice::TransportClosed(pick, app) => Notice::TransportClosed(transport(pick), app),
+                Notice::TransportStats(pick) => Notice::TransportStats(transport(pick)),
+                Notice::ProducerPaused(pick, app) => Notice::ProducerPaused(producer(pick), app),
+                Notice::ProducerResumed(pick, app) => Notice::ProducerResumed(producer(pick), app),
+                Notice::ProducerClosed(pick, app) => Notice::ProducerClosed(producer(pick), app),
+                Notice::ProducerStats(pick) => Notice::ProducerStats(producer(pick)),
+                other => other,
+            }),
+            other => other,
+        }
+    }
 }
 
 /// What the application wants of a transport.
