@@ -4,13 +4,20 @@
 
 #![allow(clippy::disallowed_methods)] // a test may ask for the time once
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::ops::DerefMut;
 use std::time::Instant;
 
 use mediasoup_producer::sim::model::{Model, Step, TransportOp};
 use mediasoup_producer::sim::strategies::Reference;
-use mediasoup_producer::sim::{Lockstep, check_reference};
+use mediasoup_producer::sim::{Embedding, Lockstep, check, check_reference};
+use mediasoup_producer::{
+    Accepted, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
+};
 use proptest::prelude::*;
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, RngSeed};
 use proptest_state_machine::ReferenceStateMachine;
 
 fn sequences() -> u32 {
@@ -55,4 +62,217 @@ impl ReferenceStateMachine for Alone {
     fn apply(model: Model, step: &Step) -> Model {
         Reference::apply(model, step)
     }
+}
+
+/// What the sequences are meant to reach. That the model agrees says nothing about what never happens.
+const REACHED: &[&str] = &[
+    // Answers.
+    "answer: on time",
+    "answer: late",
+    "answer: duplicate",
+    "answer: unasked",
+    "answer: refused",
+    "answer: malformed",
+    "settled: well",
+    "settled: Refused",
+    "settled: TimedOut",
+    "settled: InvalidResponse",
+    "settled: MandatoryCodecs",
+    "settled: RoomClosed",
+    "settled: TransportClosed",
+    "settled: ProducerClosed",
+    "settled: TooManyRequests",
+    // Notifications.
+    "notification: before join",
+    "notification: while joining",
+    "notification: in the room",
+    "notification: after the end",
+    "notification: about what is closed",
+    "notification: about what never was",
+    "notification: malformed",
+    // Commands.
+    "command: taken",
+    "command: RoomState",
+    "command: EmptyPeerName",
+    "command: CannotSend",
+    "command: OptionsMismatch",
+    "command: TrackEnded",
+    "command: TrackKind",
+    "command: TransportNotFound",
+    "command: ProducerNotFound",
+    "command: AlreadyHandled",
+    "command: NotStarted",
+    "command: BadAddress",
+    "command: Limit",
+    // Media, datagrams and time.
+    "media: taken",
+    "media: ProducerNotFound",
+    "media: Unhandled",
+    "media: Paused",
+    "media: NotConnected",
+    "media: UnknownProfile",
+    "media: Malformed",
+    "a packet leaves",
+    "datagram: stun",
+    "datagram: dtls",
+    "datagram: rtp",
+    "datagram: other",
+    "time: the deadline",
+    "time: before the deadline",
+    "time: past the deadline",
+    // Connections.
+    "transport: connecting",
+    "transport: connected",
+    "transport: disconnected",
+    "transport: failed",
+    "transport: Failed",
+    "transport: RemoteCandidates",
+    "transport: Stats",
+    "transport: Close Local",
+    "transport: Close Remote",
+    // The rest of what an application hears.
+    "room: Joined",
+    "room: Closed Local",
+    "room: Closed Remote",
+    "room: NewPeer",
+    "room: PeerClosed",
+    "room: Notification",
+    "producer: Handled",
+    "producer: Unhandled",
+    "producer: Pause Local",
+    "producer: Pause Remote",
+    "producer: Resume Local",
+    "producer: Resume Remote",
+    "producer: Close Local",
+    "producer: Close Remote",
+    "producer: TrackEnded",
+    "producer: Stats",
+    "producer: KeyFrameRequest",
+];
+
+#[test]
+fn the_sequences_reach_what_they_are_meant_to() {
+    let seen = RefCell::new(BTreeSet::new());
+    let config = Config { rng_seed: RngSeed::Fixed(1), ..Config::with_cases(1000) };
+    check(Instant::now(), config, |room| Watched { room, asked: 0, answered: BTreeSet::new(), seen: &seen }).unwrap();
+    let seen = seen.into_inner();
+    let missing: Vec<_> = REACHED.iter().filter(|what| !seen.contains(**what)).collect();
+    assert!(missing.is_empty(), "{missing:?} never happens, of {seen:#?}");
+}
+
+/// A room, and what was seen to go in and out.
+struct Watched<'a> {
+    room: Room,
+    asked: u64,
+    answered: BTreeSet<RequestId>,
+    seen: &'a RefCell<BTreeSet<String>>,
+}
+
+impl Watched<'_> {
+    fn see(&self, what: impl Into<String>) {
+        self.seen.borrow_mut().insert(what.into());
+    }
+
+    fn answer(&mut self, id: RequestId, unexpected: bool, refused: bool) {
+        let first = self.answered.insert(id);
+        self.see(match (unexpected, first) {
+            (false, _) => "answer: on time",
+            (true, false) => "answer: duplicate",
+            (true, true) if (1..=self.asked).contains(&id.value()) => "answer: late",
+            (true, true) => "answer: unasked",
+        });
+        if refused {
+            self.see("answer: refused");
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        self.see(match event {
+            Event::Settled { result: Ok(()), .. } => "settled: well".to_owned(),
+            Event::Settled { result: Err(error), .. } => format!("settled: {}", name(error)),
+            Event::Closed { originator, .. } => format!("room: Closed {originator:?}"),
+            Event::Transport { event, .. } => match event {
+                TransportEvent::ConnectionStateChange { state } => format!("transport: {state}"),
+                TransportEvent::Close { originator, .. } => format!("transport: Close {originator:?}"),
+                other => format!("transport: {}", name(other)),
+            },
+            Event::Producer { event, .. } => match event {
+                ProducerEvent::Close { originator, .. }
+                | ProducerEvent::Pause { originator, .. }
+                | ProducerEvent::Resume { originator, .. } => format!("producer: {} {originator:?}", name(event)),
+                other => format!("producer: {}", name(other)),
+            },
+            other => format!("room: {}", name(other)),
+        });
+    }
+}
+
+impl Embedding for Watched<'_> {
+    fn handle_input(&mut self, now: Instant, input: Input) -> Result<Accepted, InputError> {
+        let (before, state, deadline) = (self.room.stats(), self.room.state(), self.room.poll_timeout());
+        let result = Room::handle_input(&mut self.room, now, input.clone());
+        let after = self.room.stats();
+        let unexpected = after.messages_unexpected > before.messages_unexpected;
+        let malformed = after.messages_malformed > before.messages_malformed;
+        let end = match &result {
+            Ok(_) => "taken".to_owned(),
+            Err(InputError::Command(error)) => name(error),
+            Err(InputError::Media(error)) => name(error),
+            Err(other) => name(other),
+        };
+        match input {
+            Input::Command(_) => self.see(format!("command: {end}")),
+            Input::Media { .. } => self.see(format!("media: {end}")),
+            Input::Response { .. } if malformed => self.see("answer: malformed"),
+            Input::Response { id, result } => self.answer(id, unexpected, result.is_err()),
+            Input::Notification(_) if malformed => self.see("notification: malformed"),
+            Input::Notification(message) => self.see(match (state, unexpected) {
+                (RoomState::New, _) => "notification: before join",
+                (RoomState::Joining, _) => "notification: while joining",
+                (RoomState::Closed, _) => "notification: after the end",
+                (RoomState::Joined, true) if message["id"] == 7 => "notification: about what never was",
+                (RoomState::Joined, true) => "notification: about what is closed",
+                (RoomState::Joined, false) => "notification: in the room",
+            }),
+            Input::Receive(receive) => self.see(match receive.contents.first() {
+                Some(0..=3) => "datagram: stun",
+                Some(20..=63) => "datagram: dtls",
+                Some(128..=191) => "datagram: rtp",
+                _ => "datagram: other",
+            }),
+            Input::Timeout => self.see(match deadline.map(|deadline| now.cmp(&deadline)) {
+                Some(std::cmp::Ordering::Equal) => "time: the deadline",
+                Some(std::cmp::Ordering::Greater) => "time: past the deadline",
+                Some(std::cmp::Ordering::Less) | None => "time: before the deadline",
+            }),
+            _ => {}
+        }
+        result
+    }
+
+    fn take_outputs(&mut self) -> Vec<Output> {
+        let outputs: Vec<_> = std::iter::from_fn(|| self.room.poll_output()).collect();
+        for output in &outputs {
+            match output {
+                Output::Request { id, .. } => self.asked = id.value(),
+                Output::Transmit(_) => self.see("a packet leaves"),
+                Output::Event(event) => self.event(event),
+                _ => {}
+            }
+        }
+        outputs
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.room.poll_timeout()
+    }
+
+    fn room(&mut self) -> impl DerefMut<Target = Room> {
+        &mut self.room
+    }
+}
+
+/// The name of a variant.
+fn name(value: &impl Debug) -> String {
+    format!("{value:?}").chars().take_while(|character| character.is_alphanumeric()).collect()
 }

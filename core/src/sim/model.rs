@@ -36,6 +36,8 @@ const PRODUCERS: usize = 5;
 const OPERATIONS: usize = 4;
 const ADDRESSES: usize = 2;
 const PEERS: usize = 3;
+/// Requests without an answer: fewer than there may be transports to ask for.
+const PENDING: usize = 2;
 /// How long the server may take, in milliseconds.
 const REQUEST_TIMEOUT: u64 = 2_000;
 
@@ -164,6 +166,7 @@ impl Model {
         limits.operations = OPERATIONS;
         limits.local_addresses = ADDRESSES;
         limits.peers = PEERS;
+        limits.pending_requests = PENDING;
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))
     }
 

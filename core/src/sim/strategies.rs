@@ -48,8 +48,12 @@ fn next(stage: Stage) -> BoxedStrategy<Step> {
     let pick = 0..200u8;
     let app = App::None;
     let onwards = match stage {
-        Stage::Outside => Just(Step::Join { nameless: false, app }).boxed(),
-        Stage::Waiting => Just(Step::Answer { to: 0, how: Answer::Good }).boxed(),
+        Stage::Outside => prop::bool::weighted(0.05).prop_map(move |nameless| Step::Join { nameless, app }).boxed(),
+        Stage::Waiting => prop_oneof![
+            4 => Just(Step::Answer { to: 0, how: Answer::Good }),
+            1 => (pick.clone(), pick).prop_map(|(producer, transport)| Step::Send { producer, transport }),
+        ]
+        .boxed(),
         Stage::Empty => prop_oneof![
             Just(Step::CreateTransport { app }),
             any::<bool>().prop_map(move |simulcast| Step::CreateProducer { track: TrackKind::Video, simulcast, app }),
@@ -81,10 +85,10 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => (prop::bool::weighted(0.2), app()).prop_map(|(nameless, app)| Step::Join { nameless, app }),
         1 => app().prop_map(|app| Step::Leave { app }),
         1 => app().prop_map(|app| Step::RemoteClose { app }),
-        12 => app().prop_map(|app| Step::CreateTransport { app }),
+        16 => app().prop_map(|app| Step::CreateTransport { app }),
         24 => (track(), any::<bool>(), app())
             .prop_map(|(track, simulcast, app)| Step::CreateProducer { track, simulcast, app }),
-        4 => Just(Step::RestartIce),
+        8 => Just(Step::RestartIce),
         32 => (pick, transport_op()).prop_map(|(pick, op)| Step::Transport { pick, op }),
         70 => (pick, producer_op()).prop_map(|(pick, op)| Step::Producer { pick, op }),
         50 => (pick, pick).prop_map(|(producer, transport)| Step::Send { producer, transport }),

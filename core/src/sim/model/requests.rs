@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::inputs::refusal;
 use super::producer::Life;
 use super::step::Answer;
-use super::{Model, REQUEST_TIMEOUT, Said, to_peer, with_app};
+use super::{Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
 use crate::error::OperationError;
 use crate::output::{ConnectionState, Event, ProducerEvent, TransportEvent};
 use crate::protocol::{Peer, Refusal};
@@ -54,11 +54,16 @@ impl Model {
         how.payload(self.open.get(&request).map_or("", |open| open.what.method()))
     }
 
-    pub(super) fn request(&mut self, what: What, message: Value) -> u64 {
+    /// Asks the server, unless too much is asked already: then it has failed when this returns.
+    pub(super) fn request(&mut self, what: What, message: Value) -> Option<u64> {
+        if self.open.len() == PENDING {
+            self.request_failed(what, OperationError::TooManyRequests(PENDING));
+            return None;
+        }
         self.requests += 1;
         self.open.insert(self.requests, Open { deadline: self.now + REQUEST_TIMEOUT, what });
         self.said.push(Said::Request(self.requests, message));
-        self.requests
+        Some(self.requests)
     }
 
     pub(super) fn answer(&mut self, request: u64, how: Answer) {
@@ -143,14 +148,14 @@ impl Model {
         self.done(transport);
     }
 
-    /// It was refused, not answered, or answered with nonsense. In the last two cases the server may have done it all the
-    /// same, and must not keep what nobody uses.
+    /// It was not asked, refused, not answered, or answered with nonsense. In the last two cases the server may have done
+    /// it all the same, and must not keep what nobody uses.
     pub(super) fn request_failed(&mut self, what: What, error: OperationError) {
-        let refused = matches!(error, OperationError::Refused(_));
+        let undone = matches!(error, OperationError::Refused(_) | OperationError::TooManyRequests(_));
         match what {
             What::QueryRoom { operation } | What::Join { operation } => self.join_failed(operation, error),
             What::CreateTransport { transport: id } => {
-                if !refused {
+                if !undone {
                     self.tell(to_peer("closeTransport", json!({ "id": id }), &None));
                 }
                 self.transport(id).creating = false;
@@ -158,7 +163,7 @@ impl Model {
             }
             What::RestartTransport { transport } => self.failed(transport, error),
             What::CreateProducer { transport, producer } => {
-                if !refused {
+                if !undone {
                     self.tell(to_peer("closeProducer", json!({ "id": producer }), &None));
                 }
                 self.failed(transport, error);

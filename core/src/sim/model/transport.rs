@@ -193,17 +193,16 @@ impl Model {
                     "dtlsParameters": "ours",
                 });
                 let message = with_app(message, &transport.app);
+                self.transport(id).creating = true;
                 let request = self.request(What::CreateTransport { transport: id }, message);
-                let transport = self.transport(id);
-                transport.creating = true;
-                transport.busy = Some(request);
+                self.busy(id, request);
             }
             Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer),
             Some(Queued::Restart { .. }) if !transport.made() => self.failed(id, OperationError::TransportClosed),
             Some(Queued::Restart { .. }) => {
                 let message = json!({ "method": "restartTransport", "target": "peer", "id": id });
                 let request = self.request(What::RestartTransport { transport: id }, message);
-                self.transport(id).busy = Some(request);
+                self.busy(id, request);
             }
         }
     }
@@ -227,7 +226,14 @@ impl Model {
             *told = Some(Told { paused: known.locally_paused, app: None });
         }
         let request = self.request(What::CreateProducer { transport: id, producer }, message);
-        self.transport(id).busy = Some(request);
+        self.busy(id, request);
+    }
+
+    /// Waits for the answer, if it was asked at all.
+    fn busy(&mut self, id: usize, request: Option<u64>) {
+        if request.is_some() {
+            self.transport(id).busy = request;
+        }
     }
 
     pub(super) fn done(&mut self, id: usize) {
