@@ -161,7 +161,7 @@ fn main() {
         match check_loop(Some(mistake)) {
             Ok(()) => println!("\n{mistake:?} is not found."),
             Err(failure) => {
-                println!("\n{mistake:?}, found after {} right sequences: {failure}", failure.sequences_right())
+                println!("\n{mistake:?} is found: {failure}")
             }
         }
     }

@@ -93,13 +93,7 @@ where
 /// Without the steps that are not needed. Shrinking has taken out nearly all of them; what is left is often there to make
 /// numbers pick the same as before.
 fn minimal<E: Embedding>(steps: Vec<Step>, begin: &impl Fn() -> Lockstep<E>) -> Vec<Step> {
-    let mut model = Model::default();
-    let plain = |step: Step| {
-        let step = step.plain(&model);
-        model.step(&step);
-        step
-    };
-    let mut steps: Vec<_> = steps.into_iter().map(plain).collect();
+    let mut steps = plain(steps);
     let mut at = steps.len();
     while at > 0 {
         at -= 1;
@@ -110,7 +104,18 @@ fn minimal<E: Embedding>(steps: Vec<Step>, begin: &impl Fn() -> Lockstep<E>) -> 
             steps = fewer;
         }
     }
-    steps
+    plain(steps)
+}
+
+/// The same, with the least numbers that pick the same.
+fn plain(steps: Vec<Step>) -> Vec<Step> {
+    let mut model = Model::default();
+    let plain = |step: Step| {
+        let step = step.plain(&model);
+        model.step(&step);
+        step
+    };
+    steps.into_iter().map(plain).collect()
 }
 
 /// What happened, a line each, and how it went wrong if it did.
@@ -169,7 +174,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the loop and the model part at step {}:", self.steps.len())?;
+        let (right, step) = (self.sequences_right, self.steps.len());
+        writeln!(f, "after {right} sequences that were right, the implementation and the model part at step {step}:")?;
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>4}. {step:?}", at + 1)?;
         }

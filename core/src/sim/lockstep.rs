@@ -157,6 +157,11 @@ impl<E: Embedding> Lockstep<E> {
         &self.model
     }
 
+    /// The embedding, which keeps nothing of the test.
+    pub fn into_embedding(self) -> E {
+        self.embedding
+    }
+
     /// The same thing happens to both, and they are compared.
     pub fn step(&mut self, step: &Step) -> Result<(), Difference> {
         let happening = self.resolve(step);

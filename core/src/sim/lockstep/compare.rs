@@ -148,6 +148,7 @@ impl<E: Embedding> Lockstep<E> {
             same!(held, (None, 0, 0, 0), "what a closed room holds");
             let endless: Vec<_> = self.begun.keys().filter(|id| !self.settled.contains(id)).collect();
             holds!(endless.is_empty(), "operations that never end: {endless:?}");
+            self.begun.clear();
         }
         drop(room);
         self.flowing = flowing;
