@@ -160,13 +160,15 @@ fn to_peer(method: &str, rest: Value, app: &Option<Value>) -> Value {
 impl Model {
     /// The options of a room that keeps to the model.
     pub fn config() -> RoomConfig {
-        let mut limits = Limits::default();
-        limits.transports = TRANSPORTS;
-        limits.producers = PRODUCERS;
-        limits.operations = OPERATIONS;
-        limits.local_addresses = ADDRESSES;
-        limits.peers = PEERS;
-        limits.pending_requests = PENDING;
+        let limits = Limits {
+            transports: TRANSPORTS,
+            producers: PRODUCERS,
+            operations: OPERATIONS,
+            local_addresses: ADDRESSES,
+            peers: PEERS,
+            pending_requests: PENDING,
+            ..Limits::default()
+        };
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))
     }
 
