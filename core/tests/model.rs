@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::DerefMut;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::model::{Model, Step, TransportOp};
 use mediasoup_producer::sim::strategies::Reference;
@@ -265,6 +265,85 @@ impl Embedding for Watched<'_> {
 
     fn deadline(&self) -> Option<Instant> {
         self.room.poll_timeout()
+    }
+
+    fn room(&mut self) -> impl DerefMut<Target = Room> {
+        &mut self.room
+    }
+}
+
+/// A room with something wrong about it that no comparison with the model is needed to see.
+struct Tampered {
+    room: Room,
+    how: Tamper,
+    last_packet: Option<Output>,
+    paused: bool,
+    now: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Tamper {
+    ClosesTwice,
+    SettlesTwice,
+    SendsWhilePaused,
+    LosesPackets,
+    Spins,
+    Oversleeps,
+}
+
+#[test]
+fn each_invariant_is_seen_to_break() {
+    for (how, difference) in [
+        (Tamper::ClosesTwice, "of a producer after its close"),
+        (Tamper::SettlesTwice, "settles twice"),
+        (Tamper::SendsWhilePaused, "RTP of a producer that is paused, closed or unhandled"),
+        (Tamper::LosesPackets, "packets wait, and are not to leave"),
+        (Tamper::Spins, "the loop spins"),
+        (Tamper::Oversleeps, "but the room is due"),
+    ] {
+        let now = Instant::now();
+        let tampered = |room| Tampered { room, how, last_packet: None, paused: false, now };
+        let failure = check(now, Config::with_cases(1000), tampered).expect_err("it is broken");
+        assert!(failure.difference().contains(difference), "{how:?}: {failure}");
+    }
+}
+
+impl Embedding for Tampered {
+    fn handle_input(&mut self, now: Instant, input: Input) -> Result<Accepted, InputError> {
+        self.now = now;
+        Room::handle_input(&mut self.room, now, input)
+    }
+
+    fn take_outputs(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        if self.how == Tamper::SendsWhilePaused && std::mem::take(&mut self.paused) {
+            outputs.extend(self.last_packet.take());
+        }
+        while let Some(output) = self.room.poll_output() {
+            let packet = matches!(output, Output::Transmit(_));
+            if packet {
+                self.last_packet = Some(output.clone());
+            }
+            match (&output, self.how) {
+                (Output::Event(Event::Producer { event: ProducerEvent::Pause { .. }, .. }), _) => self.paused = true,
+                (Output::Event(Event::Producer { event: ProducerEvent::Close { .. }, .. }), Tamper::ClosesTwice)
+                | (Output::Event(Event::Settled { .. }), Tamper::SettlesTwice) => outputs.push(output.clone()),
+                _ => {}
+            }
+            if !(packet && self.how == Tamper::LosesPackets) {
+                outputs.push(output);
+            }
+        }
+        outputs
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.room.poll_timeout();
+        match self.how {
+            Tamper::Spins => Some(due.map_or(self.now, |due| due.min(self.now)) + Duration::from_micros(10)),
+            Tamper::Oversleeps => due.map(|due| due + Duration::from_millis(1)),
+            _ => due,
+        }
     }
 
     fn room(&mut self) -> impl DerefMut<Target = Room> {
