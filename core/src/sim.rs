@@ -9,6 +9,10 @@
 //! | [`RoomServer`] | a v2 room: signalling, ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //! | [`Net`] | a network path with delay, jitter, loss, duplication, reordering, a bottleneck, and cuts |
 //! | [`Scenario`] | one [`Room`](crate::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
+//! | [`model`] | what a room must do, as a few tables: the reference that the library is tested against |
+//! | [`Lockstep`] | a room, or an event loop that is an [`Embedding`] of one, beside the model, step by step |
+//! | `strategies` | (feature `proptest`) steps, commands, messages and inputs, to be generated |
+//! | `check` | (feature `proptest`) generated sequences of steps for an event loop beside the model |
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -26,6 +30,17 @@
 //! }
 //! ```
 //!
+//! # An event loop beside the model
+//! A scenario shows that a loop works; generated sequences show that it does so whatever happens: answers late, twice or
+//! never, a pause from both sides, a close in the middle. Implement [`Embedding`] for the loop, and with feature `proptest`
+//!
+//! ```text
+//! check(Instant::now(), Config::default(), MyLoop::new).unwrap();
+//! ```
+//!
+//! fails with a short sequence after which the loop differs from the model, if there is one. The example `embedding` does so
+//! with a toy loop and the mistakes that such loops have (`cargo run -p mediasoup-producer --example embedding`).
+//!
 //! # What the room does not do
 //! It forwards nothing: there are no consumers, no `newConsumer`, and a transport with direction `recv` is refused with
 //! words of its own. What it receives comes out of [`RoomServer::poll_output`] instead. RID encodings, plain RTP
@@ -37,10 +52,21 @@
 //! the `Legacy` DTLS backend (feature `legacy-dtls`), OpenSSL keeps a clock of its own that virtual time does not move: a
 //! handshake that loses datagrams may time out here. Use the `Modern` backend for such tests.
 
+#[cfg(feature = "proptest")]
+mod check;
+mod embedding;
+mod lockstep;
+pub mod model;
 mod net;
 mod scenario;
 mod server;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 
+#[cfg(feature = "proptest")]
+pub use check::{Failure, check, check_reference};
+pub use embedding::Embedding;
+pub use lockstep::{Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
 pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
 pub use server::{

@@ -7,9 +7,15 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{answer, bytes_held};
+use mediasoup_producer::sim::Lockstep;
+use mediasoup_producer::sim::model::{App, Step};
+use mediasoup_producer::sim::strategies::Reference;
 use mediasoup_producer::{
     EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Profile, Room, RoomConfig, Track, TransportId,
 };
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use proptest_state_machine::ReferenceStateMachine;
 use serde_json::json;
 
 struct Session {
@@ -80,6 +86,25 @@ fn main() {
     publishing();
     publishing_on_the_real_media_plane();
     joining();
+    anything();
+}
+
+/// Whatever happens to a room, session after session: when it is closed it holds nothing but the room's capabilities and
+/// an empty queue, which keeps room for up to 256 outputs.
+fn anything() {
+    let mut runner = TestRunner::deterministic();
+    let sequences = Reference::sequential_strategy(1..=100);
+    let mut lockstep = Lockstep::new(Instant::now(), 1);
+    for _ in 0..2000 {
+        let (_, steps, _) = sequences.new_tree(&mut runner).unwrap().current();
+        steps.iter().chain([&Step::Leave { app: App::None }]).for_each(|step| lockstep.step(step).unwrap());
+    }
+    let room = lockstep.into_embedding();
+    let before = bytes_held();
+    drop(room);
+    let held = before - bytes_held();
+    println!("anything: {held} bytes held after 2000 sequences");
+    assert!(held < 40_000, "{held}");
 }
 
 fn publishing() {

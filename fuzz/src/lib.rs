@@ -1,12 +1,8 @@
 //! Bodies of the fuzz targets. Each takes bytes, and panics where a promise of the library is broken.
-//!
-//! [`model`] is the reference model, which the tests of the library use too.
 
 #![allow(clippy::disallowed_methods)] // a fuzz target may ask for the time
 
 mod json;
-#[allow(missing_docs)] // its names are those of the API it is a model of
-pub mod model;
 mod session;
 
 use std::time::{Duration, Instant};
@@ -15,13 +11,11 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mediasoup_producer::protocol::protoo::Protoo;
 use mediasoup_producer::protocol::{IceProtocol, Notification};
-use mediasoup_producer::sim::{Scenario, ScenarioConfig, Source};
+use mediasoup_producer::sim::model::Step;
+use mediasoup_producer::sim::{Lockstep, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::{Codec, Input, MediaKind, ProducerOptions, Receive, RequestId, Room, RoomConfig, Track};
 use mediasoup_publish::source::{FileSource, Input as PlayedInput, Kind, Options};
 
-use model::Model;
-use model::lockstep::Lockstep;
-use model::op::Op;
 use session::Session;
 
 /// The server says anything at any time: each line is a protoo text frame, of which `$T`, `$P` and `$R` stand for the ids
@@ -102,18 +96,16 @@ pub fn capabilities(data: &[u8]) {
 /// Anything happens to a room, and the model says what must come of it.
 pub fn operations(data: &[u8]) {
     let mut u = Unstructured::new(data);
-    let mut room = Lockstep::new(Instant::now(), 1);
-    let mut before = Model::default();
+    let mut room = Lockstep::new(Instant::now(), 1).told();
     // Hundreds of steps find nothing that a hundred do not.
     for _ in 0..200 {
         if u.is_empty() {
             break;
         }
-        let Ok(op) = Op::arbitrary(&mut u) else { break };
-        let mut after = before.clone();
-        after.step(&op);
-        room.step(&before, &op, &after);
-        before = after;
+        let Ok(step) = Step::arbitrary(&mut u) else { break };
+        if let Err(difference) = room.step(&step) {
+            panic!("{}\n{difference}", room.story().join("\n"));
+        }
     }
 }
 

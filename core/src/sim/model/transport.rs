@@ -1,0 +1,296 @@
+//! Transports: one operation after another, and their connection.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde_json::{Value, json};
+
+use super::inputs::failure;
+use super::producer::{Life, Producer, Told};
+use super::requests::What;
+use super::step::{Says, TransportOp};
+use super::{ADDRESSES, Model, OPERATIONS, TRANSPORTS, to_peer, with_app};
+use crate::error::OperationError;
+use crate::output::{ConnectionState, Originator, ProducerEvent, TransportEvent};
+use crate::room::RoomState;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Transport {
+    pub(crate) app: Option<Value>,
+    /// `createTransport` is under way.
+    pub(crate) creating: bool,
+    pub(crate) connection: ConnectionState,
+    /// Milliseconds.
+    pub(crate) stats: Option<u64>,
+    pub(crate) addresses: BTreeSet<u8>,
+    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) busy: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Queued {
+    Send {
+        operation: u64,
+        producer: usize,
+    },
+    Restart {
+        operation: u64,
+    },
+    /// The producer was closed after the server was asked to make it; what it is to be told when it has.
+    Closed {
+        then: Option<Value>,
+    },
+}
+
+impl Transport {
+    /// The server has made its side.
+    pub(crate) fn made(&self) -> bool {
+        self.connection != ConnectionState::New
+    }
+
+    /// Media can go out: it was connected, and is not given up.
+    pub(crate) fn flows(&self) -> bool {
+        matches!(self.connection, ConnectionState::Connected | ConnectionState::Disconnected)
+    }
+}
+
+impl Model {
+    pub(super) fn create_transport(&mut self, app: Option<Value>) -> Result<(), &'static str> {
+        if self.state != RoomState::Joined {
+            return Err("RoomState");
+        }
+        if self.transports.len() == TRANSPORTS {
+            return Err("Limit");
+        }
+        let transport = Transport {
+            app,
+            creating: false,
+            connection: ConnectionState::New,
+            stats: None,
+            addresses: BTreeSet::new(),
+            queue: VecDeque::new(),
+            busy: None,
+        };
+        self.transports.insert(self.transports_made, transport);
+        self.transports_made += 1;
+        Ok(())
+    }
+
+    pub(super) fn restart_all(&mut self) -> Result<(), &'static str> {
+        if self.state != RoomState::Joined {
+            return Err("RoomState");
+        }
+        for id in self.transports.keys().copied().collect::<Vec<_>>() {
+            let _ = self.restart(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn restart(&mut self, id: usize) -> Result<(), &'static str> {
+        let transport = &self.transports[&id];
+        if !transport.made() && !transport.creating {
+            return Err("NotStarted");
+        }
+        if transport.queue.len() >= OPERATIONS {
+            return Err("Limit");
+        }
+        let operation = self.operation();
+        self.queue(id, Queued::Restart { operation });
+        Ok(())
+    }
+
+    pub(super) fn transport_op(&mut self, id: usize, op: TransportOp) -> Result<(), &'static str> {
+        let Some(transport) = self.transports.get_mut(&id) else { return Err("TransportNotFound") };
+        match op {
+            TransportOp::Close(app) => self.close_transport_here(id, app.value()),
+            TransportOp::EnableStats { milliseconds } => {
+                let interval = u64::from(milliseconds).max(1000);
+                transport.stats = Some(interval);
+                if transport.made() {
+                    self.tell(to_peer("enableTransportStats", json!({ "id": id, "interval": interval }), &None));
+                }
+            }
+            TransportOp::DisableStats => {
+                if transport.stats.take().is_some() && transport.made() {
+                    self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
+                }
+            }
+            TransportOp::SetAppData(app) => transport.app = app.value(),
+            TransportOp::RestartIce => return self.restart(id),
+            TransportOp::AddAddress(number) => {
+                if number.is_multiple_of(8) {
+                    return Err("BadAddress");
+                }
+                if transport.addresses.len() == ADDRESSES && !transport.addresses.contains(&(number % 8)) {
+                    return Err("Limit");
+                }
+                transport.addresses.insert(number % 8);
+            }
+            TransportOp::RemoveAddress(number) => drop(transport.addresses.remove(&(number % 8))),
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_transport_here(&mut self, id: usize, app: Option<Value>) {
+        let transport = &self.transports[&id];
+        if transport.made() || transport.creating {
+            if transport.made() && transport.stats.is_some() {
+                self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
+            }
+            self.tell(to_peer("closeTransport", json!({ "id": id }), &app));
+        }
+        self.close_transport(id, Originator::Local, app, OperationError::TransportClosed);
+    }
+
+    /// Its operations fail, its producers are free again, and nothing follows its close.
+    pub(super) fn close_transport(
+        &mut self,
+        id: usize,
+        originator: Originator,
+        app: Option<Value>,
+        error: OperationError,
+    ) {
+        let Some(transport) = self.transports.remove(&id) else { return };
+        if let Some(request) = transport.busy {
+            self.open.remove(&request);
+        }
+        for queued in transport.queue {
+            if let Queued::Send { operation, .. } | Queued::Restart { operation } = queued {
+                self.settle(operation, Err(error.clone()));
+            }
+        }
+        let mut unhandled = Vec::new();
+        for (producer, known) in &mut self.producers {
+            if known.transport() == Some(id) {
+                if known.handled() {
+                    unhandled.push(*producer);
+                }
+                known.life = Life::Unhandled;
+            }
+        }
+        for producer in unhandled {
+            self.emit_producer(producer, ProducerEvent::Unhandled);
+        }
+        self.emit_transport(id, TransportEvent::Close { originator, app_data: app });
+    }
+
+    // The operations of a transport, one after another.
+
+    pub(super) fn queue(&mut self, id: usize, queued: Queued) {
+        self.transport(id).queue.push_back(queued);
+        self.work(id);
+    }
+
+    pub(super) fn work(&mut self, id: usize) {
+        let Some(transport) = self.transports.get(&id) else { return };
+        if transport.busy.is_some() {
+            return;
+        }
+        match transport.queue.front() {
+            None | Some(Queued::Closed { .. }) => {}
+            Some(Queued::Send { .. }) if !transport.made() => {
+                let message = json!({
+                    "method": "createTransport", "target": "peer", "id": id, "direction": "send", "options": {},
+                    "dtlsParameters": "ours",
+                });
+                let message = with_app(message, &transport.app);
+                self.transport(id).creating = true;
+                let request = self.request(What::CreateTransport { transport: id }, message);
+                self.busy(id, request);
+            }
+            Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer),
+            Some(Queued::Restart { .. }) if !transport.made() => self.failed(id, OperationError::TransportClosed),
+            Some(Queued::Restart { .. }) => {
+                let message = json!({ "method": "restartTransport", "target": "peer", "id": id });
+                let request = self.request(What::RestartTransport { transport: id }, message);
+                self.busy(id, request);
+            }
+        }
+    }
+
+    pub(super) fn ask_for_producer(&mut self, id: usize, producer: usize) {
+        let known = self.producers.get_mut(&producer).expect("a closed one leaves the queue");
+        let layers: Vec<_> = if known.simulcast {
+            known.layers().iter().map(|layer| Value::from(layer.as_str())).collect()
+        } else {
+            vec![Value::Null]
+        };
+        let message = json!({
+            "method": "createProducer", "target": "peer", "id": producer, "transportId": id,
+            "kind": if known.video { "video" } else { "audio" },
+            "paused": known.locally_paused,
+            "rtpParameters": layers,
+        });
+        let message = with_app(message, &known.app);
+        known.asked = [None; 3];
+        if let Life::Pending { told, .. } = &mut known.life {
+            *told = Some(Told { paused: known.locally_paused, app: None });
+        }
+        let request = self.request(What::CreateProducer { transport: id, producer }, message);
+        self.busy(id, request);
+    }
+
+    /// Waits for the answer, if it was asked at all.
+    fn busy(&mut self, id: usize, request: Option<u64>) {
+        if request.is_some() {
+            self.transport(id).busy = request;
+        }
+    }
+
+    pub(super) fn done(&mut self, id: usize) {
+        let transport = self.transport(id);
+        transport.busy = None;
+        match transport.queue.pop_front() {
+            Some(Queued::Send { operation, .. } | Queued::Restart { operation }) => self.settle(operation, Ok(())),
+            Some(Queued::Closed { then: Some(message) }) => self.tell(message),
+            Some(Queued::Closed { then: None }) | None => {}
+        }
+        self.work(id);
+    }
+
+    pub(super) fn failed(&mut self, id: usize, error: OperationError) {
+        let transport = self.transport(id);
+        transport.busy = None;
+        match transport.queue.pop_front() {
+            Some(Queued::Send { operation, producer }) => {
+                self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
+                self.settle(operation, Err(error));
+            }
+            Some(Queued::Restart { operation }) => self.settle(operation, Err(error)),
+            Some(Queued::Closed { .. }) | None => {}
+        }
+        self.work(id);
+    }
+    // The connection.
+
+    pub(super) fn engine(&mut self, id: usize, says: Says) {
+        if !self.transports.get(&id).is_some_and(Transport::made) {
+            return;
+        }
+        match says {
+            Says::Connected => {
+                self.connection(id, ConnectionState::Connected);
+                let on_it =
+                    |(producer, known): (&usize, &Producer)| (known.transport() == Some(id)).then_some(*producer);
+                for producer in self.producers.iter().filter_map(on_it).collect::<Vec<_>>() {
+                    self.want_key_frames(producer);
+                }
+            }
+            Says::Disconnected if self.transports[&id].flows() => self.connection(id, ConnectionState::Disconnected),
+            Says::Disconnected | Says::Closed => self.connection(id, ConnectionState::Failed),
+            Says::Failed => {
+                self.emit_transport(id, TransportEvent::Failed { cause: failure() });
+                self.connection(id, ConnectionState::Failed);
+                self.close_transport_here(id, None);
+            }
+            // What it means for encoders is not the model's business.
+            Says::Limit(_) => {}
+        }
+    }
+
+    pub(super) fn connection(&mut self, id: usize, state: ConnectionState) {
+        let before = std::mem::replace(&mut self.transport(id).connection, state);
+        if before != state {
+            self.emit_transport(id, TransportEvent::ConnectionStateChange { state });
+        }
+    }
+}
