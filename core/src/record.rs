@@ -27,8 +27,8 @@
 //! Values have the form that serde gives the types named above: an enum variant by its name, a
 //! [`Duration`](std::time::Duration) as `{"secs":1,"nanos":0}`, `null` or nothing for what is absent.
 //!
-//! Datagrams are not in it, neither way. Strings under the key `password`, at any depth, are replaced by `***` on their way
-//! into the recording; ICE passwords are the only secrets a room is given.
+//! Datagrams are not in it, neither way. Strings in fields named `password` or `credential`, at any depth, are replaced by
+//! `***` on their way into the recording ([`Redacted`]); ICE passwords are the only secrets a room is given.
 //!
 //! # Written by hand
 //!
@@ -66,6 +66,7 @@ use crate::config::RoomConfig;
 use crate::id::TransportId;
 use crate::media::Media;
 use crate::output::Output;
+use crate::protocol::Redacted;
 use crate::room::journal::Entered;
 use crate::transport::engine::EngineAnswer;
 
@@ -76,7 +77,6 @@ pub use replay::{Difference, Replay, ReplayError, replay};
 pub const VERSION: u64 = 1;
 
 const HEADER: &str = "mediasoup-producer-record";
-const REDACTED: &str = "***";
 
 /// What is to be recorded, and how much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +119,11 @@ pub(crate) struct Line {
 }
 
 /// Turns what passes by into lines.
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub(crate) struct Recorder {
     options: RecordOptions,
     start: Option<Instant>,
+    #[debug(skip)]
     lines: VecDeque<String>,
     bytes: usize,
     cut: bool,
@@ -137,7 +138,7 @@ impl Recorder {
     }
 
     pub(crate) fn input(&self, input: Entered<'_>) -> Line {
-        let (kind, mut body) = match input {
+        let (kind, body) = match input {
             Entered::Timeout => ("timeout", json!({})),
             Entered::Command(command) => ("command", to_value(command)),
             Entered::Response { id, result: Ok(data) } => ("response", json!({ "id": id, "ok": data })),
@@ -146,8 +147,7 @@ impl Recorder {
             Entered::Media { producer, media } => ("media", self.media(producer.value(), media)),
             Entered::Engine { transport, event } => ("engine", json!({ "transport": transport, "event": event })),
         };
-        redact(&mut body);
-        Line { kind, body, refused: None }
+        Line { kind, body: Redacted(&body).to_value(), refused: None }
     }
 
     pub(crate) fn write(&mut self, now: Instant, line: &Line) {
@@ -210,9 +210,7 @@ pub(crate) fn output_value(output: &Output) -> Option<Value> {
     if matches!(output, Output::Transmit(_)) {
         return None;
     }
-    let mut value = to_value(output);
-    redact(&mut value);
-    Some(value)
+    Some(Redacted(&to_value(output)).to_value())
 }
 
 fn to_value(value: &impl serde::Serialize) -> Value {
@@ -224,21 +222,6 @@ fn difference(value: Value, default: &Value) -> Value {
     match value {
         Value::Object(fields) => fields.into_iter().filter(|(name, value)| default[name] != *value).collect(),
         other => other,
-    }
-}
-
-fn redact(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(secret) if name == "password" => REDACTED.clone_into(secret),
-                    _ => redact(field),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(redact),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

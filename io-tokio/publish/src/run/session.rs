@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
+use mediasoup_producer::protocol::{DtlsRole as CoreDtlsRole, Redacted};
 use mediasoup_producer::{
     CommandError, ConnectionState, Event as RoomEvent, Frame, MediaError, MediaTime, Originator, ProducerEvent,
     ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions,
@@ -262,7 +262,9 @@ impl Run {
             Some(IoEvent::Room(event)) => self.room_event(stay, event),
             Some(IoEvent::Application { method, data }) => {
                 let text = format!("the server's application says {method}");
-                self.event(Event::new("application", text).with("method", method).with("data", data));
+                self.event(
+                    Event::new("application", text).with("method", method).with("data", Redacted(&data).to_value()),
+                );
                 Ok(())
             }
             Some(IoEvent::Disconnected { error }) => Err(error.into()),
