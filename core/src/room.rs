@@ -119,6 +119,7 @@ impl Room {
 
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
         let outputs = Outputs::new(config.limits.outputs);
+        let journal = Journal::new(&config, seed);
         Self {
             config,
             rng: Rng::new(seed),
@@ -136,7 +137,7 @@ impl Room {
             engines,
             heard: VecDeque::new(),
             outputs,
-            journal: Journal::default(),
+            journal,
             stats: RoomStats::default(),
         }
     }
