@@ -1,15 +1,17 @@
 //! Recordings: what went into a room and what came out of it, as lines of JSON, to be run again.
 //!
-//! [`Room::start_recording`](crate::Room::start_recording) begins one, [`Room::poll_record`](crate::Room::poll_record)
-//! brings its lines. With the feature `sim`, `replay` runs one again on a scripted media plane and says what differs; so does
+//! [`RoomConfig::record`](crate::RoomConfig::record) or [`Room::start_recording`](crate::Room::start_recording) begins one,
+//! [`Room::poll_record`](crate::Room::poll_record) brings its lines. With the feature `sim`, `replay` runs one again on a scripted media plane and says what differs; so does
 //! `cargo run -p mediasoup-producer --example replay -- FILE`. A run of real media repeats too: what the media plane told the
-//! control plane is in the recording, so that neither keys nor datagrams are needed.
+//! control plane is in the recording, so that neither keys nor datagrams are needed. `core/tests/recordings` has sessions of
+//! `mediasoup-publish --record` with a mediasoup 2.6.19; the first line of each says how it was made.
 //!
 //! # Format, version 1
 //!
 //! The first line is the header. Every other line is one input, one thing the media plane was asked, or one output, in the
 //! order in which they happened, with `t`: milliseconds since the first input, with decimals down to nanoseconds. A line
-//! without `t` happens at the time of the line before. Empty lines, and lines that begin with `#`, are passed over.
+//! without `t` happens at the time of the line before. Empty lines, and lines that begin with `#`, are passed over; lines
+//! longer than [`MAX_LINE_BYTES`] are refused.
 //!
 //! | line | meaning |
 //! | --- | --- |
@@ -39,20 +41,8 @@
 //! - `{"t":9,"answer":{}}`: the server answers the oldest request it has not answered, as a room with Opus and VP8 does;
 //! - a file without any output: what comes out is shown, and nothing compared.
 //!
-//! ```text
-//! {"mediasoup-producer-record":1,"seed":42}
-//! {"t":0,"command":{"Join":{"peer_name":"camera-1"}}}
-//! {"t":10,"answer":{}}
-//! {"t":20,"answer":{}}
-//! {"t":30,"command":{"CreateTransport":{}}}
-//! {"t":30,"command":{"CreateProducer":{"track":{"kind":"video"}}}}
-//! {"t":30,"command":{"Send":{"id":"$P1","transport":"$T1"}}}
-//! {"t":40,"answer":{}}
-//! {"t":45,"command":{"Pause":{"id":"$P1"}}}
-//! {"t":50,"answer":{}}
-//! {"t":60,"engine":{"transport":"$T1","event":"Connected"}}
-//! {"t":70,"notification":{"method":"producerPaused","notification":true,"id":"$P1"}}
-//! ```
+//! For example, a producer that is paused while the server is still making it:
+#![doc = concat!("```text\n", include_str!("../tests/recordings/by-hand.jsonl"), "```")]
 
 #[cfg(feature = "sim")]
 mod replay;
@@ -75,6 +65,9 @@ pub use replay::{Difference, Replay, ReplayError, replay};
 
 /// The version of the format that this library writes, and the only one it reads.
 pub const VERSION: u64 = 1;
+
+/// No line is longer, in what is read: 16 MiB.
+pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 const HEADER: &str = "mediasoup-producer-record";
 
