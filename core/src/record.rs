@@ -1,10 +1,11 @@
 //! Recordings: what went into a room and what came out of it, as lines of JSON, to be run again.
 //!
 //! [`RoomConfig::record`](crate::RoomConfig::record) or [`Room::start_recording`](crate::Room::start_recording) begins one,
-//! [`Room::poll_record`](crate::Room::poll_record) brings its lines. With the feature `sim`, `replay` runs one again on a scripted media plane and says what differs; so does
-//! `cargo run -p mediasoup-producer --example replay -- FILE`. A run of real media repeats too: what the media plane told the
-//! control plane is in the recording, so that neither keys nor datagrams are needed. `core/tests/recordings` has sessions of
-//! `mediasoup-publish --record` with a mediasoup 2.6.19; the first line of each says how it was made.
+//! [`Room::poll_record`](crate::Room::poll_record) brings its lines. With the feature `sim`, `replay` runs one again on a
+//! scripted media plane and says what differs; so does `cargo run -p mediasoup-producer --example replay -- FILE`. A run of
+//! real media repeats too: what the media plane told the control plane is in the recording, so that neither keys nor
+//! datagrams are needed. `core/tests/recordings` has sessions of `mediasoup-publish --record` with a mediasoup 2.6.19; the
+//! first line of each says how it was made.
 //!
 //! # Format, version 1
 //!
@@ -20,7 +21,7 @@
 //! | `{"t":0,"timeout":{}}` | [`Input::Timeout`](crate::Input::Timeout) |
 //! | `{"t":0,"response":{"id":1,"ok":{..}}}` | the server's answer to request 1; in place of `ok`, `"refusal":"Error: ..."` |
 //! | `{"t":0,"notification":{..}}` | a notification of the server, as it came |
-//! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket); where the bytes belong, their number, or themselves in hexadecimal |
+//! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket), and `"refused"` as above; where the bytes belong, their number, or themselves in hexadecimal |
 //! | `{"t":0,"engine":{"transport":1,"event":"Connected"}}` | the media plane said something: an [`EngineEvent`](crate::EngineEvent) |
 //! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`] |
 //! | `{"t":0,"output":{..}}` | an [`Output`] was polled |
@@ -29,8 +30,9 @@
 //! Values have the form that serde gives the types named above: an enum variant by its name, a
 //! [`Duration`](std::time::Duration) as `{"secs":1,"nanos":0}`, `null` or nothing for what is absent.
 //!
-//! Datagrams are not in it, neither way. Strings in fields named `password` or `credential`, at any depth, are replaced by
-//! `***` on their way into the recording ([`Redacted`]); ICE passwords are the only secrets a room is given.
+//! Datagrams are not in it, neither way. Strings in fields named `password` or `credential`, at any depth, and those of
+//! `iceParameters` other than `usernameFragment` are replaced by `***` on their way into the recording ([`Redacted`]); ICE
+//! passwords are the only secrets a room is given.
 //!
 //! # Written by hand
 //!
