@@ -5,8 +5,13 @@
 
 #![allow(clippy::disallowed_methods)] // a program may ask for the time
 
+use std::fs::File;
+use std::io::Read;
 use std::process::ExitCode;
 use std::time::Instant;
+
+/// A day of one camera is about so long.
+const MAX_BYTES: u64 = 1 << 30;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -14,13 +19,19 @@ fn main() -> ExitCode {
         eprintln!("usage: replay FILE [NEW]");
         return ExitCode::from(2);
     };
-    let recording = match std::fs::read_to_string(&file) {
-        Ok(recording) => recording,
+    let mut recording = String::new();
+    let read = File::open(&file).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut recording));
+    match read {
+        Ok(length) if length as u64 <= MAX_BYTES => {}
+        Ok(_) => {
+            eprintln!("{}: longer than {MAX_BYTES} bytes", file.display());
+            return ExitCode::from(2);
+        }
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             return ExitCode::from(2);
         }
-    };
+    }
     let replay = match mediasoup_producer::record::replay(Instant::now(), &recording) {
         Ok(replay) => replay,
         Err(error) => {

@@ -22,6 +22,9 @@ pub struct RoomConfig {
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     pub(crate) limits: Limits,
+    #[cfg(feature = "serde")]
+    #[serde(skip)]
+    pub(crate) record: Option<crate::record::RecordOptions>,
 }
 
 impl Default for RoomConfig {
@@ -35,6 +38,8 @@ impl Default for RoomConfig {
             dtls_role: DtlsRole::default(),
             dtls_backend: DtlsBackend::default(),
             limits: Limits::default(),
+            #[cfg(feature = "serde")]
+            record: None,
         }
     }
 }
@@ -85,6 +90,14 @@ impl RoomConfig {
     /// Bounds on memory. Default: see [`Limits`].
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Records the room from its beginning, wherever it is made: [`Room::poll_record`](crate::Room::poll_record) brings
+    /// the lines. Default: not.
+    #[cfg(feature = "serde")]
+    pub const fn record(mut self, options: crate::record::RecordOptions) -> Self {
+        self.record = Some(options);
         self
     }
 }

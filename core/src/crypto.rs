@@ -29,7 +29,8 @@ use std::time::Instant;
 
 use str0m::crypto::dtls::DtlsProvider;
 use str0m::crypto::{CryptoProvider, from_feature_flags};
-use str0m::{Rtc, RtcConfig};
+use str0m::{Input, Output, Rtc, RtcConfig};
+use tracing::subscriber::NoSubscriber;
 
 pub(crate) use replay::{RtcpGuard, RtcpVerdict};
 pub(crate) use srtp::authentic;
@@ -126,7 +127,16 @@ impl fmt::Display for CertificateRefusal {
 /// Builds a transport's `Rtc` with our parts, and the watch that tells why its DTLS failed.
 pub(crate) fn build(config: RtcConfig, dtls: DtlsBackend, now: Instant) -> (Rtc, DtlsWatch) {
     let config = config.set_crypto_provider(Arc::new(provider(dtls)));
-    DtlsWatch::over(|| config.build(now))
+    let (mut rtc, watch) = DtlsWatch::over(|| config.build(now));
+    // str0m logs our ICE password (at trace level) when it is first told the time. Nobody is to hear that. All it says
+    // then is that ICE has begun; an error would come again with the next input.
+    tracing::subscriber::with_default(NoSubscriber::new(), || {
+        let _ = rtc.handle_input(Input::Timeout(now));
+        while let Ok(Output::Transmit(_) | Output::Event(_)) = rtc.poll_output() {}
+    });
+    #[cfg(all(test, feature = "sim", feature = "serde"))]
+    tests::secrets::met(&mut rtc);
+    (rtc, watch)
 }
 
 /// str0m's parts with ours put in.
@@ -136,7 +146,15 @@ pub(crate) fn provider(dtls: DtlsBackend) -> CryptoProvider {
         #[cfg(feature = "legacy-dtls")]
         DtlsBackend::Legacy => &legacy_dtls::LEGACY,
     };
-    CryptoProvider { srtp_provider: &srtp::KeptSrtp, sha1_hmac_provider: &srtp::KeptHmac, dtls_provider, ..stock() }
+    let parts = CryptoProvider {
+        srtp_provider: &srtp::KeptSrtp,
+        sha1_hmac_provider: &srtp::KeptHmac,
+        dtls_provider,
+        ..stock()
+    };
+    #[cfg(all(test, feature = "sim", feature = "serde"))]
+    let parts = tests::secrets::spied(parts);
+    parts
 }
 
 /// str0m's own parts: aws-lc-rs, by our choice of its features.

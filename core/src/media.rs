@@ -44,12 +44,16 @@ pub struct Frame {
     /// The time of capture on the producer's own clock.
     pub time: MediaTime,
     /// The simulcast layer; [`Profile::Default`] without simulcast.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub profile: Profile,
     /// Whether the frame can be decoded on its own. For video.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub key_frame: bool,
     /// Loudness (RFC 6464). For audio.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub audio_level: Option<AudioLevel>,
     /// How far the picture must be turned to be upright. For video.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub rotation: Option<Rotation>,
 }
 
@@ -91,6 +95,12 @@ impl Frame {
     }
 }
 
+/// What is the default need not be written down.
+#[cfg(feature = "serde")]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// One RTP packet made elsewhere.
 ///
 /// SSRC, payload type and sequence number on the wire are the producer's; gaps and the order of the given sequence
@@ -100,6 +110,7 @@ impl Frame {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RtpPacket {
     /// The simulcast layer; [`Profile::Default`] without simulcast.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub profile: Profile,
     /// The source's SSRC.
     pub ssrc: u32,
@@ -108,12 +119,15 @@ pub struct RtpPacket {
     /// The source's timestamp, in the codec's clock rate.
     pub timestamp: u32,
     /// The marker bit.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub marker: bool,
     /// The payload, without header, extensions and padding.
     pub payload: Bytes,
     /// Loudness (RFC 6464). For audio.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub audio_level: Option<AudioLevel>,
     /// How far the picture must be turned to be upright. For video.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub rotation: Option<Rotation>,
 }
 

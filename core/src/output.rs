@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::crypto::DtlsFailure;
 use crate::error::OperationError;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
-use crate::protocol::{IceCandidate, IceProtocol, Notification, Peer, Request};
+use crate::protocol::{IceCandidate, IceProtocol, Notification, Peer, Redacted, Request};
 use crate::rtp::Profile;
 use crate::stats::{ProducerStats, TransportStats};
 
@@ -72,7 +72,7 @@ pub enum Originator {
 }
 
 /// Something the application should know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub enum Event {
@@ -110,6 +110,7 @@ pub enum Event {
     /// A notification of the server that is none of a sender's business (`newConsumer`, ...), as it came.
     Notification {
         /// The mediasoup message.
+        #[debug("{:?}", Redacted(message))]
         message: Value,
     },
     /// Something about a transport.

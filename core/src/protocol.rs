@@ -4,6 +4,7 @@
 //! paired on the wire is the application's: [`protoo`] is the envelope of the v2 demo and of what was built on it.
 
 pub mod protoo;
+pub(crate) mod redacted;
 mod signalling;
 pub(crate) mod v2;
 
@@ -16,6 +17,7 @@ use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
 use crate::rtp::{MediaKind, RtpCapabilities, RtpParameters};
 
+pub use redacted::Redacted;
 pub use signalling::{FromServer, ToServer};
 
 /// A request to the server: it needs one response, handed in as [`Input::Response`](crate::Input::Response).

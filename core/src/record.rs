@@ -1,15 +1,18 @@
 //! Recordings: what went into a room and what came out of it, as lines of JSON, to be run again.
 //!
-//! [`Room::start_recording`](crate::Room::start_recording) begins one, [`Room::poll_record`](crate::Room::poll_record)
-//! brings its lines. With the feature `sim`, `replay` runs one again on a scripted media plane and says what differs; so does
-//! `cargo run -p mediasoup-producer --example replay -- FILE`. A run of real media repeats too: what the media plane told the
-//! control plane is in the recording, so that neither keys nor datagrams are needed.
+//! [`RoomConfig::record`](crate::RoomConfig::record) or [`Room::start_recording`](crate::Room::start_recording) begins one,
+//! [`Room::poll_record`](crate::Room::poll_record) brings its lines. With the feature `sim`, `replay` runs one again on a
+//! scripted media plane and says what differs; so does `cargo run -p mediasoup-producer --example replay -- FILE`. A run of
+//! real media repeats too: what the media plane told the control plane is in the recording, so that neither keys nor
+//! datagrams are needed. `core/tests/recordings` has sessions of `mediasoup-publish --record` with a mediasoup 2.6.19; the
+//! first line of each says how it was made.
 //!
 //! # Format, version 1
 //!
 //! The first line is the header. Every other line is one input, one thing the media plane was asked, or one output, in the
 //! order in which they happened, with `t`: milliseconds since the first input, with decimals down to nanoseconds. A line
-//! without `t` happens at the time of the line before. Empty lines, and lines that begin with `#`, are passed over.
+//! without `t` happens at the time of the line before. Empty lines, and lines that begin with `#`, are passed over; lines
+//! longer than [`MAX_LINE_BYTES`] are refused.
 //!
 //! | line | meaning |
 //! | --- | --- |
@@ -18,7 +21,7 @@
 //! | `{"t":0,"timeout":{}}` | [`Input::Timeout`](crate::Input::Timeout) |
 //! | `{"t":0,"response":{"id":1,"ok":{..}}}` | the server's answer to request 1; in place of `ok`, `"refusal":"Error: ..."` |
 //! | `{"t":0,"notification":{..}}` | a notification of the server, as it came |
-//! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket); where the bytes belong, their number, or themselves in hexadecimal |
+//! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket), and `"refused"` as above; where the bytes belong, their number, or themselves in hexadecimal |
 //! | `{"t":0,"engine":{"transport":1,"event":"Connected"}}` | the media plane said something: an [`EngineEvent`](crate::EngineEvent) |
 //! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`] |
 //! | `{"t":0,"output":{..}}` | an [`Output`] was polled |
@@ -27,8 +30,9 @@
 //! Values have the form that serde gives the types named above: an enum variant by its name, a
 //! [`Duration`](std::time::Duration) as `{"secs":1,"nanos":0}`, `null` or nothing for what is absent.
 //!
-//! Datagrams are not in it, neither way. Strings under the key `password`, at any depth, are replaced by `***` on their way
-//! into the recording; ICE passwords are the only secrets a room is given.
+//! Datagrams are not in it, neither way. Strings in fields named `password` or `credential`, at any depth, and those of
+//! `iceParameters` other than `usernameFragment` are replaced by `***` on their way into the recording ([`Redacted`]); ICE
+//! passwords are the only secrets a room is given.
 //!
 //! # Written by hand
 //!
@@ -39,20 +43,8 @@
 //! - `{"t":9,"answer":{}}`: the server answers the oldest request it has not answered, as a room with Opus and VP8 does;
 //! - a file without any output: what comes out is shown, and nothing compared.
 //!
-//! ```text
-//! {"mediasoup-producer-record":1,"seed":42}
-//! {"t":0,"command":{"Join":{"peer_name":"camera-1"}}}
-//! {"t":10,"answer":{}}
-//! {"t":20,"answer":{}}
-//! {"t":30,"command":{"CreateTransport":{}}}
-//! {"t":30,"command":{"CreateProducer":{"track":{"kind":"video"}}}}
-//! {"t":30,"command":{"Send":{"id":"$P1","transport":"$T1"}}}
-//! {"t":40,"answer":{}}
-//! {"t":45,"command":{"Pause":{"id":"$P1"}}}
-//! {"t":50,"answer":{}}
-//! {"t":60,"engine":{"transport":"$T1","event":"Connected"}}
-//! {"t":70,"notification":{"method":"producerPaused","notification":true,"id":"$P1"}}
-//! ```
+//! For example, a producer that is paused while the server is still making it:
+#![doc = concat!("```text\n", include_str!("../tests/recordings/by-hand.jsonl"), "```")]
 
 #[cfg(feature = "sim")]
 mod replay;
@@ -66,6 +58,7 @@ use crate::config::RoomConfig;
 use crate::id::TransportId;
 use crate::media::Media;
 use crate::output::Output;
+use crate::protocol::Redacted;
 use crate::room::journal::Entered;
 use crate::transport::engine::EngineAnswer;
 
@@ -75,8 +68,10 @@ pub use replay::{Difference, Replay, ReplayError, replay};
 /// The version of the format that this library writes, and the only one it reads.
 pub const VERSION: u64 = 1;
 
+/// No line is longer, in what is read: 16 MiB.
+pub const MAX_LINE_BYTES: usize = 16 << 20;
+
 const HEADER: &str = "mediasoup-producer-record";
-const REDACTED: &str = "***";
 
 /// What is to be recorded, and how much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +114,11 @@ pub(crate) struct Line {
 }
 
 /// Turns what passes by into lines.
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub(crate) struct Recorder {
     options: RecordOptions,
     start: Option<Instant>,
+    #[debug(skip)]
     lines: VecDeque<String>,
     bytes: usize,
     cut: bool,
@@ -137,7 +133,7 @@ impl Recorder {
     }
 
     pub(crate) fn input(&self, input: Entered<'_>) -> Line {
-        let (kind, mut body) = match input {
+        let (kind, body) = match input {
             Entered::Timeout => ("timeout", json!({})),
             Entered::Command(command) => ("command", to_value(command)),
             Entered::Response { id, result: Ok(data) } => ("response", json!({ "id": id, "ok": data })),
@@ -146,8 +142,7 @@ impl Recorder {
             Entered::Media { producer, media } => ("media", self.media(producer.value(), media)),
             Entered::Engine { transport, event } => ("engine", json!({ "transport": transport, "event": event })),
         };
-        redact(&mut body);
-        Line { kind, body, refused: None }
+        Line { kind, body: Redacted(&body).to_value(), refused: None }
     }
 
     pub(crate) fn write(&mut self, now: Instant, line: &Line) {
@@ -210,9 +205,7 @@ pub(crate) fn output_value(output: &Output) -> Option<Value> {
     if matches!(output, Output::Transmit(_)) {
         return None;
     }
-    let mut value = to_value(output);
-    redact(&mut value);
-    Some(value)
+    Some(Redacted(&to_value(output)).to_value())
 }
 
 fn to_value(value: &impl serde::Serialize) -> Value {
@@ -224,21 +217,6 @@ fn difference(value: Value, default: &Value) -> Value {
     match value {
         Value::Object(fields) => fields.into_iter().filter(|(name, value)| default[name] != *value).collect(),
         other => other,
-    }
-}
-
-fn redact(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(secret) if name == "password" => REDACTED.clone_into(secret),
-                    _ => redact(field),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(redact),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

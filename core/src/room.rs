@@ -122,6 +122,7 @@ impl Room {
 
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
         let outputs = Outputs::new(config.limits.outputs, config.limits.output_bytes);
+        let journal = Journal::new(&config, seed);
         Self {
             config,
             rng: Rng::new(seed),
@@ -139,7 +140,7 @@ impl Room {
             engines,
             heard: VecDeque::new(),
             outputs,
-            journal: Journal::default(),
+            journal,
             stats: RoomStats::default(),
         }
     }

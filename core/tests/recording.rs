@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::protocol::{IceProtocol, Refusal, Request};
-use mediasoup_producer::record::{RecordOptions, replay};
+use mediasoup_producer::record::{MAX_LINE_BYTES, RecordOptions, replay};
 use mediasoup_producer::{
     EngineAnswer, EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Receive, RequestId, Room, RoomConfig,
     RtpPacket, StreamFeedback, Track,
 };
 use serde_json::{Value, json};
+
+#[path = "../examples/record/faults.rs"]
+mod faults;
 
 const PASSWORD: &str = "3Jw0qfIcePassword";
 
@@ -210,6 +213,53 @@ fn a_run_on_the_real_media_plane_repeats_without_it() {
 }
 
 #[test]
+fn a_run_over_a_bad_network_repeats_without_it() {
+    let lines = faults::record(Instant::now(), 5);
+    let compared = assert_repeats(&lines);
+    assert!(compared > 40, "{compared}");
+    for words in [
+        r#"{"TimedOut":{"method":"queryRoom"}}"#,
+        "SsrcInUse",
+        r#""event":"Disconnected""#,
+        r#""KeyFrameRequest""#,
+        r#""app_data":"busy""#,
+        r#"{"RestartTransport""#,
+    ] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words}");
+    }
+}
+
+/// How each was made stands in its first line.
+#[test]
+fn sessions_with_the_real_server_repeat() {
+    for (file, words) in [
+        (
+            include_str!("recordings/mediasoup-2.6.19-restart.jsonl"),
+            &[
+                r#""method":"producerPaused""#,
+                r#""method":"producerResumed""#,
+                r#""Stats":{"stats":[{"#,
+                r#""event":"Disconnected""#,
+                r#"{"RestartTransport""#,
+                r#""method":"closed""#,
+            ][..],
+        ),
+        (include_str!("recordings/mediasoup-2.6.19-closed.jsonl"), &[r#""method":"producerClosed""#]),
+        (
+            include_str!("recordings/mediasoup-2.6.19-refused.jsonl"),
+            &[r#""Refused":{"kind":"Other","reason":"Error: could"#],
+        ),
+    ] {
+        let lines: Vec<_> = file.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        assert_repeats(&lines);
+        for words in words {
+            assert!(file.contains(words), "{words}");
+        }
+        assert_eq!(file.matches("assword").count(), file.matches(r#""password":"***""#).count());
+    }
+}
+
+#[test]
 fn media_is_in_it_when_asked_for() {
     let lines = scripted(RecordOptions::default().media(true));
     assert!(lines.iter().any(|line| line.contains("868686")));
@@ -262,8 +312,8 @@ fn a_file_written_by_hand_runs() {
     let file = include_str!("recordings/by-hand.jsonl");
     let shown = replay(Instant::now(), file).unwrap();
     assert_eq!((shown.compared, shown.difference), (0, None));
-    assert!(shown.recording.iter().any(|line| line.contains(r#""output":{"Notification":{"PauseProducer""#)));
-    assert!(shown.recording.last().unwrap().contains(r#""originator":"remote""#));
+    let paused = |line: &String| line.contains(r#""output":{"Notification":{"PauseProducer""#);
+    assert!(shown.recording.iter().any(paused), "once the server knows the producer, it is told");
     assert_repeats(&shown.recording);
 }
 
@@ -271,13 +321,21 @@ fn a_file_written_by_hand_runs() {
 fn a_file_that_cannot_be_run_says_where() {
     let header = r#"{"mediasoup-producer-record":1,"seed":1}"#;
     for (file, words) in [
-        (String::new(), "empty"),
-        (r#"{"mediasoup-producer-record":2}"#.to_owned(), "version 2"),
-        (format!("{header}\n{{"), "line 2"),
+        (String::new(), "the file is empty"),
+        ("# A comment\n".to_owned(), "the file is empty"),
+        ("{}".to_owned(), r#"line 1: no header of a recording: it has no "mediasoup-producer-record""#),
+        ("# A comment\nhello".to_owned(), "line 2: no header of a recording: expected value at column 1"),
+        (r#"{"mediasoup-producer-record":1,"sede":1}"#.to_owned(), "unknown field `sede`"),
+        (r#"{"mediasoup-producer-record":2,"new":1}"#.to_owned(), "line 1: the recording has version 2"),
+        (r#"{"mediasoup-producer-record":"1"}"#.to_owned(), r#"version "1""#),
+        (format!("{header}\n{{"), "line 2: EOF while parsing an object at column 1"),
+        (format!("{header}\n{{\"response\":{{\"id\":1}}}}"), "line 2: a response has either ok or refusal"),
+        (format!("{header}\n{{\"notification\":{}1", "[".repeat(100_000)), "line 2: recursion limit exceeded"),
+        (format!("{header}\n\n{{\"command\":\"{}\"}}", "x".repeat(MAX_LINE_BYTES)), "line 3: 16777"),
         (format!("{header}\n\n{{\"t\":1}}"), "line 3: neither input nor output"),
         (format!("{header}\n{{\"t\":-1,\"timeout\":{{}}}}"), "no time"),
-        (format!("{header}\n{{\"command\":{{\"Jump\":{{}}}}}}"), "Jump"),
-        (format!("{header}\n{{\"tmieout\":{{}}}}"), "tmieout"),
+        (format!("{header}\n{{\"command\":{{\"Jump\":{{}}}}}}"), "line 2: unknown variant `Jump`"),
+        (format!("{header}\n{{\"tmieout\":{{}}}}"), "line 2: unknown field `tmieout`, expected one of"),
         (format!("{header}\n{{\"answer\":{{}}}}"), "no request"),
     ] {
         let error = replay(Instant::now(), &file).unwrap_err().to_string();

@@ -33,6 +33,9 @@
 //! }
 //! ```
 //!
+//! A session is recorded with [`RoomConfig::record`](mediasoup_producer::RoomConfig) (feature `serde`): take the lines with
+//! `room.with(|room, _| room.poll_record())` several times a second, and once more when the room has ended.
+//!
 //! # Not in scope
 //! TCP, changes of the network and WebSocket: see the adapter for tokio, or bring them. UDP sockets are opened on the
 //! interfaces that lead to the server when it has told its addresses.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures_util::task::AtomicWaker;
 use futures_util::{Sink, Stream};
 use mediasoup_producer as core;
-use mediasoup_producer::protocol::{FromServer, ToServer};
+use mediasoup_producer::protocol::{FromServer, Redacted, ToServer};
 use mediasoup_producer::{CommandError, Input, OperationError, OperationId, RoomConfig};
 use smol::channel::{Receiver, Sender, bounded};
 
@@ -24,7 +24,7 @@ pub trait Signalling: Stream<Item = FromServer> + Sink<ToServer> + Send + 'stati
 impl<T> Signalling for T where T: Stream<Item = FromServer> + Sink<ToServer> + Send + 'static {}
 
 /// Something the application should know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// What the state machine says, all but [`Settled`](mediasoup_producer::Event::Settled): the futures that wait for
@@ -35,6 +35,7 @@ pub enum Event {
         /// Its name.
         method: String,
         /// Its payload.
+        #[debug("{:?}", Redacted(data))]
         data: serde_json::Value,
     },
     /// The connection to the server is lost. The room closes, as if the server had closed it, and the driver ends.

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use mediasoup_producer::TransportId;
+use mediasoup_producer::protocol::Redacted;
 use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -13,7 +14,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use crate::error::SignallingError;
 
 /// Something the application should know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// What the state machine says, all but [`Settled`](mediasoup_producer::Event::Settled): the futures that wait for
@@ -24,6 +25,7 @@ pub enum Event {
         /// Its name.
         method: String,
         /// Its payload.
+        #[debug("{:?}", Redacted(data))]
         data: Value,
     },
     /// The connection to the server is lost. The room closes, as if the server had closed it, and the driver ends.

@@ -128,6 +128,12 @@ impl Handle {
         at(&self.shared.lock().room)
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn take_record(&self) -> Vec<String> {
+        let room = &mut self.shared.lock().room;
+        std::iter::from_fn(|| room.poll_record()).collect()
+    }
+
     /// Does something that the room does at once.
     pub(crate) fn command<R>(
         &self,

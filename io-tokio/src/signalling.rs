@@ -1,4 +1,7 @@
 //! The channel to the server: what goes over it, and what it must be able to do.
+//!
+//! No secret is in what this crate logs (nothing) or shows with `Debug`. The WebSocket library, `tungstenite`, logs each
+//! message as it is at trace level, the server's ICE passwords with it: leave that level off for it.
 
 mod tls;
 mod websocket;

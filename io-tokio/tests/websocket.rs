@@ -297,3 +297,27 @@ async fn tls_with_a_server_that_has_none_is_said() {
     let error = error_of(&url.replace("ws://", "wss://"), ProtooConnector::new()).await;
     assert!(matches!(error, SignallingError::Tls { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_secret_in_the_servers_words_is_in_no_debug_output() {
+    const SECRET: &str = "s3cretOfTheServer";
+    let url = serve(async |stream| {
+        let mut socket = accept(stream).await;
+        let message = json!({ "request": true, "id": 1, "method": "iceServers", "data": [{ "credential": SECRET }] });
+        let mut frames = vec![0x81, message.to_string().len() as u8];
+        assert!(frames[1] < 126);
+        frames.extend(message.to_string().into_bytes());
+        // And the beginning of another, which stays in a buffer.
+        frames.extend([0x81, 100]);
+        frames.extend(SECRET.as_bytes());
+        socket.get_mut().write_all(&frames).await.unwrap();
+        let _ = socket.next().await;
+    })
+    .await;
+    let mut signalling = ProtooConnector::new().connect(&url).await.unwrap();
+    let message = signalling.next().await.unwrap().unwrap();
+    let mut shown = format!("{signalling:?} {message:?}");
+    let room = Room::new(RoomConfig::default(), 1, signalling);
+    shown += &format!("{room:?} {:?}", room.events());
+    assert!(shown.contains("iceServers") && shown.contains("***") && !shown.contains(SECRET), "{shown}");
+}

@@ -4,6 +4,8 @@
 mod legacy;
 mod modern;
 mod rtc;
+#[cfg(all(feature = "sim", feature = "serde"))]
+pub(super) mod secrets;
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::id::RequestId;
 use crate::input::Input;
-use crate::protocol::{Notification, Refusal, Request};
+use crate::protocol::{Notification, Redacted, Refusal, Request};
 
 /// The WebSocket sub-protocol to ask for.
 pub const SUBPROTOCOL: &str = "protoo";
@@ -29,7 +29,7 @@ pub struct Protoo {
 }
 
 /// What a text frame from the server asks to be done.
-#[derive(Debug, Default)]
+#[derive(derive_more::Debug, Default)]
 #[non_exhaustive]
 pub struct Received {
     /// To be handed to [`Room::handle_input`](crate::Room::handle_input).
@@ -37,6 +37,7 @@ pub struct Received {
     /// To be sent back.
     pub reply: Option<String>,
     /// A message of the application above mediasoup: its method and data.
+    #[debug("{:?}", application.as_ref().map(|(method, data)| (method, Redacted(data))))]
     pub application: Option<(String, Value)>,
 }
 

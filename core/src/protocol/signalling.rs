@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::id::RequestId;
 use crate::input::Input;
-use crate::protocol::{Notification, Refusal, Request};
+use crate::protocol::{Notification, Redacted, Refusal, Request};
 
 /// A message for the server: there are no other kinds. [`Request::to_json`] and [`Notification::to_json`] give it as mediasoup spells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,22 +21,24 @@ pub enum ToServer {
 }
 
 /// A message from the server: there are no other kinds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 pub enum FromServer {
     /// The answer to a request: [`Input::Response`](crate::Input::Response).
     Response {
         /// The request.
         id: RequestId,
         /// The payload (`null` where it has none), or the refusal.
+        #[debug("{:?}", result.as_ref().map(Redacted))]
         result: Result<Value, Refusal>,
     },
     /// A mediasoup notification, as it came: [`Input::Notification`](crate::Input::Notification).
-    Notification(Value),
+    Notification(#[debug("{:?}", Redacted(_0))] Value),
     /// A message of the application above mediasoup: none of the room's business.
     Application {
         /// Its name.
         method: String,
         /// Its payload.
+        #[debug("{:?}", Redacted(data))]
         data: Value,
     },
     /// A message that cannot be read.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::redacted::without_contents;
 use super::{
     MessageError, Notification, Peer, RefusalKind, RemoteTransport, Request, RoomSettings, ServerNotification,
 };
@@ -185,7 +186,7 @@ pub(super) fn refusal_kind(reason: &str) -> RefusalKind {
 }
 
 fn read<T: DeserializeOwned>(method: &str, data: Value) -> Result<T, MessageError> {
-    serde_json::from_value(data).map_err(|error| field(method, error.to_string()))
+    serde_json::from_value(data).map_err(|error| field(method, without_contents(&error)))
 }
 
 fn field(method: &str, what: impl Into<String>) -> MessageError {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{RecordOptions, VERSION, output_value};
+use super::{HEADER, MAX_LINE_BYTES, RecordOptions, VERSION, output_value};
 use crate::config::RoomConfig;
 use crate::error::InputError;
 use crate::id::{ProducerId, RequestId, TransportId};
@@ -46,7 +46,7 @@ pub struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {} has {}\nnow it is {}", self.line, self.recorded, self.replayed)
+        write!(f, "line {} differs\nexpected: {}\n     got: {}", self.line, self.recorded, self.replayed)
     }
 }
 
@@ -54,9 +54,25 @@ impl std::fmt::Display for Difference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// The first line is not a header, or one of another version.
-    #[error("the first line is no header of version {VERSION}: {0}")]
-    Header(String),
+    /// There is no line.
+    #[error("the file is empty")]
+    Empty,
+    /// The first line is not a header.
+    #[error("line {line}: no header of a recording: {what}")]
+    Header {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The recording has a version that this library does not read.
+    #[error("line {line}: the recording has version {version}; this library reads {VERSION}")]
+    Version {
+        /// The line, from 1.
+        line: usize,
+        /// Its version.
+        version: Value,
+    },
     /// A line that cannot be read.
     #[error("line {line}: {what}")]
     Line {
@@ -71,15 +87,12 @@ pub enum ReplayError {
 /// moment will do.
 pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     let mut lines = recording.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let (_, header) = lines.next().ok_or_else(|| ReplayError::Header("the file is empty".to_owned()))?;
-    let header: Header = serde_json::from_str(header).map_err(|error| ReplayError::Header(error.to_string()))?;
-    if header.version != VERSION {
-        return Err(ReplayError::Header(format!("it has version {}", header.version)));
-    }
+    let (index, first) = lines.next().ok_or(ReplayError::Empty)?;
+    let header = header(index + 1, first)?;
     let mut parsed = Vec::new();
     for (index, line) in lines {
-        let line = serde_json::from_str::<Line>(line);
-        parsed.push((index + 1, line.map_err(|error| failure(index + 1, error))?));
+        let line = parse::<Line>(line).map_err(|what| failure(index + 1, what))?;
+        parsed.push((index + 1, line));
     }
     // Media is recorded as in the original, so that the two recordings can be compared.
     let media = parsed.iter().any(|(_, line)| line.media.as_ref().is_some_and(has_bytes));
@@ -116,11 +129,30 @@ pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     Ok(Replay { recording: player.recording, compared: player.compared, difference })
 }
 
+/// The version comes first: what else another version has is its own affair.
+fn header(line: usize, text: &str) -> Result<Header, ReplayError> {
+    let wrong = |what| ReplayError::Header { line, what };
+    let value: Value = parse(text).map_err(wrong)?;
+    match value.get(HEADER) {
+        None => Err(wrong(format!("it has no {HEADER:?}"))),
+        Some(version) if *version != VERSION => Err(ReplayError::Version { line, version: version.clone() }),
+        Some(_) => serde_json::from_value(value).map_err(|error| wrong(error.to_string())),
+    }
+}
+
+fn parse<T: DeserializeOwned>(line: &str) -> Result<T, String> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(format!("{} bytes are more than the limit of {MAX_LINE_BYTES}", line.len()));
+    }
+    // To serde_json it is the only line.
+    serde_json::from_str(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     #[serde(rename = "mediasoup-producer-record")]
-    version: u64,
+    _version: u64,
     #[serde(default)]
     seed: u64,
     #[serde(default)]
@@ -215,7 +247,7 @@ impl Player {
             self.name(&mut message);
             self.input(Input::Notification(message));
         } else if let Some(media) = line.media {
-            self.media(number, media)?;
+            self.media(number, media, line.refused.filter(|_| compares))?;
         } else if let Some(engine) = line.engine {
             let engine: EngineLine = self.read(number, engine)?;
             match (engine.event, engine.answer) {
@@ -249,14 +281,14 @@ impl Player {
 
     fn input(&mut self, input: Input) {
         match self.room.handle_input(self.now, input) {
-            Ok(_) => {}
-            // Media that was refused then is refused now; without its bytes not always for the same reason.
-            Err(InputError::Media(_)) => {}
+            // What media is refused is nothing to the control plane.
+            Ok(_) | Err(InputError::Media(_)) => {}
             Err(InputError::Command(error)) => unreachable!("not a command, and refused as one: {error}"),
         }
     }
 
-    fn media(&mut self, number: usize, mut line: Value) -> Result<(), ReplayError> {
+    /// Media that was refused is refused: why, may have been in bytes or datagrams that are not recorded.
+    fn media(&mut self, number: usize, mut line: Value, refused: Option<String>) -> Result<(), ReplayError> {
         self.name(&mut line);
         let producer = line.as_object_mut().and_then(|fields| fields.remove("producer"));
         let producer: ProducerId = self.read(number, producer.unwrap_or_default())?;
@@ -273,7 +305,10 @@ impl Player {
             Media::Frame(frame) => frame.data = bytes,
             Media::Packet(packet) => packet.payload = bytes,
         }
-        self.input(Input::Media { producer, media });
+        match refused {
+            Some(why) => self.room.refuse_media(self.now, producer, &media, &why),
+            None => self.input(Input::Media { producer, media }),
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::config::RoomConfig;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::input::Command;
 use crate::media::Media;
@@ -34,7 +35,7 @@ pub(crate) struct Entry {
     line: Option<crate::record::Line>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Journal {
     #[cfg(feature = "serde")]
     pub(crate) recorder: Option<Box<Recorder>>,
@@ -52,6 +53,10 @@ impl Entry {
 
 #[cfg(feature = "serde")]
 impl Journal {
+    pub(crate) fn new(config: &RoomConfig, seed: u64) -> Self {
+        Self { recorder: config.record.map(|options| Box::new(Recorder::new(options, config, seed))) }
+    }
+
     pub(crate) fn enter(&self, input: Entered<'_>) -> Entry {
         Entry { line: self.recorder.as_ref().map(|recorder| recorder.input(input)) }
     }
@@ -84,6 +89,10 @@ impl Entry {
 
 #[cfg(not(feature = "serde"))]
 impl Journal {
+    pub(crate) fn new(_: &RoomConfig, _: u64) -> Self {
+        Self {}
+    }
+
     pub(crate) fn enter(&self, _: Entered<'_>) -> Entry {
         Entry {}
     }
@@ -97,8 +106,8 @@ impl Journal {
 
 #[cfg(feature = "serde")]
 impl super::Room {
-    /// Begins a recording of what goes in and what comes out; see [`record`](crate::record). Fails if the room was given
-    /// something already.
+    /// Begins a recording of what goes in and what comes out, as [`RoomConfig::record`] does; see
+    /// [`record`](crate::record). Fails if the room was given something already.
     pub fn start_recording(
         &mut self,
         options: crate::record::RecordOptions,

@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
+#[cfg(feature = "serde")]
+use super::journal::Entered;
 use crate::config::RoomConfig;
 use crate::id::TransportId;
 use crate::room::Room;
 use crate::transport::engine::{EngineAnswer, EngineEvent, Scripted};
+#[cfg(feature = "serde")]
+use crate::{id::ProducerId, media::Media};
 
 impl Room {
     /// A room without ICE, DTLS and SRTP, for tests: its transports connect, fail and report when
@@ -37,6 +41,14 @@ impl Room {
     #[cfg(feature = "serde")]
     pub(crate) fn silent(config: RoomConfig, seed: u64) -> Self {
         Self::with_engines(config, seed, Box::new(Scripted::new(seed, false)))
+    }
+
+    /// Takes note of media that is refused, and does nothing else: as far as messages and events go, nothing happened.
+    #[cfg(feature = "serde")]
+    pub(crate) fn refuse_media(&mut self, now: Instant, producer: ProducerId, media: &Media, why: &str) {
+        let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Media { producer, media });
+        self.entered(now, entry.refused(&Err::<(), _>(why)));
     }
 
     /// Lets the engine of a transport say something. False, and nothing happens, if it cannot speak: the room is not

@@ -30,6 +30,11 @@ pub struct Args {
     #[arg(long)]
     pub no_page: bool,
 
+    /// Record the session, as lines of JSON without media and without secrets, to be run again with mediasoup-producer's
+    /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ...
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// Where to publish to.
     #[command(flatten)]
     pub room: RoomArgs,

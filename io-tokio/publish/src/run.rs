@@ -3,6 +3,7 @@
 mod encoding;
 mod error;
 mod feed;
+mod recording;
 mod session;
 mod stop;
 
@@ -18,6 +19,7 @@ use crate::report::{Event, Reporter, Summary, to_stdout};
 
 use encoding::Encodings;
 use feed::Feeds;
+use recording::Recordings;
 use stop::Stop;
 
 pub use error::RunError;
@@ -30,7 +32,15 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 /// the room has received every encoding, and nothing failed.
 pub async fn run(args: Args, start: Instant) -> bool {
     let reporter = Reporter::new(to_stdout(args.json));
-    let mut run = Run { args, start, reporter, encodings: Encodings::default(), connect: None };
+    let mut run = Run {
+        args,
+        start,
+        reporter,
+        encodings: Encodings::default(),
+        connect: None,
+        recordings: None,
+        unrecorded: None,
+    };
     let result = run.publish().await;
     if let Err(error) = &result {
         eprintln!("mediasoup-publish: {error}");
@@ -42,7 +52,7 @@ pub async fn run(args: Args, start: Instant) -> bool {
             eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
         }
     }
-    let error = result.err().map(|error| error.to_string());
+    let error = result.err().map(|error| error.to_string()).or(run.unrecorded);
     let summary = Summary { ok: error.is_none() && received, error, connect: run.connect, rows };
     let ok = summary.ok;
     run.reporter.finish(summary) && ok
@@ -55,11 +65,15 @@ struct Run {
     encodings: Encodings,
     /// How long the first connection took.
     connect: Option<Duration>,
+    recordings: Option<Recordings>,
+    /// Why a recording is not complete.
+    unrecorded: Option<String>,
 }
 
 impl Run {
     async fn publish(&mut self) -> Result<(), RunError> {
         let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
+        self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
         let tracks = input::open(&self.args.media).await?;
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
@@ -110,6 +124,13 @@ impl Run {
             }
             wait = (wait * 2).min(RETRY_MOST);
         }
+    }
+
+    /// A recording has failed. The session goes on; the end of the run says so again.
+    fn not_recorded(&mut self, error: String) {
+        eprintln!("mediasoup-publish: {error}");
+        self.event(Event::new("record", &*error).with("error", &*error));
+        self.unrecorded.get_or_insert(error);
     }
 
     fn event(&self, event: Event) {

@@ -144,8 +144,10 @@ fn handshake_error(error: WsError, secure: bool, host: String) -> SignallingErro
 
 /// protoo over WebSocket: the [`Signalling`](crate::Signalling) of the v2 demo application and its descendants. Made by
 /// [`ProtooConnector`].
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub struct ProtooWebSocket {
+    /// Its buffers have the server's words as they came, passwords among them.
+    #[debug(skip)]
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     protoo: Protoo,
     received: VecDeque<FromServer>,

@@ -8,26 +8,44 @@ use super::{CONNECTION, Scenario, SentFrame};
 use crate::id::RequestId;
 use crate::input::{Input, Receive};
 use crate::output::{Event, Output, ProducerEvent};
-use crate::protocol::Refusal;
+use crate::protocol::{Redacted, Refusal};
 use crate::sim::net::Direction;
 use crate::sim::server::ServerOutput;
 
 /// A message on its way between room and server.
-#[derive(Debug, Clone)]
+#[derive(derive_more::Debug, Clone)]
 pub(super) enum Signal {
-    Request { id: RequestId, message: Value },
-    Notification { message: Value },
-    Response { id: RequestId, result: Result<Value, String> },
-    ServerNotification { message: Value },
+    Request {
+        id: RequestId,
+        message: Value,
+    },
+    Notification {
+        message: Value,
+    },
+    Response {
+        id: RequestId,
+        #[debug("{:?}", result.as_ref().map(Redacted))]
+        result: Result<Value, String>,
+    },
+    ServerNotification {
+        message: Value,
+    },
 }
 
 /// What is done with the requests of a method, or with their answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 pub(super) enum Fault {
     Keep,
     Drop,
-    Answer { result: Result<Value, String> },
-    Patch { pointer: String, value: Value },
+    Answer {
+        #[debug("{:?}", result.as_ref().map(Redacted))]
+        result: Result<Value, String>,
+    },
+    Patch {
+        pointer: String,
+        #[debug(skip)]
+        value: Value,
+    },
 }
 
 impl Scenario {

@@ -9,10 +9,11 @@ use crate::crypto::DtlsFailure;
 use crate::id::{ProducerId, TransportId};
 use crate::media::{AudioLevel, Rotation};
 use crate::output::Transmit;
+use crate::protocol::Redacted;
 use crate::rtp::{Codec, MediaKind, Profile};
 
 /// Something to be acted on, from [`RoomServer::poll_output`](super::RoomServer::poll_output).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(derive_more::Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ServerOutput {
     /// A datagram to be sent.
@@ -24,6 +25,7 @@ pub enum ServerOutput {
         /// The id it was handed in with.
         id: u64,
         /// The payload (`null` where it has none), or mediasoup's words.
+        #[debug("{:?}", result.as_ref().map(Redacted))]
         result: Result<Value, String>,
     },
     /// A mediasoup notification to be sent.

@@ -1,6 +1,7 @@
 //! Why a run failed: one line each, what is wrong and what to do.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mediasoup_producer::{Codec, CommandError, DtlsFailure, MediaKind, OperationError};
@@ -24,6 +25,14 @@ pub enum RunError {
     /// The embedded room.
     #[error(transparent)]
     Embedded(#[from] StartError),
+    /// The recording.
+    #[error("cannot record to {}: {source}; name a file in a folder that can be written to", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// The page.
     #[error(transparent)]
     Page(#[from] OpenError),
@@ -102,6 +111,7 @@ impl RunError {
             Self::Input(_)
             | Self::Source(_)
             | Self::Embedded(_)
+            | Self::Record { .. }
             | Self::Page(_)
             | Self::Signals(_)
             | Self::TooEarly

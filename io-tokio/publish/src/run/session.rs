@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::DtlsRole as CoreDtlsRole;
+use mediasoup_producer::protocol::{DtlsRole as CoreDtlsRole, Redacted};
+use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::{
     CommandError, ConnectionState, Event as RoomEvent, Frame, MediaError, MediaTime, Originator, ProducerEvent,
     ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions,
@@ -12,6 +13,7 @@ use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, Prot
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
+use super::recording::Recording;
 use super::{Run, RunError, Stop};
 use crate::args::DtlsRole;
 use crate::report::Event;
@@ -38,6 +40,7 @@ struct Stay {
     lost: Option<Instant>,
     /// Media that was refused for what it is, by track; only the first is told.
     refused: Vec<bool>,
+    recording: Option<Recording>,
 }
 
 impl Run {
@@ -55,7 +58,8 @@ impl Run {
         };
         let events = room.events();
         let refused = vec![false; feeds.tracks().len()];
-        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), lost: None, refused };
+        let recording = self.recordings.as_mut().map(|recordings| recordings.begin(&room));
+        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), lost: None, refused, recording };
         let ready = tokio::select! {
             ready = self.enter(&mut stay, peer, feeds.tracks()) => ready.map(|()| true),
             () = stop.requested() => Ok(false),
@@ -80,6 +84,11 @@ impl Run {
         }
         // The driver spends no more than a second; a runtime that hangs must not hang us.
         let _ = timeout(CLOSE_TIMEOUT, stay.room.close()).await;
+        if let Some(recording) = stay.recording
+            && let Some(error) = recording.finish().await
+        {
+            self.not_recorded(error);
+        }
         result
     }
 
@@ -93,7 +102,10 @@ impl Run {
         if args.tcp {
             (offer.udp, offer.tcp) = (Some(false), Some(true));
         }
-        let config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        let mut config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        if self.recordings.is_some() {
+            config = config.record(RecordOptions::default());
+        }
         let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
         let signalling = connector.connect(url).await.map_err(RunError::Connect)?;
         Ok(Room::with_options(config, seed(), Options::default().udp(!args.tcp), signalling))
@@ -175,6 +187,9 @@ impl Run {
                     self.count(stay);
                     self.encodings.sample(Instant::now());
                     self.reporter.sample(self.start.elapsed(), self.encodings.rows());
+                    if let Some(error) = stay.recording.as_mut().and_then(Recording::failed) {
+                        self.not_recorded(error);
+                    }
                 }
                 () = stop.requested() => return Ok(()),
             }
@@ -262,7 +277,9 @@ impl Run {
             Some(IoEvent::Room(event)) => self.room_event(stay, event),
             Some(IoEvent::Application { method, data }) => {
                 let text = format!("the server's application says {method}");
-                self.event(Event::new("application", text).with("method", method).with("data", data));
+                self.event(
+                    Event::new("application", text).with("method", method).with("data", Redacted(&data).to_value()),
+                );
                 Ok(())
             }
             Some(IoEvent::Disconnected { error }) => Err(error.into()),

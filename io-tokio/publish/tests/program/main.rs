@@ -5,5 +5,6 @@ mod errors;
 mod files;
 mod harness;
 mod reconnect;
+mod recording;
 mod rooms;
 mod rtp;

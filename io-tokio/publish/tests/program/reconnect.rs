@@ -1,8 +1,9 @@
 //! A room that is lost and comes back, at the same address.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mediasoup_producer::record::replay;
 use mediasoup_publish::embedded::Room;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -44,7 +45,10 @@ async fn with_reconnect_it_joins_again_and_sums_up_all_that_was_sent() {
     let front = Front::new().await;
     let first = Room::start().await.unwrap();
     front.lead_to(&first.ws_url);
-    let mut program = Program::start(&["--reconnect", "--room", &format!("ws://{}/?roomId=r", front.address)]);
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("session");
+    let (url, file) = (format!("ws://{}/?roomId=r", front.address), record.to_str().unwrap());
+    let mut program = Program::start(&["--reconnect", "--room", &url, "--record", file]);
     let before = program.sample("high", |sample| sample["room"]["packets"].as_u64() > Some(0)).await;
 
     let second = Room::start().await.unwrap();
@@ -68,6 +72,10 @@ async fn with_reconnect_it_joins_again_and_sums_up_all_that_was_sent() {
     let run = program.finish().await;
     assert_eq!((run.status, &run.summary()["ok"]), (Some(0), &true.into()), "{run:#?}");
     assert_eq!(run.events("lost").count(), 1);
+    for stay in [file.to_owned(), format!("{file}.2")] {
+        let recording = std::fs::read_to_string(stay).unwrap();
+        assert_eq!(replay(Instant::now(), &recording).unwrap().difference, None);
+    }
 }
 
 #[tokio::test]
