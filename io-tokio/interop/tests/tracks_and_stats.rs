@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::{Browser, Player, Publisher, Server, assert_smooth, clip, eventually, layers, video_track};
+use mediasoup_interop::{
+    Browser, CLIP_FRAMES, Player, Publisher, Server, assert_smooth, clip, eventually, layers, video_track,
+};
 use mediasoup_producer::stats::{ProducerStats, TransportStats};
 use mediasoup_producer::{
     Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, RoomConfig, Track, TransportEvent,
@@ -37,9 +39,9 @@ async fn a_replaced_track_keeps_id_and_ssrc_and_shows_its_own_picture() {
     // Its media time begins at 0 again: RTP time must not jump.
     let player = Player::single(&video, clip("high"));
     viewer.sees_width(640).await;
-    let pictures = viewer.watch(60, 10_000).await;
+    let pictures = viewer.watch(60).await;
     assert!(pictures.iter().all(|picture| (picture.width, picture.height) == (640, 360)));
-    assert_smooth(&pictures, 15);
+    assert_smooth(&pictures, CLIP_FRAMES);
 
     assert_eq!(video.rtp_parameters().unwrap(), parameters);
     assert_eq!(video.original_track().unwrap().id(), "another");

@@ -30,8 +30,8 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 /// the room has received every encoding, and nothing failed.
 pub async fn run(args: Args, start: Instant) -> bool {
     let reporter = Reporter::new(to_stdout(args.json));
-    let mut run = Run { args, start, reporter, encodings: Encodings::default(), connect: None };
-    let result = run.publish().await;
+    let mut run = Run { args, start, reporter, encodings: Encodings::default(), connect: None, stays: 0 };
+    let result = run.publish().await.map_err(|error| error.with_remedy(run.args.room.reconnect));
     if let Err(error) = &result {
         eprintln!("mediasoup-publish: {error}");
     }
@@ -42,7 +42,7 @@ pub async fn run(args: Args, start: Instant) -> bool {
             eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
         }
     }
-    let error = result.err().map(|error| error.to_string());
+    let error = result.err();
     let summary = Summary { ok: error.is_none() && received, error, connect: run.connect, rows };
     let ok = summary.ok;
     run.reporter.finish(summary) && ok
@@ -55,6 +55,8 @@ struct Run {
     encodings: Encodings,
     /// How long the first connection took.
     connect: Option<Duration>,
+    /// How often we were in the room and connected.
+    stays: u64,
 }
 
 impl Run {
@@ -88,7 +90,7 @@ impl Run {
 
         let mut wait = RETRY_FIRST;
         loop {
-            let connected = self.connect;
+            let stays = self.stays;
             let error = match self.session(&url, &peer, &mut feeds, &mut stop).await {
                 Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
                 Ok(()) => return Ok(()),
@@ -98,12 +100,13 @@ impl Run {
             if !(self.args.room.reconnect && self.connect.is_some() && error.may_pass()) {
                 return Err(error);
             }
-            if connected != self.connect {
+            if stays != self.stays {
                 wait = RETRY_FIRST;
             }
             eprintln!("mediasoup-publish: {error}");
             let text = format!("lost: {error}; joining again in {} s", wait.as_secs());
-            self.event(Event::new("lost", text).with("error", error.to_string()));
+            let event = Event::new("lost", text).with("error", error.to_string());
+            self.event(event.with("again_in_s", wait.as_secs()));
             tokio::select! {
                 () = stop.requested() => return Ok(()),
                 () = tokio::time::sleep(wait) => {}

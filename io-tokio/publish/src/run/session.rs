@@ -62,6 +62,7 @@ impl Run {
         };
         let result = match ready {
             Ok(true) => {
+                self.stays += 1;
                 stop.begin();
                 feeds.begin();
                 self.encodings.begin(Instant::now());
