@@ -44,10 +44,11 @@ async fn losses_are_repaired(percent: u8) {
     // The handshake loses datagrams, too.
     publisher.connected(&transport).await;
 
-    // A viewer that comes wants key frames, and what is missing then is forgotten: nothing shall be.
+    // A viewer that comes or climbs to a higher layer wants key frames, and what is missing then is forgotten: nothing
+    // shall be.
     relay.set(Rule::Lose(0));
     let players = [Player::single(&audio, beat()), Player::layers(&video, layers(clip))];
-    viewer.sees_more().await;
+    viewer.sees_width(640).await;
     viewer.hears_more().await;
     let before = server.receiving(video.id(), 3).await;
 
