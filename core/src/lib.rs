@@ -64,6 +64,7 @@
 //! | `legacy-dtls` | DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
+pub mod adapter;
 mod config;
 mod crypto;
 mod error;
@@ -73,6 +74,7 @@ mod input;
 mod media;
 mod ortc;
 mod output;
+mod peer;
 mod producer;
 pub mod protocol;
 #[cfg(feature = "serde")]
@@ -100,4 +102,4 @@ pub use rtp::{
 };
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use transport::{Transport, TransportInfo};
+pub use transport::{LocalAddresses, Transport, TransportInfo};

@@ -19,6 +19,18 @@ use crate::room::Room;
 
 pub use state::TransportInfo;
 
+/// What [`Transport::set_local_addresses`] did. The sockets of those refused and removed can be closed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LocalAddresses {
+    /// In use from now on.
+    pub taken: Vec<(IceProtocol, SocketAddr)>,
+    /// Not taken, and why.
+    pub refused: Vec<(IceProtocol, SocketAddr, CommandError)>,
+    /// No longer in use.
+    pub removed: Vec<(IceProtocol, SocketAddr)>,
+}
+
 /// A path to the server over which producers are sent, borrowed from its [`Room`]. Its properties are those of
 /// [`TransportInfo`], to which it dereferences.
 #[derive(Debug)]
@@ -66,6 +78,32 @@ impl<'a> Transport<'a> {
         address: SocketAddr,
     ) -> Result<(), CommandError> {
         self.room.execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address }).map(drop)
+    }
+
+    /// Names all addresses that sockets of ours send from now: those that are new are [added](Self::add_local_address), and
+    /// the others [removed](Self::remove_local_address) if at least one of these was taken. Else they stay: they may come
+    /// back to life.
+    pub fn set_local_addresses(
+        &mut self,
+        now: Instant,
+        addresses: impl IntoIterator<Item = (IceProtocol, SocketAddr)>,
+    ) -> LocalAddresses {
+        let before: Vec<_> = self.local_addresses().collect();
+        let mut taken = Vec::new();
+        let mut refused = Vec::new();
+        for (protocol, address) in addresses {
+            match self.add_local_address(now, protocol, address) {
+                Ok(()) => taken.push((protocol, address)),
+                Err(error) => refused.push((protocol, address, error)),
+            }
+        }
+        let gone = |address: &(IceProtocol, SocketAddr)| !taken.is_empty() && !taken.contains(address);
+        let removed: Vec<_> = before.into_iter().filter(gone).collect();
+        for (protocol, address) in &removed {
+            // It is refused only while outputs wait; then the address stays named, and leads nowhere.
+            let _ = self.remove_local_address(now, *protocol, *address);
+        }
+        LocalAddresses { taken, refused, removed }
     }
 
     /// Restarts ICE with new credentials of the server (RFC 8445 section 9). Media goes on meanwhile.

@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 use futures_util::{Sink, Stream};
 use mediasoup_producer as core;
 use mediasoup_producer::protocol::{FromServer, ToServer};
-use mediasoup_producer::{CommandError, OperationError, OperationId, RoomConfig};
+use mediasoup_producer::{CommandError, Input, OperationError, OperationId, RoomConfig};
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::driver::Driver;
@@ -165,7 +165,7 @@ pub(crate) struct State {
     /// None when the driver has ended.
     pub(crate) events: Option<Sender<Event>>,
     events_dropped: u64,
-    pub(crate) messages_unreadable: u64,
+    messages_unreadable: u64,
     /// The driver is to come to its end.
     pub(crate) closing: bool,
 }
@@ -183,6 +183,16 @@ impl State {
             && let Ok(Some(_)) = events.force_send(event)
         {
             self.events_dropped += 1;
+        }
+    }
+
+    /// The server said something.
+    pub(crate) fn hear(&mut self, message: FromServer) {
+        match Input::try_from(message) {
+            // What comes from the server is never refused.
+            Ok(input) => drop(self.room.handle_input(Instant::now(), input)),
+            Err(FromServer::Application { method, data }) => self.emit(Event::Application { method, data }),
+            Err(_) => self.messages_unreadable += 1,
         }
     }
 

@@ -75,6 +75,11 @@ impl Sockets {
         Ok(address)
     }
 
+    /// Gives up one address of a transport.
+    pub(crate) fn withdraw(&mut self, transport: TransportId, address: SocketAddr) {
+        self.udp.retain(|udp| (udp.transport, udp.address) != (transport, address));
+    }
+
     /// Gives up all of a transport.
     pub(crate) fn close(&mut self, transport: TransportId) {
         self.udp.retain(|udp| udp.transport != transport);

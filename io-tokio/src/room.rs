@@ -114,9 +114,10 @@ impl Room {
         self.handle.rebind(ids);
     }
 
-    /// A stream of the events from now on. There can be several.
+    /// A stream of the events. The first that is asked for begins with the room; others, and there can be several, with
+    /// the call.
     pub fn events(&self) -> Events {
-        self.handle.events()
+        self.handle.all_events()
     }
 
     /// A transport; `None` if it is not known or closed.

@@ -7,7 +7,10 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use mediasoup_producer as core;
-use mediasoup_producer::{CommandError, MediaError, OperationError, OperationId, ProducerId, RoomState, TransportId};
+use mediasoup_producer::protocol::FromServer;
+use mediasoup_producer::{
+    CommandError, Input, MediaError, OperationError, OperationId, ProducerId, RoomState, TransportId,
+};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::error::Error;
@@ -32,6 +35,8 @@ pub(crate) struct State {
     pub(crate) waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
     /// None when the driver has ended.
     pub(crate) events: Option<broadcast::Sender<Event>>,
+    /// What the first stream of the application begins with: the driver may have much to say before it is asked for.
+    first_events: Option<broadcast::Receiver<Event>>,
     /// Transports whose sockets are to be opened anew.
     pub(crate) rebind: BTreeSet<TransportId>,
     /// The driver is to come to its end.
@@ -41,10 +46,12 @@ pub(crate) struct State {
 
 impl Shared {
     pub(crate) fn new(room: core::Room, options: &Options) -> Self {
+        let (events, first_events) = broadcast::channel(options.events.max(1));
         let state = State {
             room,
             waiters: BTreeMap::new(),
-            events: Some(broadcast::Sender::new(options.events.max(1))),
+            events: Some(events),
+            first_events: Some(first_events),
             rebind: BTreeSet::new(),
             closing: false,
             stats: IoStats::default(),
@@ -59,6 +66,23 @@ impl Shared {
 }
 
 impl State {
+    /// The server said something.
+    pub(crate) fn hear(&mut self, message: FromServer) {
+        match Input::try_from(message) {
+            // What comes from the server is never refused.
+            Ok(input) => drop(self.room.handle_input(now(), input)),
+            Err(FromServer::Application { method, data }) => self.emit(Event::Application { method, data }),
+            Err(_) => self.stats.messages_unreadable += 1,
+        }
+    }
+
+    pub(crate) fn settle(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+        if let Some(waiter) = self.waiters.remove(&operation) {
+            // Nobody may wait any more.
+            let _ = waiter.send(result);
+        }
+    }
+
     pub(crate) const fn stopped(&self) -> bool {
         self.events.is_none()
     }
@@ -160,8 +184,15 @@ impl Handle {
         self.shared.waker.wake();
     }
 
+    /// The events from now on.
     pub(crate) fn events(&self) -> Events {
         Events::new(self.shared.lock().events.as_ref().map(broadcast::Sender::subscribe))
+    }
+
+    /// The events from the beginning the first time, from now on after that.
+    pub(crate) fn all_events(&self) -> Events {
+        let first = self.shared.lock().first_events.take();
+        first.map_or_else(|| self.events(), |first| Events::new(Some(first)))
     }
 
     pub(crate) fn stats(&self) -> IoStats {

@@ -22,6 +22,8 @@ async fn joined() -> (Room, common::Server) {
     let room = Room::new(RoomConfig::default(), 1, signalling);
     let (joined, ()) = tokio::join!(room.join("alice", None), server.admit());
     joined.unwrap();
+    // The first stream begins with the room, however late it is asked for; those of the tests with the call.
+    assert!(matches!(room.events().next().await, Some(Event::Room(RoomEvent::Joined { .. }))));
     (room, server)
 }
 

@@ -241,7 +241,8 @@ async fn a_server_that_closes_or_hangs_up_is_said() {
 
     let url = serve(async |stream| drop(accept(stream).await)).await;
     let room = Room::connect(&url, RoomConfig::default()).await.unwrap();
-    let mut events = room.events();
+    room.ended().await;
+    let mut events = room.events(); // asked for late, and still from the beginning
     let Some(Event::Disconnected { error }) = events.next().await else { panic!("not disconnected") };
     assert!(error.to_string().contains("closed the connection: it hung up"), "{error}");
 }

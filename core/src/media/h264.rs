@@ -1,44 +1,24 @@
 //! H264 in RTP (RFC 6184), packetization-mode 1: single NAL units, STAP-A, FU-A.
 
-use std::sync::Arc;
-
-use super::nal::{NalCodec, NalPacketizer, Role, annex_b};
+use super::nal::{self, NalCodec, NalPacketizer, Role};
 use super::payload::PacketizeError;
 
-/// Cuts H264 access units into RTP payloads; one for each stream.
-///
-/// Input is the byte stream format (Annex B). The length-prefixed form of MP4 files is not understood and is refused.
+/// Cuts H264 access units into RTP payloads; one for each stream. Input is the byte stream format (Annex B).
 ///
 /// An IDR picture that lacks its parameter sets gets the last ones seen: a mediasoup v2 server recognises a key frame by
 /// its sequence parameter set alone, and begins to forward at the packet that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct H264Packetizer(NalPacketizer);
-
-impl H264Packetizer {
-    pub(crate) fn new() -> Self {
-        Self(NalPacketizer::new::<H264>())
-    }
-
-    /// Appends the payloads of one access unit to `out`; the marker bit belongs on the last one. An error changes nothing.
-    pub(crate) fn packetize(
-        &mut self,
-        frame: &[u8],
-        max_payload: usize,
-        out: &mut Vec<Arc<[u8]>>,
-    ) -> Result<(), PacketizeError> {
-        self.0.packetize::<H264>(frame, max_payload, out)
-    }
-}
+pub(crate) type H264Packetizer = NalPacketizer<H264>;
 
 /// Whether `frame` holds a slice of an IDR picture (NAL unit type 5).
 pub(crate) fn is_key_frame(frame: &[u8]) -> bool {
-    annex_b(frame).is_ok_and(|mut units| units.any(|unit| unit.and_then(H264::role) == Ok(Role::RandomAccess)))
+    nal::has_random_access::<H264>(frame)
 }
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-struct H264;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct H264;
 
 impl NalCodec for H264 {
     /// |F|NRI|  Type   |
@@ -82,6 +62,8 @@ impl NalCodec for H264 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::super::nal::testing::{body, stream};

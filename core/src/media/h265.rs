@@ -1,42 +1,21 @@
 //! H265 in RTP (RFC 7798), without decoding order numbers: single NAL units, aggregation packets, fragmentation units.
 
-use std::sync::Arc;
-
-use super::nal::{NalCodec, NalPacketizer, Role, annex_b};
+use super::nal::{self, NalCodec, NalPacketizer, Role};
 use super::payload::PacketizeError;
 
-/// Cuts H265 access units into RTP payloads; one for each stream.
-///
-/// Input is the byte stream format (Annex B). The length-prefixed form of MP4 files is not understood and is refused. A
-/// random access picture that lacks its parameter sets gets the last ones seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct H265Packetizer(NalPacketizer);
-
-impl H265Packetizer {
-    pub(crate) fn new() -> Self {
-        Self(NalPacketizer::new::<H265>())
-    }
-
-    /// Appends the payloads of one access unit to `out`; the marker bit belongs on the last one. An error changes nothing.
-    pub(crate) fn packetize(
-        &mut self,
-        frame: &[u8],
-        max_payload: usize,
-        out: &mut Vec<Arc<[u8]>>,
-    ) -> Result<(), PacketizeError> {
-        self.0.packetize::<H265>(frame, max_payload, out)
-    }
-}
+/// Cuts H265 access units into RTP payloads; one for each stream. Input is the byte stream format (Annex B).
+pub(crate) type H265Packetizer = NalPacketizer<H265>;
 
 /// Whether `frame` holds a slice of an IRAP picture (NAL unit types 16 to 23: BLA, IDR, CRA).
 pub(crate) fn is_key_frame(frame: &[u8]) -> bool {
-    annex_b(frame).is_ok_and(|mut units| units.any(|unit| unit.and_then(H265::role) == Ok(Role::RandomAccess)))
+    nal::has_random_access::<H265>(frame)
 }
 
 const AGGREGATION: u8 = 48;
 const FRAGMENTATION: u8 = 49;
 
-struct H265;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct H265;
 
 impl NalCodec for H265 {
     /// |F|   Type    |  LayerId  | TID |, of 1, 6, 6 and 3 bits.
@@ -86,6 +65,8 @@ impl NalCodec for H265 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::super::nal::testing::{body, stream};

@@ -2,13 +2,14 @@
 //!
 //! RFC 6184 and RFC 7798 differ in the size and bits of their headers only; [`NalCodec`] is that difference.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::payload::{PacketizeError, checked_limit, fragments, join};
 
 /// What a packetizer does with a NAL unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Aggregated and remembered. The number is its kind, in the order in which a decoder needs them.
     ParameterSet(usize),
     /// Aggregated with the parameter sets.
@@ -21,7 +22,7 @@ pub(super) enum Role {
     Dropped,
 }
 
-pub(super) trait NalCodec {
+pub(crate) trait NalCodec {
     /// A NAL unit header, which is also what an aggregation packet begins with. A fragment has one octet more.
     type Header: AsRef<[u8]>;
     const HEADER_LEN: usize;
@@ -41,18 +42,22 @@ pub(super) trait NalCodec {
 /// How much of one kind of parameter sets is remembered. Real ones have tens of bytes, a few hundred with scaling lists.
 const MAX_REMEMBERED: usize = 8192;
 
-/// The packetizer proper. Its state: for each kind, the parameter sets of the last frame that held any of that kind.
+/// The packetizer of both. Input is the byte stream format (Annex B); the length-prefixed form of MP4 files is not
+/// understood and is refused. A random access picture that lacks its parameter sets gets the last ones seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NalPacketizer {
+pub(crate) struct NalPacketizer<C> {
+    /// For each kind, the parameter sets of the last frame that held any of that kind.
     remembered: Vec<Vec<Vec<u8>>>,
+    codec: PhantomData<C>,
 }
 
-impl NalPacketizer {
-    pub(super) fn new<C: NalCodec>() -> Self {
-        Self { remembered: vec![Vec::new(); C::PARAMETER_SETS] }
+impl<C: NalCodec> NalPacketizer<C> {
+    pub(crate) fn new() -> Self {
+        Self { remembered: vec![Vec::new(); C::PARAMETER_SETS], codec: PhantomData }
     }
 
-    pub(super) fn packetize<C: NalCodec>(
+    /// Appends the payloads of one access unit to `out`; the marker bit belongs on the last one. An error changes nothing.
+    pub(crate) fn packetize(
         &mut self,
         frame: &[u8],
         max_payload: usize,
@@ -72,7 +77,7 @@ impl NalPacketizer {
         if units.is_empty() {
             return Err(PacketizeError::Empty);
         }
-        self.write::<C>(&self.completed(&units)?, limit, out);
+        self.write(&self.completed(&units)?, limit, out);
         self.remember(&units);
         Ok(())
     }
@@ -98,7 +103,7 @@ impl NalPacketizer {
         Ok(units)
     }
 
-    fn write<C: NalCodec>(&self, units: &[(Role, &[u8])], limit: usize, out: &mut Vec<Arc<[u8]>>) {
+    fn write(&self, units: &[(Role, &[u8])], limit: usize, out: &mut Vec<Arc<[u8]>>) {
         let mut scratch = Vec::new();
         let mut gathered: Vec<&[u8]> = Vec::new();
         let mut gathered_len = C::HEADER_LEN;
@@ -133,6 +138,11 @@ impl NalPacketizer {
             }
         }
     }
+}
+
+/// Whether `frame` holds a slice of a picture at which a decoder can start.
+pub(super) fn has_random_access<C: NalCodec>(frame: &[u8]) -> bool {
+    annex_b(frame).is_ok_and(|mut units| units.any(|unit| unit.and_then(C::role) == Ok(Role::RandomAccess)))
 }
 
 /// One unit travels alone as it is; several make an aggregation packet: its header, then each with its 16-bit size
@@ -174,7 +184,7 @@ fn write_fragments<C: NalCodec>(unit: &[u8], limit: usize, scratch: &mut Vec<u8>
 
 /// The NAL units of a byte stream (Annex B of both codecs): between start codes, without the zeros before and after. A unit
 /// never ends in a zero byte itself.
-pub(super) fn annex_b(frame: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], PacketizeError>>, PacketizeError> {
+fn annex_b(frame: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], PacketizeError>>, PacketizeError> {
     const NO_START_CODE: PacketizeError =
         PacketizeError::Malformed("no Annex B start code in front of the first NAL unit");
 

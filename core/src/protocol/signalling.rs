@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::id::RequestId;
+use crate::input::Input;
 use crate::protocol::{Notification, Refusal, Request};
 
 /// A message for the server: there are no other kinds. [`Request::to_json`] and [`Notification::to_json`] give it as mediasoup spells it.
@@ -40,4 +41,17 @@ pub enum FromServer {
     },
     /// A message that cannot be read.
     Unreadable,
+}
+
+/// What is for the room; the rest comes back.
+impl TryFrom<FromServer> for Input {
+    type Error = FromServer;
+
+    fn try_from(message: FromServer) -> Result<Self, FromServer> {
+        match message {
+            FromServer::Response { id, result } => Ok(Self::Response { id, result }),
+            FromServer::Notification(message) => Ok(Self::Notification(message)),
+            other @ (FromServer::Application { .. } | FromServer::Unreadable) => Err(other),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m.
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m (with what it shares, `peer`).
 //!
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 

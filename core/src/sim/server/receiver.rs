@@ -4,33 +4,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use str0m::bwe::Bitrate;
 use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::FormatParams;
 use str0m::media::{KeyframeRequestKind, MediaKind as RtcKind, Mid, Rid};
-use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
+use str0m::net::TcpType;
 use str0m::rtp::{ExtensionMap, RawPacket, RtpPacket, rtcp::Rtcp};
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
+use str0m::{Event, IceConnectionState, IceCreds, Rtc};
 
 use super::counters::{Rate, Sizes, StreamCounter};
 use super::feedback::BitrateFeedback;
 use super::numbers::{payload_types, raw_extensions};
-use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use crate::crypto::{DtlsBackend, DtlsFailure};
 use crate::id::ProducerId;
 use crate::input::Receive;
 use crate::output::Transmit;
+use crate::peer::{Peer, PeerOutput, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsRole, IceParameters, IceProtocol};
 use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
 
-/// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
-const MIN_TICK: Duration = Duration::from_millis(1);
-/// str0m's "not happening" is years away.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
-
 pub(super) struct Receiver {
-    rtc: Rtc,
-    watch: DtlsWatch,
+    peer: Peer,
     pub(super) ice: IceCreds,
     pub(super) ice_state: IceState,
     pub(super) secured: bool,
@@ -39,8 +33,6 @@ pub(super) struct Receiver {
     streams: BTreeMap<u32, Stream>,
     last_mid: u64,
     outputs: VecDeque<ReceiverOutput>,
-    timeout: Option<Instant>,
-    done: bool,
     /// The datagram that is being handled came over an RTX stream.
     repairing: bool,
     /// What carries media both ways: the protocol, our address and the peer's. As the real server's: the one over which
@@ -126,16 +118,15 @@ impl Receiver {
                 FormatParams::default(),
             );
         }
-        let (mut rtc, watch) = crypto::build(config, options.dtls, now);
+        let mut peer = Peer::new(now, config, options.dtls);
         for (protocol, address) in options.addresses {
-            if let Some(candidate) = local_candidate(*protocol, *address) {
-                rtc.add_local_candidate(candidate);
+            if let Some(candidate) = local_candidate(*protocol, *address, TcpType::Passive) {
+                peer.rtc().add_local_candidate(candidate);
             }
         }
-        let ice = rtc.direct_api().local_ice_credentials();
-        Self {
-            rtc,
-            watch,
+        let ice = peer.api().local_ice_credentials();
+        let mut receiver = Self {
+            peer,
             ice,
             ice_state: IceState::New,
             secured: false,
@@ -144,15 +135,16 @@ impl Receiver {
             streams: BTreeMap::new(),
             last_mid: 0,
             outputs: VecDeque::new(),
-            timeout: Some(now),
-            done: false,
             repairing: false,
             path: None,
             bytes_received: 0,
             bytes_sent: 0,
             received: Rate::default(),
             feedback: options.feedback,
-        }
+        };
+        // Its first deadline.
+        receiver.flush(now);
+        receiver
     }
 
     pub(super) fn ice_parameters(&self) -> IceParameters {
@@ -160,12 +152,12 @@ impl Receiver {
     }
 
     pub(super) fn local_fingerprint(&mut self) -> Fingerprint {
-        self.rtc.direct_api().local_dtls_fingerprint().clone()
+        self.peer.api().local_dtls_fingerprint().clone()
     }
 
     /// What the peer said of its side of DTLS, which begins as soon as there is a path.
     pub(super) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
-        self.rtc.direct_api().set_remote_fingerprint(fingerprint);
+        self.peer.api().set_remote_fingerprint(fingerprint);
         self.dtls_pending = Some(remote_role);
         self.start_dtls();
     }
@@ -173,16 +165,17 @@ impl Receiver {
     fn start_dtls(&mut self) {
         if self.path.is_some()
             && let Some(remote_role) = self.dtls_pending.take()
-            && let Err(error) = self.rtc.direct_api().start_dtls(remote_role == DtlsRole::Server)
         {
-            let failure = self.watch.explain(&error);
-            self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
+            self.peer.start_dtls(match remote_role {
+                DtlsRole::Server => DtlsRole::Client,
+                _ => DtlsRole::Server,
+            });
         }
     }
 
     pub(super) fn restart_ice(&mut self) {
         self.ice = IceCreds::new();
-        self.rtc.direct_api().set_local_ice_credentials(self.ice.clone());
+        self.peer.api().set_local_ice_credentials(self.ice.clone());
     }
 
     pub(super) fn add_stream(
@@ -199,7 +192,7 @@ impl Receiver {
         let mid = Mid::from(format!("m{}", self.last_mid).as_str());
         let rid = Some(Rid::from(profile.as_str()));
         let kind = codec.kind();
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.api();
         api.declare_media(
             mid,
             match kind {
@@ -215,7 +208,7 @@ impl Receiver {
     }
 
     pub(super) fn remove_streams(&mut self, producer: ProducerId) {
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.api();
         self.streams.retain(|ssrc, stream| {
             let keep = stream.producer != producer;
             if !keep {
@@ -244,7 +237,7 @@ impl Receiver {
 
     pub(super) fn request_key_frame(&mut self, ssrc: u32) {
         if let Some(stream) = self.streams.get_mut(&ssrc)
-            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
+            && let Some(rx) = self.peer.api().stream_rx(&ssrc.into())
         {
             rx.request_keyframe(KeyframeRequestKind::Pli);
             stream.counter.plis += 1;
@@ -257,29 +250,19 @@ impl Receiver {
             self.remote_user = Some(user.to_owned());
             // The password would be for checks of ours, and a lite agent makes none (RFC 8445 section 2.5).
             let credentials = IceCreds { ufrag: user.to_owned(), pass: String::new() };
-            self.rtc.direct_api().set_remote_ice_credentials(credentials);
+            self.peer.api().set_remote_ice_credentials(credentials);
         }
     }
 
     pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
-        let protocol = match receive.protocol {
-            IceProtocol::Udp => Protocol::Udp,
-            IceProtocol::Tcp => Protocol::Tcp,
-        };
-        let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
-            return false;
-        };
-        let input = Input::Receive(now, received);
-        if self.done || !self.rtc.accepts(&input) {
-            return false;
-        }
-        self.bytes_received += receive.contents.len() as u64;
-        let ssrc = rtp_ssrc(&receive.contents);
+        let (length, ssrc) = (receive.contents.len() as u64, rtp_ssrc(&receive.contents));
         self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
-        // What ended DTLS was taken, too: its event waits to be polled.
-        let taken = self.input(input) || self.done;
+        let taken = self.peer.handle_receive(now, receive);
+        if taken {
+            self.bytes_received += length;
+        }
         if taken && (self.repairing || ssrc.is_some_and(|ssrc| self.streams.contains_key(&ssrc))) {
-            self.received.add(now, receive.contents.len() as u64);
+            self.received.add(now, length);
         }
         self.drain(now);
         self.repairing = false;
@@ -296,19 +279,13 @@ impl Receiver {
     }
 
     pub(super) fn flush(&mut self, now: Instant) {
-        if self.done {
-            return;
-        }
         self.bitrate_feedback(now);
-        self.input(Input::Timeout(now));
+        self.peer.handle_timeout(now);
         self.drain(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match (self.timeout, self.feedback.due()) {
-            (Some(timeout), Some(due)) => Some(timeout.min(due)),
-            (timeout, due) => timeout.or(due),
-        }
+        [self.peer.poll_timeout(), self.feedback.due()].into_iter().flatten().min()
     }
 
     pub(super) fn poll_output(&mut self) -> Option<ReceiverOutput> {
@@ -317,88 +294,37 @@ impl Receiver {
 
     /// Ends DTLS; the last datagrams come out of [`poll_output`](Self::poll_output).
     pub(super) fn close(&mut self, now: Instant) {
-        if self.done || self.rtc.close().is_err() {
+        self.feedback.stop();
+        if !self.peer.close() {
             return;
         }
-        for _ in 0..8 {
-            self.drain(now);
-            if self.done || !self.rtc.is_alive() {
-                break;
-            }
-            self.input(Input::Timeout(now));
-        }
-        self.done = true;
-        self.timeout = None;
-        self.feedback.stop();
+        self.drain(now);
         self.outputs.retain(|output| matches!(output, ReceiverOutput::Transmit(_)));
     }
 
     fn drain(&mut self, now: Instant) {
-        for _ in 0..64 {
-            let mut yielded = false;
-            let due = loop {
-                match self.rtc.poll_output() {
-                    Ok(Output::Timeout(timeout)) => {
-                        self.timeout = (timeout < now + NEVER).then_some(timeout.max(now + MIN_TICK));
-                        break timeout <= now;
-                    }
-                    Ok(Output::Transmit(transmit)) => {
-                        yielded = true;
-                        self.transmit(transmit);
-                    }
-                    Ok(Output::Event(event)) => {
-                        yielded = true;
-                        self.event(now, event);
-                    }
-                    Err(error) => {
-                        let failure = self.watch.explain(&error);
-                        self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
-                        return;
-                    }
+        while let Some(output) = self.peer.poll_output(now) {
+            match output {
+                PeerOutput::Transmit(transmit) => self.transmit(transmit),
+                PeerOutput::Event(event) => self.event(now, event),
+                PeerOutput::Failed(failure) => {
+                    self.feedback.stop();
+                    self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
                 }
-            };
-            if !due || !yielded || !self.rtc.is_alive() {
-                break;
-            }
-            self.input(Input::Timeout(now));
-        }
-    }
-
-    fn input(&mut self, input: Input<'_>) -> bool {
-        match self.rtc.handle_input(input) {
-            Ok(()) => true,
-            Err(error) => {
-                if let Some(failure) = self.watch.explain(&error) {
-                    self.fail(failure);
-                }
-                false
             }
         }
     }
 
-    fn fail(&mut self, failure: DtlsFailure) {
-        if !self.done {
-            self.done = true;
-            self.timeout = None;
-            self.feedback.stop();
-            self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
-        }
-    }
-
-    fn transmit(&mut self, transmit: str0m::net::Transmit) {
-        let protocol = match transmit.proto {
-            Protocol::Udp => IceProtocol::Udp,
-            _ => IceProtocol::Tcp,
-        };
-        let contents = Bytes::from(Vec::from(transmit.contents));
-        self.bytes_sent += contents.len() as u64;
+    fn transmit(&mut self, mut transmit: Transmit) {
+        self.bytes_sent += transmit.contents.len() as u64;
         // STUN answers go wherever they were asked from; the rest takes the path that the peer has chosen.
-        let stun = contents.first().is_some_and(|first| *first < 4);
-        let (protocol, source, destination) = match self.path {
-            Some(path) if !stun => path,
-            Some(_) | None => (protocol, transmit.source, transmit.destination),
-        };
-        self.outputs.push_back(ReceiverOutput::Transmit(Transmit { protocol, source, destination, contents }));
+        let stun = transmit.contents.first().is_some_and(|first| *first < 4);
+        if let Some((protocol, source, destination)) = self.path
+            && !stun
+        {
+            transmit = Transmit { protocol, source, destination, ..transmit };
+        }
+        self.outputs.push_back(ReceiverOutput::Transmit(transmit));
     }
 
     fn event(&mut self, now: Instant, event: Event) {
@@ -458,23 +384,9 @@ impl Receiver {
         let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
         let bitrate = self.feedback.next(now, received, expected, arrived);
         if let Some(ssrc) = self.streams.keys().next().copied()
-            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc.into())
+            && let Some(rx) = self.peer.api().stream_rx(&ssrc.into())
         {
             rx.request_remb(Bitrate::bps(bitrate));
         }
-    }
-}
-
-/// The SSRC of an RTP packet; none for RTCP and other things. The header is not encrypted (RFC 3711 section 3.1).
-fn rtp_ssrc(datagram: &[u8]) -> Option<u32> {
-    let [first, second, _, _, _, _, _, _, s0, s1, s2, s3, ..] = *datagram else { return None };
-    let is_rtp = first >> 6 == 2 && !(64..96).contains(&(second & 0x7f));
-    is_rtp.then(|| u32::from_be_bytes([s0, s1, s2, s3]))
-}
-
-fn local_candidate(protocol: IceProtocol, address: SocketAddr) -> Option<Candidate> {
-    match protocol {
-        IceProtocol::Udp => Candidate::host(address, Protocol::Udp).ok(),
-        IceProtocol::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build().ok(),
     }
 }

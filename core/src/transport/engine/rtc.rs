@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use str0m::bwe::BweKind;
 use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Frequency, MediaKind as RtcKind, Mid, Rid};
-use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
+use str0m::net::TcpType;
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrientation};
 use str0m::stats::MediaEgressStats;
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
 use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use crate::crypto::{self, DtlsBackend};
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
 use crate::output::Transmit;
+use crate::peer::{Peer, PeerOutput, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 
@@ -52,29 +52,21 @@ const RTX_CACHE_AGE: Duration = Duration::from_secs(3);
 const RTX_CACHE_PACKETS: usize = 1024;
 /// Retransmissions may be up to this share of what is sent: beyond it NACKs would make congestion worse.
 const RTX_RATIO_CAP: f32 = 0.5;
-/// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
-const MIN_TICK: Duration = Duration::from_millis(1);
-/// str0m's "not happening" is years away.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// While the path is lost, the server's addresses are tried again this often; str0m itself gives up after one round.
 const RETRY_PATH: Duration = Duration::from_secs(2);
 
 pub(crate) struct RtcEngine {
-    rtc: Rtc,
-    /// Knows why DTLS failed.
-    watch: DtlsWatch,
+    peer: Peer,
     fingerprint: DtlsFingerprint,
     remote_candidates: Vec<Candidate>,
     streams: BTreeMap<String, Vec<Stream>>,
     outputs: VecDeque<EngineOutput>,
-    timeout: Option<Instant>,
     /// DTLS was up at least once.
     secured: bool,
     ice_up: bool,
     /// DTLS is to begin as soon as there is a path (RFC 5763 section 5).
     dtls_pending: Option<DtlsRole>,
     retry_path_at: Option<Instant>,
-    done: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +81,7 @@ impl std::fmt::Debug for RtcEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RtcEngine")
             .field("streams", &self.streams)
-            .field("timeout", &self.timeout)
+            .field("timeout", &self.poll_timeout())
             .finish_non_exhaustive()
     }
 }
@@ -112,117 +104,45 @@ impl RtcEngine {
                 FormatParams::default(),
             );
         }
-        let (mut rtc, watch) = crypto::build(config, dtls, now);
+        let mut peer = Peer::new(now, config, dtls);
         let (algorithm, value) = {
-            let text = rtc.direct_api().local_dtls_fingerprint().to_string();
+            let text = peer.api().local_dtls_fingerprint().to_string();
             text.split_once(' ').map(|(a, v)| (a.to_owned(), v.to_owned())).unwrap_or_default()
         };
         Self {
-            rtc,
-            watch,
+            peer,
             fingerprint: DtlsFingerprint { algorithm, value },
             remote_candidates: Vec::new(),
             streams: BTreeMap::new(),
             outputs: VecDeque::new(),
-            timeout: None,
             secured: false,
             ice_up: false,
             dtls_pending: None,
             retry_path_at: None,
-            done: false,
         }
     }
 
     fn drain(&mut self, now: Instant) {
-        // Each round ends with str0m's next deadline; one that is due now is served at once, as long as that yields
-        // something.
-        for _ in 0..64 {
-            let mut yielded = false;
-            let due = loop {
-                match self.rtc.poll_output() {
-                    Ok(Output::Timeout(timeout)) => {
-                        self.timeout = (timeout < now + NEVER).then_some(timeout.max(now + MIN_TICK));
-                        break timeout <= now;
-                    }
-                    Ok(Output::Transmit(transmit)) => {
-                        yielded = true;
-                        self.transmit(transmit);
-                    }
-                    Ok(Output::Event(event)) => {
-                        yielded = true;
-                        self.event(now, event);
-                    }
-                    Err(error) => {
-                        let failure = self.watch.explain(&error);
-                        self.fail(failure.unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())));
-                        return;
-                    }
+        while let Some(output) = self.peer.poll_output(now) {
+            match output {
+                PeerOutput::Transmit(transmit) => self.transmit(transmit),
+                PeerOutput::Event(event) => self.event(now, event),
+                PeerOutput::Failed(failure) => {
+                    self.retry_path_at = None;
+                    self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
                 }
-            };
-            if !due || !yielded || !self.rtc.is_alive() {
-                break;
-            }
-            self.input(Input::Timeout(now));
-        }
-        if let (Some(retry), Some(timeout)) = (self.retry_path_at, self.timeout) {
-            self.timeout = Some(retry.max(now + MIN_TICK).min(timeout));
-        }
-    }
-
-    /// A datagram that only makes no sense is none of DTLS's failures, and harms nothing.
-    fn input(&mut self, input: Input<'_>) -> bool {
-        match self.rtc.handle_input(input) {
-            Ok(()) => true,
-            Err(error) => {
-                if let Some(failure) = self.watch.explain(&error) {
-                    self.fail(failure);
-                }
-                false
             }
         }
     }
 
-    fn fail(&mut self, failure: DtlsFailure) {
-        if !self.done {
-            self.done = true;
-            self.timeout = None;
-            // The alert that tells the server.
-            while let Ok(Output::Transmit(transmit)) = self.rtc.poll_output() {
-                self.transmit(transmit);
-            }
-            self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
-        }
-    }
-
-    fn start_dtls(&mut self, role: DtlsRole) -> Result<(), DtlsFailure> {
-        let started = self.rtc.direct_api().start_dtls(role == DtlsRole::Client);
-        started.map_err(|error| self.watch.explain(&error).unwrap_or_else(|| DtlsFailure::Handshake(error.to_string())))
-    }
-
-    fn transmit(&mut self, transmit: str0m::net::Transmit) {
-        let protocol = match transmit.proto {
-            Protocol::Udp => IceProtocol::Udp,
-            _ => IceProtocol::Tcp,
-        };
-        self.count_retransmission(&transmit.contents);
-        self.outputs.push_back(EngineOutput::Transmit(Transmit {
-            protocol,
-            source: transmit.source,
-            destination: transmit.destination,
-            contents: Bytes::from(Vec::from(transmit.contents)),
-        }));
-    }
-
-    /// The RTP header is not encrypted (RFC 3711 section 3.1): its SSRC tells retransmissions.
-    fn count_retransmission(&mut self, datagram: &[u8]) {
-        let [first, second, _, _, _, _, _, _, s0, s1, s2, s3, ..] = *datagram else { return };
-        if first >> 6 != 2 || (64..96).contains(&(second & 0x7f)) {
-            return;
-        }
-        let ssrc = u32::from_be_bytes([s0, s1, s2, s3]);
-        if let Some(stream) = self.streams.values_mut().flatten().find(|stream| stream.rtx == Some(ssrc)) {
+    /// Retransmissions are told by their SSRC.
+    fn transmit(&mut self, transmit: Transmit) {
+        let ssrc = rtp_ssrc(&transmit.contents);
+        let mut streams = self.streams.values_mut().flatten();
+        if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
             stream.packets_resent += 1;
         }
+        self.outputs.push_back(EngineOutput::Transmit(transmit));
     }
 
     fn event(&mut self, now: Instant, event: Event) {
@@ -242,10 +162,8 @@ impl RtcEngine {
                 let back = self.secured && !self.ice_up;
                 self.ice_up = true;
                 self.retry_path_at = None;
-                if let Some(role) = self.dtls_pending.take()
-                    && let Err(failure) = self.start_dtls(role)
-                {
-                    return self.fail(failure);
+                if let Some(role) = self.dtls_pending.take() {
+                    self.peer.start_dtls(role);
                 }
                 if !back {
                     return;
@@ -288,7 +206,7 @@ impl RtcEngine {
 
     fn try_paths(&mut self) {
         for candidate in self.remote_candidates.clone() {
-            self.rtc.add_remote_candidate(candidate);
+            self.peer.rtc().add_remote_candidate(candidate);
         }
     }
 }
@@ -310,7 +228,7 @@ impl Engine for RtcEngine {
         if self.remote_candidates.is_empty() {
             return Err("the server gave no address that ICE takes".to_owned());
         }
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.api();
         // RFC 8445 section 6.1.1: against a lite agent the full one controls.
         api.set_ice_controlling(true);
         api.set_remote_ice_credentials(credentials(&remote.ice_parameters));
@@ -323,28 +241,28 @@ impl Engine for RtcEngine {
     }
 
     fn restart_ice(&mut self, now: Instant, parameters: &IceParameters) {
-        self.rtc.direct_api().set_remote_ice_credentials(credentials(parameters));
+        self.peer.api().set_remote_ice_credentials(credentials(parameters));
         self.try_paths();
         self.flush(now);
     }
 
     fn add_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) -> bool {
-        let Some(candidate) = local_candidate(protocol, address) else { return false };
-        let added = self.rtc.add_local_candidate(candidate).is_some();
+        let Some(candidate) = local_candidate(protocol, address, TcpType::Active) else { return false };
+        let added = self.peer.rtc().add_local_candidate(candidate).is_some();
         self.flush(now);
         added
     }
 
     fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) {
-        if let Some(candidate) = local_candidate(protocol, address) {
-            self.rtc.direct_api().invalidate_candidate(&candidate);
+        if let Some(candidate) = local_candidate(protocol, address, TcpType::Active) {
+            self.peer.api().invalidate_candidate(&candidate);
             self.flush(now);
         }
     }
 
     fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String {
         let mid = Mid::from(mux_id);
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.api();
         api.declare_media(
             mid,
             match kind {
@@ -362,12 +280,12 @@ impl Engine for RtcEngine {
             streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets_resent: 0 });
         }
         self.streams.insert(mux_id.to_owned(), streams);
-        self.rtc.media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
+        self.peer.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
     }
 
     fn remove_streams(&mut self, mux_id: &str) {
         if let Some(streams) = self.streams.remove(mux_id) {
-            let mut api = self.rtc.direct_api();
+            let mut api = self.peer.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
             }
@@ -392,43 +310,28 @@ impl Engine for RtcEngine {
         .marker(packet.marker)
         .ext_vals(extensions)
         .nackable(true);
-        if let Some(stream) = self.rtc.direct_api().stream_tx(&packet.ssrc.into()) {
+        if let Some(stream) = self.peer.api().stream_tx(&packet.ssrc.into()) {
             stream.write_rtp(rtp);
         }
     }
 
     fn flush(&mut self, now: Instant) {
-        if self.done {
-            return;
-        }
         if self.retry_path_at.is_some_and(|at| at <= now) {
             self.retry_path_at = Some(now + RETRY_PATH);
             self.try_paths();
         }
-        self.input(Input::Timeout(now));
+        self.peer.handle_timeout(now);
         self.drain(now);
     }
 
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
-        let protocol = match receive.protocol {
-            IceProtocol::Udp => Protocol::Udp,
-            IceProtocol::Tcp => Protocol::Tcp,
-        };
-        let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
-            return false;
-        };
-        let input = Input::Receive(now, received);
-        if self.done || !self.rtc.accepts(&input) {
-            return false;
-        }
-        // What ended DTLS was taken, too: its event waits to be polled.
-        let taken = self.input(input) || self.done;
+        let taken = self.peer.handle_receive(now, receive);
         self.flush(now);
         taken
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timeout
+        [self.peer.poll_timeout(), self.retry_path_at].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self) -> Option<EngineOutput> {
@@ -440,19 +343,12 @@ impl Engine for RtcEngine {
     }
 
     fn close(&mut self, now: Instant) {
-        if self.done || self.rtc.close().is_err() {
+        self.retry_path_at = None;
+        if !self.peer.close() {
             return;
         }
         // What is to be said is said at once: nobody will call again.
-        for _ in 0..8 {
-            self.drain(now);
-            if self.done || !self.rtc.is_alive() {
-                break;
-            }
-            self.input(Input::Timeout(now));
-        }
-        self.done = true;
-        self.timeout = None;
+        self.drain(now);
         self.outputs.retain(|output| matches!(output, EngineOutput::Transmit(_)));
         // str0m ends DTLS first, and RTCP that comes after is no use: the keys are gone with the session.
         self.outputs.make_contiguous().sort_by_key(|output| match output {
@@ -538,12 +434,4 @@ fn remote_candidate(candidate: &IceCandidate) -> Option<Candidate> {
         "candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tcp_type}"
     ))
     .ok()
-}
-
-fn local_candidate(protocol: IceProtocol, address: SocketAddr) -> Option<Candidate> {
-    match protocol {
-        IceProtocol::Udp => Candidate::host(address, Protocol::Udp).ok(),
-        // RFC 6544 section 4.5: we open the connection.
-        IceProtocol::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Active).build().ok(),
-    }
 }

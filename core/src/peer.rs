@@ -1,0 +1,226 @@
+//! One end of a WebRTC connection, over str0m in RTP mode: what a transport's engine and the room of `sim` both drive.
+//!
+//! str0m is polled until it has nothing more to say, time and datagrams go in, and what ends DTLS comes out as the last
+//! output. What the outputs mean is for the driver to say.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use str0m::change::DirectApi;
+use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch};
+use crate::input::Receive;
+use crate::output::Transmit;
+use crate::protocol::{DtlsRole, IceProtocol};
+
+/// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
+const MIN_TICK: Duration = Duration::from_millis(1);
+/// str0m's "not happening" is years away.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+/// How often, at most, a deadline of str0m's that is due at once is served before others have their turn.
+const ROUNDS: u8 = 64;
+/// How many of those a goodbye gets.
+const LAST_ROUNDS: u8 = 8;
+
+pub(crate) struct Peer {
+    rtc: Rtc,
+    /// Knows why DTLS failed.
+    watch: DtlsWatch,
+    stage: Stage,
+    timeout: Option<Instant>,
+    /// Of the poll that is going on: rounds that are left, and whether this one gave anything.
+    rounds: u8,
+    yielded: bool,
+}
+
+enum Stage {
+    Open,
+    /// The goodbye is being said.
+    Closing,
+    /// DTLS has ended; the alert that tells the other side comes out first.
+    Failing(DtlsFailure),
+    Done,
+}
+
+/// What a peer has to say.
+#[allow(clippy::large_enum_variant)] // taken apart as soon as it is made
+pub(crate) enum PeerOutput {
+    Transmit(Transmit),
+    Event(Event),
+    /// DTLS will never be up (again). The last output.
+    Failed(DtlsFailure),
+}
+
+impl Peer {
+    pub(crate) fn new(now: Instant, config: RtcConfig, dtls: DtlsBackend) -> Self {
+        let (rtc, watch) = crypto::build(config, dtls, now);
+        Self { rtc, watch, stage: Stage::Open, timeout: None, rounds: ROUNDS, yielded: false }
+    }
+
+    pub(crate) fn rtc(&mut self) -> &mut Rtc {
+        &mut self.rtc
+    }
+
+    pub(crate) fn api(&mut self) -> DirectApi<'_> {
+        self.rtc.direct_api()
+    }
+
+    /// Nothing is taken any more.
+    pub(crate) const fn is_over(&self) -> bool {
+        !matches!(self.stage, Stage::Open)
+    }
+
+    /// When the time is next wanted.
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.timeout
+    }
+
+    /// The next thing to act on. Until there is none, nothing else may be asked of the peer.
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<PeerOutput> {
+        loop {
+            let output = match &self.stage {
+                Stage::Done => return None,
+                Stage::Failing(_) => self.rtc.poll_output().ok().filter(|output| matches!(output, Output::Transmit(_))),
+                Stage::Open | Stage::Closing => match self.rtc.poll_output() {
+                    Ok(output) => Some(output),
+                    Err(error) => {
+                        self.fail(self.watch.explain(&error).unwrap_or_else(|| unexplained(&error)));
+                        continue;
+                    }
+                },
+            };
+            match output {
+                Some(Output::Transmit(transmit)) => {
+                    self.yielded = true;
+                    return Some(PeerOutput::Transmit(outgoing(transmit)));
+                }
+                Some(Output::Event(event)) => {
+                    self.yielded = true;
+                    return Some(PeerOutput::Event(event));
+                }
+                Some(Output::Timeout(timeout)) => {
+                    if !self.goes_on(now, timeout) {
+                        return None;
+                    }
+                    self.input(Input::Timeout(now));
+                }
+                None => {
+                    self.timeout = None;
+                    let Stage::Failing(failure) = std::mem::replace(&mut self.stage, Stage::Done) else { return None };
+                    return Some(PeerOutput::Failed(failure));
+                }
+            }
+        }
+    }
+
+    /// A round ends with str0m's next deadline. One that is due now is served at once, as long as that yields something.
+    fn goes_on(&mut self, now: Instant, timeout: Instant) -> bool {
+        self.timeout = (timeout < now + NEVER).then_some(timeout.max(now + MIN_TICK));
+        let yielded = std::mem::take(&mut self.yielded);
+        let closing = matches!(self.stage, Stage::Closing);
+        if self.rtc.is_alive() && self.rounds > 0 && (closing || yielded && timeout <= now) {
+            self.rounds -= 1;
+            return true;
+        }
+        self.rounds = ROUNDS;
+        if closing {
+            self.stage = Stage::Done;
+            self.timeout = None;
+        }
+        false
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.input(Input::Timeout(now));
+        }
+    }
+
+    /// False: it was not for this peer, or made no sense to it.
+    pub(crate) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> bool {
+        let protocol = match receive.protocol {
+            IceProtocol::Udp => Protocol::Udp,
+            IceProtocol::Tcp => Protocol::Tcp,
+        };
+        let Ok(received) = RtcReceive::new(protocol, receive.source, receive.destination, &receive.contents) else {
+            return false;
+        };
+        let input = Input::Receive(now, received);
+        if self.is_over() || !self.rtc.accepts(&input) {
+            return false;
+        }
+        // What ended DTLS was taken, too.
+        self.input(input) || self.is_over()
+    }
+
+    /// A datagram that only makes no sense is none of DTLS's failures, and harms nothing.
+    fn input(&mut self, input: Input<'_>) -> bool {
+        let result = self.rtc.handle_input(input);
+        if let Err(error) = &result
+            && let Some(failure) = self.watch.explain(error)
+        {
+            self.fail(failure);
+        }
+        result.is_ok()
+    }
+
+    pub(crate) fn start_dtls(&mut self, role: DtlsRole) {
+        if let Err(error) = self.rtc.direct_api().start_dtls(role == DtlsRole::Client) {
+            self.fail(self.watch.explain(&error).unwrap_or_else(|| unexplained(&error)));
+        }
+    }
+
+    fn fail(&mut self, failure: DtlsFailure) {
+        self.stage = match self.stage {
+            Stage::Open => Stage::Failing(failure),
+            // It was to end anyway, or has.
+            _ => Stage::Done,
+        };
+        self.timeout = None;
+    }
+
+    /// Ends DTLS. The last datagrams are to be polled; false if there are none.
+    pub(crate) fn close(&mut self) -> bool {
+        if self.is_over() || self.rtc.close().is_err() {
+            return false;
+        }
+        self.stage = Stage::Closing;
+        self.rounds = LAST_ROUNDS;
+        true
+    }
+}
+
+fn unexplained(error: &dyn std::error::Error) -> DtlsFailure {
+    DtlsFailure::Handshake(error.to_string())
+}
+
+fn outgoing(transmit: str0m::net::Transmit) -> Transmit {
+    Transmit {
+        protocol: match transmit.proto {
+            Protocol::Udp => IceProtocol::Udp,
+            _ => IceProtocol::Tcp,
+        },
+        source: transmit.source,
+        destination: transmit.destination,
+        contents: Bytes::from(Vec::from(transmit.contents)),
+    }
+}
+
+/// One of our addresses as ICE wants it; over TCP one side opens connections and the other takes them (RFC 6544
+/// section 4.5).
+pub(crate) fn local_candidate(protocol: IceProtocol, address: SocketAddr, tcp_type: TcpType) -> Option<Candidate> {
+    match protocol {
+        IceProtocol::Udp => Candidate::host(address, Protocol::Udp).ok(),
+        IceProtocol::Tcp => Candidate::builder().tcp().host(address).tcptype(tcp_type).build().ok(),
+    }
+}
+
+/// The SSRC of an RTP packet; none for RTCP and other things. The header is not encrypted (RFC 3711 section 3.1).
+pub(crate) fn rtp_ssrc(datagram: &[u8]) -> Option<u32> {
+    let [first, second, _, _, _, _, _, _, s0, s1, s2, s3, ..] = *datagram else { return None };
+    let is_rtp = first >> 6 == 2 && !(64..96).contains(&(second & 0x7f));
+    is_rtp.then(|| u32::from_be_bytes([s0, s1, s2, s3]))
+}
