@@ -14,7 +14,11 @@ partial=$root/$key.partial
 log=$root/$key.log
 
 main() {
+    node_20
     need openssl openssl
+    # For the tests' `legacy-dtls`.
+    need pkg-config pkg-config
+    pkg-config --exists openssl || install libssl-dev
     [ -n "${CHROMIUM:-}" ] || need chromium chromium
     mkdir -p "$root"
     if [ ! -d "$done" ] || [ "$(readlink node_modules)" != "$done/node_modules" ]; then
@@ -67,14 +71,27 @@ worker() {
     mv ../mediasoup-worker out/Release/
 }
 
-# need COMMAND PACKAGE
-need() {
-    if command -v "$1" >/dev/null; then return; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "$1 is missing: install it (Debian: apt-get install $2)" >&2
+# Not from Debian 12, whose Node is 18.
+node_20() {
+    local version
+    version=$(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0)
+    if [ "$version" -lt 20 ] || ! command -v npm >/dev/null; then
+        echo "Node 20 or newer with npm is wanted: install it from https://nodejs.org/en/download" >&2
         exit 1
     fi
-    apt_install "$2" || { apt-get update >&2 && apt_install "$2"; }
+}
+
+# need COMMAND PACKAGE
+need() {
+    command -v "$1" >/dev/null || install "$2"
+}
+
+install() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "$1 is missing: install it (Debian: apt-get install $1)" >&2
+        exit 1
+    fi
+    apt_install "$1" || { apt-get update >&2 && apt_install "$1"; }
 }
 
 apt_install() {

@@ -60,14 +60,35 @@ class Viewer extends Client {
     return new Promise((resolve) => {
       const finish = () => resolve(samples);
       const timer = setTimeout(finish, timeout);
-      const next = (_, { rtpTimestamp, presentedFrames }) => {
-        samples.push({ rtpTimestamp, presentedFrames, ...this.#sample(element, points) });
+      const next = (_, { presentationTime, rtpTimestamp, presentedFrames }) => {
+        const sample = this.#sample(element, points);
+        samples.push({ shown: presentationTime, rtpTimestamp, presentedFrames, ...sample });
         if (samples.length < frames) return element.requestVideoFrameCallback(next);
         clearTimeout(timer);
         finish();
       };
       element.requestVideoFrameCallback(next);
     });
+  }
+
+  // The next `seconds` of sound, piece by piece: [length in seconds, root mean square of the samples].
+  async listen(seconds, which = { kind: 'audio' }) {
+    const { track } = this.#pick(which).consumer;
+    // Wide enough that nothing is dropped while the page is busy.
+    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 10000 }).readable.getReader();
+    const pieces = [];
+    for (let heard = 0; heard < seconds; ) {
+      const { value: piece, done } = await reader.read();
+      if (done) break;
+      const samples = new Float32Array(piece.numberOfFrames);
+      piece.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
+      const length = piece.numberOfFrames / piece.sampleRate;
+      pieces.push([length, Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length)]);
+      heard += length;
+      piece.close();
+    }
+    await reader.cancel();
+    return pieces;
   }
 
   #peer(peer) {

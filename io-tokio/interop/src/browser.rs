@@ -152,10 +152,21 @@ impl Viewer<'_> {
         self.page.eval(&format!("viewer.setPreferredProfile('{profile}')")).await;
     }
 
-    /// The next pictures shown, `count` or as many as come within `timeout_ms`.
-    pub async fn watch(&self, count: usize, timeout_ms: u64) -> Vec<Picture> {
-        let points = Picture::points();
-        let samples = self.page.eval(&format!("viewer.watchFrames({points}, {count}, {timeout_ms})")).await;
-        samples.as_array().expect("a list of pictures").iter().map(Picture::read).collect()
+    /// The next pictures shown.
+    ///
+    /// # Panics
+    /// When fewer come within [`PATIENCE`].
+    pub async fn watch(&self, count: usize) -> Vec<Picture> {
+        let (points, limit) = (Picture::points(), PATIENCE.as_millis());
+        let samples = self.page.eval(&format!("viewer.watchFrames({points}, {count}, {limit})")).await;
+        let pictures: Vec<_> = samples.as_array().expect("a list of pictures").iter().map(Picture::read).collect();
+        assert_eq!(pictures.len(), count, "{pictures:?}");
+        pictures
+    }
+
+    /// How loud each piece of sound was, for the next so many seconds of it: its length in seconds and the root mean
+    /// square of its samples.
+    pub async fn listen(&self, seconds: u32) -> Vec<(f64, f64)> {
+        serde_json::from_value(self.page.eval(&format!("viewer.listen({seconds})")).await).expect("a list of pairs")
     }
 }

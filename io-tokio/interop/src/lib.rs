@@ -13,6 +13,7 @@ mod node;
 mod picture;
 mod player;
 mod poll;
+mod program;
 mod publisher;
 mod relay;
 mod server;
@@ -20,12 +21,13 @@ mod signalling;
 
 pub use browser::{Browser, Page, Viewer};
 pub use events::Events;
-pub use media::{beat, clip, h264, layers, vp9};
-pub use picture::{CLIP_FRAMES, Picture, assert_smooth};
+pub use media::{beat, clip, h264, h265, layers, tone, vp9};
+pub use picture::{CLIP_FRAMES, Picture, SHORT_CLIP_FRAMES, assert_smooth, longest_on_show};
 pub use player::{Played, Player};
 pub use poll::{PATIENCE, eventually, within};
+pub use program::{Finished, Program};
 pub use publisher::{Publisher, audio_track, video_track};
-pub use relay::{Relay, Rule};
+pub use relay::{Relay, Rule, Stream};
 pub use server::{PEER, ROOM, Server};
 pub use signalling::{Tampering, tampered};
 

@@ -5,15 +5,21 @@ use serde_json::Value;
 /// Frames in the bundled clip, after which its numbers begin again.
 pub const CLIP_FRAMES: u32 = 150;
 
+/// The same of the clip in other codecs, which is its first two seconds.
+pub const SHORT_CLIP_FRAMES: u32 = 60;
+
+/// Frames of a clip in a second.
+const SECOND: u32 = 30;
+
 /// One picture as it was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     /// In pixels.
     pub width: u64,
     /// In pixels.
     pub height: u64,
-    /// The RTP time at the viewer, where the browser tells.
-    pub rtp_timestamp: Option<u64>,
+    /// When it came on show, in milliseconds of the page's clock.
+    pub shown_ms: f64,
     /// The clip's frame number, if it can be read without doubt: else the picture is damaged, or not the clip's.
     pub number: Option<u32>,
 }
@@ -29,7 +35,7 @@ impl Picture {
         Self {
             width: sample["width"].as_u64().unwrap_or(0),
             height: sample["height"].as_u64().unwrap_or(0),
-            rtp_timestamp: sample["rtpTimestamp"].as_u64(),
+            shown_ms: sample["shown"].as_f64().unwrap_or(f64::NAN),
             number: frame_number(&luma),
         }
     }
@@ -50,16 +56,23 @@ fn frame_number(luma: &[i64]) -> Option<u32> {
     number.filter(|number| *number < CLIP_FRAMES)
 }
 
-/// Asserts that pictures are whole, in order, and never more than `max_gap` frames of the clip apart.
+/// Asserts that pictures of a clip of `frames` frames are whole and in order, that no more than a second of it is left
+/// out between two of them, and that none is on show for longer than a second.
 ///
 /// # Panics
 /// When they are not.
-pub fn assert_smooth(pictures: &[Picture], max_gap: u32) {
-    let numbers: Vec<_> = pictures.iter().map(|picture| picture.number).collect();
+pub fn assert_smooth(pictures: &[Picture], frames: u32) {
     assert!(pictures.len() > 1, "no pictures");
-    for pair in numbers.windows(2) {
-        let [Some(before), Some(after)] = *pair else { panic!("a damaged picture among {numbers:?}") };
-        let gap = (after + CLIP_FRAMES - before) % CLIP_FRAMES;
-        assert!(gap <= max_gap, "from {before} to {after}: {numbers:?}");
+    for pair in pictures.windows(2) {
+        let [before, after] = pair else { continue };
+        let (Some(from), Some(to)) = (before.number, after.number) else { panic!("damaged: {before:?}, {after:?}") };
+        assert!(from < frames && to < frames, "not of the clip: {before:?}, {after:?}");
+        assert!((to + frames - from) % frames <= SECOND, "not in order: {before:?}, {after:?}");
+        assert!(after.shown_ms - before.shown_ms <= 1000.0, "frozen: {before:?}, {after:?}");
     }
+}
+
+/// The longest that one of them was on show, in milliseconds.
+pub fn longest_on_show(pictures: &[Picture]) -> f64 {
+    pictures.windows(2).map(|pair| pair[1].shown_ms - pair[0].shown_ms).fold(0.0, f64::max)
 }

@@ -7,12 +7,12 @@ use mediasoup_producer_tokio::Producer;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::source::{EncodedFrame, FileSource};
+use crate::source::EncodedFrame;
 
 /// A task that hands frames in when their time has come. Ends when dropped.
 #[derive(Debug)]
 pub struct Player {
-    task: Option<JoinHandle<Vec<(Profile, FileSource)>>>,
+    task: Option<JoinHandle<()>>,
     played: Arc<Mutex<Played>>,
 }
 
@@ -29,12 +29,15 @@ pub struct Played {
 
 impl Player {
     /// Plays one source into a producer without layers.
-    pub fn single(producer: &Producer, source: FileSource) -> Self {
+    pub fn single(producer: &Producer, source: impl Iterator<Item = EncodedFrame> + Send + 'static) -> Self {
         Self::layers(producer, vec![(Profile::Default, source)])
     }
 
     /// Plays several, in step.
-    pub fn layers(producer: &Producer, sources: Vec<(Profile, FileSource)>) -> Self {
+    pub fn layers<S>(producer: &Producer, sources: Vec<(Profile, S)>) -> Self
+    where
+        S: Iterator<Item = EncodedFrame> + Send + 'static,
+    {
         let played = Arc::new(Mutex::new(Played::default()));
         let task = tokio::spawn(play(producer.clone(), sources, Arc::clone(&played)));
         Self { task: Some(task), played }
@@ -68,12 +71,12 @@ impl Drop for Player {
     }
 }
 
-async fn play(
+async fn play<S: Iterator<Item = EncodedFrame>>(
     producer: Producer,
-    mut sources: Vec<(Profile, FileSource)>,
+    mut sources: Vec<(Profile, S)>,
     played: Arc<Mutex<Played>>,
-) -> Vec<(Profile, FileSource)> {
-    let next = |source: &mut FileSource| source.next_frame().expect("a clip can be read").expect("a clip is looped");
+) {
+    let next = |source: &mut S| source.next().expect("a clip is endless");
     let mut due: Vec<EncodedFrame> = sources.iter_mut().map(|(_, source)| next(source)).collect();
     let start = Instant::now();
     loop {
@@ -88,7 +91,7 @@ async fn play(
             Ok(()) => played.taken += 1,
             Err(MediaError::Paused(_)) => played.paused += 1,
             Err(MediaError::NotConnected(_) | MediaError::Unhandled(_)) => played.unconnected += 1,
-            Err(MediaError::ProducerNotFound(_)) => return sources,
+            Err(MediaError::ProducerNotFound(_)) => return,
             Err(error) => panic!("a frame of {:?} was not taken: {error}", producer.kind()),
         }
     }

@@ -31,7 +31,18 @@ struct State {
     random: u64,
     passed: u64,
     lost: u64,
-    clients: Vec<SocketAddr>,
+    streams: BTreeMap<u32, Stream>,
+}
+
+/// RTP packets of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stream {
+    /// Passed on to the server.
+    pub passed: u64,
+    /// Lost.
+    pub lost: u64,
+    /// Those of the lost after which none was passed on: nothing shows the server that they are missing.
+    pub tail: u64,
 }
 
 impl Relay {
@@ -39,7 +50,7 @@ impl Relay {
     pub fn new(seed: u64, rule: Rule) -> Self {
         // An xorshift must not begin at 0.
         let random = seed | 1 << 63;
-        let state = State { rule, random, passed: 0, lost: 0, clients: Vec::new() };
+        let state = State { rule, random, passed: 0, lost: 0, streams: BTreeMap::new() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -54,9 +65,10 @@ impl Relay {
         (state.passed, state.lost)
     }
 
-    /// The addresses of ours that datagrams came from, in the order of their first.
-    pub fn clients(&self) -> Vec<SocketAddr> {
-        self.lock().clients.clone()
+    /// What became of the RTP packets of each stream on their way to the server, by SSRC; retransmissions are a stream
+    /// of their own.
+    pub fn streams(&self) -> BTreeMap<u32, Stream> {
+        self.lock().streams.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -79,6 +91,21 @@ impl Relay {
         passes
     }
 
+    /// Counts a datagram if it is RTP, of which the header is readable: the version is 2, and the second byte is no type
+    /// of RTCP (RFC 5761, 4).
+    fn count(&self, datagram: &[u8], passes: bool) {
+        let [first, second, _, _, _, _, _, _, ssrc @ ..] = datagram else { return };
+        let Some(ssrc) = ssrc.first_chunk().filter(|_| first >> 6 == 2 && !(192..=223).contains(second)) else {
+            return;
+        };
+        let mut state = self.lock();
+        let stream = state.streams.entry(u32::from_be_bytes(*ssrc)).or_default();
+        match passes {
+            true => (stream.passed, stream.tail) = (stream.passed + 1, 0),
+            false => (stream.lost, stream.tail) = (stream.lost + 1, stream.tail + 1),
+        }
+    }
+
     /// Opens a socket that stands for one of the server's.
     fn stand_before(&self, server: SocketAddr) -> SocketAddr {
         let socket = std::net::UdpSocket::bind((server.ip(), 0)).expect("a socket on loopback");
@@ -98,12 +125,13 @@ impl Relay {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => {
                     let new = Arc::new(UdpSocket::bind((server.ip(), 0)).await.expect("a socket on loopback"));
-                    self.lock().clients.push(client);
                     tokio::spawn(self.clone().carry_back(Arc::clone(&new), Arc::clone(&socket), client));
                     unknown.insert(new)
                 }
             };
-            if self.passes() {
+            let passes = self.passes();
+            self.count(&buffer[..length], passes);
+            if passes {
                 // A network may lose it, too.
                 let _ = to_server.send_to(&buffer[..length], server).await;
             }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::http::Request;
 
 use crate::node::Node;
-use crate::poll::eventually;
+use crate::poll::{PATIENCE, eventually, within};
 
 /// The room that all tests meet in; each has a server of its own.
 pub const ROOM: &str = "interop";
@@ -32,9 +32,27 @@ impl Server {
         Self { node, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
+    /// Ends it, as at a restart, and waits until it is gone.
+    pub async fn stop(self) {
+        let Node { mut child, stdin, .. } = self.node;
+        drop(stdin);
+        let status = within(PATIENCE, "the server ends", child.wait()).await.expect("it can be waited for");
+        assert!(status.success(), "{status}");
+    }
+
     /// The URL of the room, for a peer.
     pub fn url(&self, peer: &str) -> String {
-        format!("{}/?roomId={ROOM}&peerName={peer}", self.ws())
+        self.url_at("ws", peer)
+    }
+
+    /// The same over TLS; only with `--tls`.
+    pub fn tls_url(&self, peer: &str) -> String {
+        self.url_at("wss", peer)
+    }
+
+    fn url_at(&self, scheme: &str, peer: &str) -> String {
+        let base = self.node.ready[scheme].as_str().expect("a server has a WebSocket");
+        format!("{base}/?roomId={ROOM}&peerName={peer}")
     }
 
     /// Where WebSockets are served.

@@ -2,18 +2,42 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::{Browser, PATIENCE, Player, Publisher, Server, audio_track, beat, clip, video_track, within};
+use mediasoup_interop::{
+    Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
+};
 use mediasoup_producer::protocol::DtlsRole;
 use mediasoup_producer::stats::RoomStats;
 use mediasoup_producer::{
     CertificateRefusal, ConnectionState, DtlsBackend, DtlsFailure, Event as RoomEvent, OperationError, Originator,
     ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
 };
-use mediasoup_producer_tokio::{Error, Event};
+use mediasoup_producer_tokio::{Error, Event, Options, ProtooConnector, SignallingError};
 use tokio::time::Instant;
 
 fn modern(role: DtlsRole) -> RoomConfig {
     RoomConfig::default().dtls_backend(DtlsBackend::Modern).dtls_role(role)
+}
+
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn over_tls_a_self_signed_certificate_is_taken_when_told_to() {
+    let server = Server::start(&["--tls", "--cert", "ecdsa"]).await;
+    let error = ProtooConnector::new().connect(&server.tls_url(PEER)).await.expect_err("nobody vouches for it");
+    println!("{error}");
+    let SignallingError::Tls { reason, .. } = &error else { panic!("{error:?}") };
+    assert!(reason.contains("certificate"), "{error:?}");
+
+    let connector = ProtooConnector::new().accept_any_certificate(true);
+    let signalling = connector.connect(&server.tls_url(PEER)).await.expect("told to take it");
+    let config = modern(DtlsRole::Client);
+    let publisher = Publisher::join_over(signalling, config, Options::default()).await;
+    let transport = publisher.transport();
+    let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;
+    publisher.connected(&transport).await;
+    let player = Player::single(&audio, beat());
+    server.receiving(audio.id(), 1).await;
+    player.stop().await;
+    publisher.arrived(&server, &audio).await;
 }
 
 #[tokio::test]
@@ -87,8 +111,8 @@ async fn stock_is_refused(role: DtlsRole, expected: &[CertificateRefusal]) {
     println!("{role:?}: after {:?}: {cause}", at - begun);
     let DtlsFailure::WeakCertificate { refusal } = cause else { panic!("{cause:?}") };
     assert!(expected.contains(&refusal), "{refusal:?}");
-    // As soon as the handshake shows it: no timer of DTLS is shorter than a second.
-    assert!(at - begun < Duration::from_secs(1), "{:?}", at - begun);
+    // As soon as the handshake shows it: no timeout here is shorter than ten seconds.
+    assert!(at - begun < Duration::from_secs(5), "{:?}", at - begun);
     let text = cause.to_string();
     assert!(text.contains("dtlsCertificateFile"), "{text}");
     assert!(

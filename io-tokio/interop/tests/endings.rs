@@ -1,9 +1,7 @@
 //! The server's worker dies, the WebSocket is cut: events say so, and a new room can be joined.
 #![cfg(feature = "legacy-dtls")]
 
-use std::time::Duration;
-
-use mediasoup_interop::{Player, Publisher, Server, clip, eventually, video_track, within};
+use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, video_track, within};
 use mediasoup_producer::{Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, RoomConfig};
 use mediasoup_producer_tokio::{Event, Producer, SignallingError};
 use serde_json::json;
@@ -68,7 +66,7 @@ async fn a_cut_websocket_ends_the_room_and_it_can_be_joined_anew() {
         println!("polite {polite}: {error}");
         assert!(matches!((polite, &error), (true, SignallingError::Closed { .. }) | (false, _)), "{error:?}");
         hears_the_end(&publisher, &video).await;
-        within(Duration::from_secs(5), "the driver ends", publisher.room.ended()).await;
+        within(PATIENCE, "the driver ends", publisher.room.ended()).await;
         player.stop().await;
         eventually("the server forgets us", async || server.peer().await.is_null().then_some(())).await;
     }

@@ -25,8 +25,7 @@ async fn nothing_drifts_grows_or_freezes() {
     viewer.sees_width(640).await;
     viewer.sees_more().await;
 
-    let frozen = async || viewer.consumer("video").await["freezeCount"].as_u64().unwrap_or(0);
-    let freezes = frozen().await;
+    let before = viewer.consumer("video").await;
     let start = Instant::now();
     let (mut offsets, mut memory) = (Vec::new(), Vec::new());
     let mut ticks = interval(Duration::from_secs(5));
@@ -36,21 +35,32 @@ async fn nothing_drifts_grows_or_freezes() {
         offsets.push(rtp_offset(&viewer).await);
         memory.push(resident_kib());
     }
-    let after = frozen().await;
-    let consumer = viewer.consumer("video").await;
+    let after = viewer.consumer("video").await;
+    let grown = |name: &str| after[name].as_f64().unwrap_or(0.0) - before[name].as_f64().unwrap_or(0.0);
 
-    let first = offsets[0];
-    let drift: Vec<f64> = offsets.iter().map(|offset| offset - first).collect();
+    // A busy machine makes pictures late, never early: the least late of some tell how the clocks stand.
+    let least_late: Vec<f64> =
+        offsets.chunks(4).map(|some| some.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect();
+    // RTP time has 32 bits.
+    let round = f64::from(u32::MAX) / 90.0;
+    let drift: Vec<f64> = least_late
+        .iter()
+        .map(|offset| (offset - least_late[0] + round / 2.0).rem_euclid(round) - round / 2.0)
+        .collect();
     println!("{seconds} s: RTP time against the wall clock, in ms: {drift:.1?}");
     println!("resident memory in KiB: {memory:?}");
     println!(
-        "viewer: {} frames decoded, {} dropped, {} freezes before and {} after",
-        consumer["framesDecoded"], consumer["framesDropped"], freezes, after
+        "viewer: {} frames decoded, {} dropped, {} freezes of {:.1} s in all",
+        grown("framesDecoded"),
+        grown("framesDropped"),
+        grown("freezeCount"),
+        grown("totalFreezesDuration")
     );
-    assert_eq!(after, freezes);
+    // The browser calls it a freeze when a picture is 150 ms late, which a busy machine brings about by itself.
+    assert!(grown("totalFreezesDuration") < 1.0);
     assert!(drift.iter().all(|ms| ms.abs() <= 20.0), "{drift:?}");
     let (early, late) = (memory[0], memory[memory.len() - 1]);
-    assert!(late <= early + 4096, "{memory:?}");
+    assert!(late <= early + 1024, "{memory:?}");
 
     for player in players {
         player.stop().await;

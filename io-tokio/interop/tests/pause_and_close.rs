@@ -66,6 +66,15 @@ impl Sending {
     }
 }
 
+/// What is done to a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    LocalPause,
+    LocalResume,
+    RemotePause,
+    RemoteResume,
+}
+
 const fn local(app_data: Option<Value>) -> (Originator, Option<Value>) {
     (Originator::Local, app_data)
 }
@@ -89,46 +98,49 @@ async fn both_sides_pause_and_resume_in_every_order() {
     let Sending { server, publisher, video, .. } = &sending;
     let target = |why: &str| json!({ "id": video.id().value(), "appData": { "why": why } });
     let why = |why: &str| Some(json!({ "why": why }));
-    // Who pauses first, and who resumes first: all four orders.
-    for (local_pauses_first, local_resumes_first) in [(true, true), (true, false), (false, true), (false, false)] {
-        for (resuming, local_first) in [(false, local_pauses_first), (true, local_resumes_first)] {
-            for is_local in [local_first, !local_first] {
-                let mark = publisher.events.mark();
-                let event = match (resuming, is_local) {
-                    (false, true) => {
-                        video.pause(why("lp")).unwrap();
-                        pause(local(why("lp")))
-                    }
-                    (false, false) => {
-                        server.control("pauseProducer", target("rp")).await;
-                        pause(remote(why("rp")))
-                    }
-                    (true, true) => {
-                        video.resume(why("lr")).unwrap();
-                        resume(local(why("lr")))
-                    }
-                    (true, false) => {
-                        server.control("resumeProducer", target("rr")).await;
-                        resume(remote(why("rr")))
-                    }
-                };
-                sending.hears(mark, &[event]).await;
-                let half_done = is_local == local_first;
-                let (local, remote) = match (resuming, half_done, is_local) {
-                    (false, true, is_local) => (is_local, !is_local),
-                    (false, false, _) => (true, true),
-                    (true, true, is_local) => (!is_local, is_local),
-                    (true, false, _) => (false, false),
-                };
-                sending.server_has(local, remote).await;
-                sending.flows(!local && !remote).await;
+    use Step::{LocalPause, LocalResume, RemotePause, RemoteResume};
+    for order in [
+        [LocalPause, LocalResume, RemotePause, RemoteResume],
+        [LocalPause, RemotePause, LocalResume, RemoteResume],
+        [LocalPause, RemotePause, RemoteResume, LocalResume],
+        [RemotePause, LocalPause, LocalResume, RemoteResume],
+        [RemotePause, LocalPause, RemoteResume, LocalResume],
+        [RemotePause, RemoteResume, LocalPause, LocalResume],
+    ] {
+        let (mut locally, mut remotely) = (false, false);
+        for step in order {
+            let mark = publisher.events.mark();
+            let event = match step {
+                LocalPause => {
+                    video.pause(why("lp")).unwrap();
+                    pause(local(why("lp")))
+                }
+                LocalResume => {
+                    video.resume(why("lr")).unwrap();
+                    resume(local(why("lr")))
+                }
+                RemotePause => {
+                    server.control("pauseProducer", target("rp")).await;
+                    pause(remote(why("rp")))
+                }
+                RemoteResume => {
+                    server.control("resumeProducer", target("rr")).await;
+                    resume(remote(why("rr")))
+                }
+            };
+            match step {
+                LocalPause | LocalResume => locally = step == LocalPause,
+                RemotePause | RemoteResume => remotely = step == RemotePause,
             }
+            sending.hears(mark, &[event]).await;
+            sending.server_has(locally, remotely).await;
+            sending.flows(!locally && !remotely).await;
         }
     }
     // The app data went the other way, too.
     for (method, expected) in [("pauseProducer", "lp"), ("resumeProducer", "lr")] {
         let messages = server.messages(method).await;
-        assert_eq!(messages.len(), 4, "{method}: once for each");
+        assert_eq!(messages.len(), 6, "{method}: once for each");
         assert!(messages.iter().all(|message| message["appData"] == json!({ "why": expected })), "{messages:?}");
     }
 }

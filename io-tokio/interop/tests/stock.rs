@@ -2,7 +2,7 @@
 #![cfg(feature = "legacy-dtls")]
 
 use mediasoup_interop::{
-    Browser, PATIENCE, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, video_track,
+    Browser, CLIP_FRAMES, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, eventually, video_track,
 };
 use mediasoup_producer::protocol::DtlsRole;
 use mediasoup_producer::{ProducerOptions, RoomConfig};
@@ -31,30 +31,19 @@ async fn audio_and_video_arrive(role: DtlsRole) {
 
     viewer.sees_more().await;
     viewer.hears_more().await;
-    let pictures = viewer.watch(60, 10_000).await;
-    assert_eq!(pictures.len(), 60);
+    let pictures = viewer.watch(60).await;
     assert!(pictures.iter().all(|picture| (picture.width, picture.height) == (320, 180)), "{pictures:?}");
-    assert_smooth(&pictures, 15);
+    assert_smooth(&pictures, CLIP_FRAMES);
 
     for player in players {
         player.stop().await;
     }
     for producer in [&audio, &video] {
         let sent = publisher.arrived(&server, producer).await;
-        let received = server.received(producer.id()).await;
-        println!(
-            "{role:?} {:?}: sent {} packets, server counted {}",
-            producer.kind(),
-            sent[0].packets_sent,
-            received[0].packet_count
-        );
-        assert_eq!(received[0].packets_lost, 0);
+        println!("{role:?} {:?}: {} packets at both ends", producer.kind(), sent[0].packets_sent);
     }
     let consumer = viewer.consumer("video").await;
     println!("viewer: {} frames decoded, {} freezes", consumer["framesDecoded"], consumer["freezeCount"]);
     publisher.room.close().await;
-    mediasoup_interop::within(PATIENCE, "our peer is gone", async {
-        mediasoup_interop::eventually("gone", async || server.peer().await.is_null().then_some(())).await;
-    })
-    .await;
+    eventually("our peer is gone", async || server.peer().await.is_null().then_some(())).await;
 }

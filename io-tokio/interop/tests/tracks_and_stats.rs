@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::{Browser, Player, Publisher, Server, assert_smooth, clip, eventually, layers, video_track};
+use mediasoup_interop::{
+    Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, video_track,
+};
 use mediasoup_producer::stats::{ProducerStats, TransportStats};
 use mediasoup_producer::{
     Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, RoomConfig, Track, TransportEvent,
 };
 use mediasoup_producer_tokio::Event;
+use serde_json::Value;
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
@@ -37,9 +40,9 @@ async fn a_replaced_track_keeps_id_and_ssrc_and_shows_its_own_picture() {
     // Its media time begins at 0 again: RTP time must not jump.
     let player = Player::single(&video, clip("high"));
     viewer.sees_width(640).await;
-    let pictures = viewer.watch(60, 10_000).await;
+    let pictures = viewer.watch(60).await;
     assert!(pictures.iter().all(|picture| (picture.width, picture.height) == (640, 360)));
-    assert_smooth(&pictures, 15);
+    assert_smooth(&pictures, CLIP_FRAMES);
 
     assert_eq!(video.rtp_parameters().unwrap(), parameters);
     assert_eq!(video.original_track().unwrap().id(), "another");
@@ -52,7 +55,6 @@ async fn a_replaced_track_keeps_id_and_ssrc_and_shows_its_own_picture() {
     );
     player.stop().await;
     let sent = publisher.arrived(&server, &video).await;
-    assert_eq!(server.received(video.id()).await[0].packets_lost, 0);
     println!("sent {} packets, server counted as many", sent[0].packets_sent);
 }
 
@@ -87,13 +89,12 @@ async fn statistics_come_typed_at_their_interval_and_none_while_paused() {
         _ => None,
     };
 
-    // The first two that have all streams, and the time between them.
+    // Those that have all streams, by the server's own clock.
     let whole = |event: &Event| producer_stats(event).filter(|stats| stats.len() == 3);
-    let (first_at, _) = events.wait_since(0, "producer stats of three streams", whole).await;
-    let mark = events.mark();
-    let (second_at, stats) = events.wait_since(mark, "more producer stats", whole).await;
-    assert_interval(second_at - first_at, 2);
-    for ProducerStats { stream, raw } in &stats {
+    let reports = reports(events, "producer stats of three streams", whole).await;
+    assert_interval(reports.iter().map(|stats| &stats[0].raw), 2);
+    let stats = &reports[0];
+    for ProducerStats { stream, raw } in stats {
         let stream = stream.as_ref().expect("typed");
         assert_eq!(raw["ssrc"], stream.ssrc);
         assert_eq!(
@@ -107,10 +108,9 @@ async fn statistics_come_typed_at_their_interval_and_none_while_paused() {
     assert!(stats.iter().all(|one| ours.contains(&one.stream.as_ref().unwrap().ssrc)));
     println!("producer: {}", stats[0].raw);
 
-    let (first_at, _) = events.wait_since(events.mark(), "transport stats", transport_stats).await;
-    let (second_at, stats) = events.wait_since(events.mark(), "more transport stats", transport_stats).await;
-    assert_interval(second_at - first_at, 1);
-    let [TransportStats { transport: Some(typed), raw }] = &stats[..] else { panic!("{stats:?}") };
+    let reports = self::reports(events, "transport stats", transport_stats).await;
+    assert_interval(reports.iter().map(|stats| &stats[0].raw), 1);
+    let [TransportStats { transport: Some(typed), raw }] = &reports[0][..] else { panic!("{reports:?}") };
     assert_eq!(raw["dtlsState"], typed.dtls_state);
     assert_eq!(typed.dtls_state, "connected");
     assert!(typed.bytes_received > 0 && typed.bytes_sent > 0, "{raw}");
@@ -122,15 +122,13 @@ async fn statistics_come_typed_at_their_interval_and_none_while_paused() {
         (server.producer(video.id()).await["remotelyPaused"] == true).then_some(())
     })
     .await;
+    // What was under way has arrived.
+    events.wait_since(events.mark(), "transport stats", transport_stats).await;
     let mark = events.mark();
     eventually("four reports of the transport", async || (events.all(mark, transport_stats).len() >= 4).then_some(()))
         .await;
-    let while_paused = events.all(mark, producer_stats).into_iter().filter(|stats| !stats.is_empty()).count();
-    println!(
-        "while paused: {} reports of the transport, {while_paused} of the producer",
-        events.all(mark, transport_stats).len()
-    );
-    assert_eq!(while_paused, 0);
+    let while_paused = events.all(mark, producer_stats);
+    assert!(while_paused.is_empty(), "{while_paused:?}");
 
     video.resume(None).unwrap();
     events.wait_since(events.mark(), "producer stats after the resume", producer_stats).await;
@@ -145,7 +143,16 @@ async fn statistics_come_typed_at_their_interval_and_none_while_paused() {
     player.stop().await;
 }
 
-fn assert_interval(interval: Duration, seconds: u64) {
-    let expected = Duration::from_secs(seconds);
-    assert!(interval.abs_diff(expected) < Duration::from_millis(500), "{interval:?}, not {expected:?}");
+/// The next four.
+async fn reports<T>(events: &Events, what: &str, pick: impl Fn(&Event) -> Option<T>) -> Vec<T> {
+    let mark = events.mark();
+    eventually(what, async || Some(events.all(mark, &pick)).filter(|all| all.len() >= 4)).await
+}
+
+/// On average. Both ends of it may be late on a busy machine.
+fn assert_interval<'a>(reports: impl Iterator<Item = &'a Value>, seconds: u32) {
+    let times: Vec<f64> = reports.filter_map(|raw| raw["timestamp"].as_f64()).collect();
+    let average = (times[times.len() - 1] - times[0]) / (times.len() - 1) as f64 / 1000.0;
+    println!("{seconds} s asked for, one every {average:.3} s");
+    assert!((0.8..1.5).contains(&(average / f64::from(seconds))), "{times:?}");
 }

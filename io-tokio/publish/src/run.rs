@@ -38,10 +38,11 @@ pub async fn run(args: Args, start: Instant) -> bool {
         reporter,
         encodings: Encodings::default(),
         connect: None,
+        stays: 0,
         recordings: None,
         unrecorded: None,
     };
-    let result = run.publish().await;
+    let result = run.publish().await.map_err(|error| error.with_remedy(run.args.room.reconnect));
     if let Err(error) = &result {
         eprintln!("mediasoup-publish: {error}");
     }
@@ -52,7 +53,7 @@ pub async fn run(args: Args, start: Instant) -> bool {
             eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
         }
     }
-    let error = result.err().map(|error| error.to_string()).or(run.unrecorded);
+    let error = result.err().or(run.unrecorded);
     let summary = Summary { ok: error.is_none() && received, error, connect: run.connect, rows };
     let ok = summary.ok;
     run.reporter.finish(summary) && ok
@@ -68,6 +69,8 @@ struct Run {
     recordings: Option<Recordings>,
     /// Why a recording is not complete.
     unrecorded: Option<String>,
+    /// How often we were in the room and connected.
+    stays: u64,
 }
 
 impl Run {
@@ -102,7 +105,7 @@ impl Run {
 
         let mut wait = RETRY_FIRST;
         loop {
-            let connected = self.connect;
+            let stays = self.stays;
             let error = match self.session(&url, &peer, &mut feeds, &mut stop).await {
                 Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
                 Ok(()) => return Ok(()),
@@ -112,12 +115,13 @@ impl Run {
             if !(self.args.room.reconnect && self.connect.is_some() && error.may_pass()) {
                 return Err(error);
             }
-            if connected != self.connect {
+            if stays != self.stays {
                 wait = RETRY_FIRST;
             }
             eprintln!("mediasoup-publish: {error}");
             let text = format!("lost: {error}; joining again in {} s", wait.as_secs());
-            self.event(Event::new("lost", text).with("error", error.to_string()));
+            let event = Event::new("lost", text).with("error", error.to_string());
+            self.event(event.with("again_in_s", wait.as_secs()));
             tokio::select! {
                 () = stop.requested() => return Ok(()),
                 () = tokio::time::sleep(wait) => {}

@@ -43,7 +43,7 @@ pub enum RunError {
     #[error("{}", connecting(.0))]
     Connect(SignallingError),
     /// The connection to the server was lost.
-    #[error("{0}; join again, or run with --reconnect")]
+    #[error(transparent)]
     Signalling(#[from] SignallingError),
     /// The run was ended before anything was sent.
     #[error("ended before anything was sent")]
@@ -82,7 +82,7 @@ pub enum RunError {
         offered: String,
     },
     /// The media connection was lost.
-    #[error("the media connection to the server was lost; check the network, or run with --reconnect")]
+    #[error("the media connection to the server was lost")]
     ConnectionLost,
     /// No socket towards the server's addresses.
     #[error("no socket towards the server's addresses: {0}; check the network and the server's announced addresses")]
@@ -91,16 +91,16 @@ pub enum RunError {
     #[error(transparent)]
     Dtls(DtlsFailure),
     /// The server has closed the room or sent us away.
-    #[error("the server closed the room; join again later, or run with --reconnect")]
+    #[error("the server closed the room")]
     RoomClosed,
     /// The server has closed our transport.
-    #[error("the server closed our transport; join again, or run with --reconnect")]
+    #[error("the server closed our transport")]
     TransportClosed,
     /// The server has closed a producer.
-    #[error("the server closed our {0}; join again, or run with --reconnect")]
+    #[error("the server closed our {0}")]
     ProducerClosed(MediaKind),
     /// The room has ended on our side.
-    #[error("the connection to the server has ended; join again, or run with --reconnect")]
+    #[error("the connection to the server has ended")]
     Ended,
 }
 
@@ -130,6 +130,18 @@ impl RunError {
             | Self::ProducerClosed(_)
             | Self::Ended => true,
         }
+    }
+
+    /// What is wrong, and what to do where `--reconnect` does not do it already.
+    pub(super) fn with_remedy(&self, reconnect: bool) -> String {
+        let remedy = match self {
+            Self::Signalling(_) | Self::TransportClosed | Self::ProducerClosed(_) | Self::Ended => "join again",
+            Self::RoomClosed => "join again later",
+            Self::ConnectionLost => "check the network",
+            // They say it themselves.
+            _ => return self.to_string(),
+        };
+        if reconnect { self.to_string() } else { format!("{self}; {remedy}, or run with --reconnect") }
     }
 
     pub(super) fn join(error: Error) -> Self {

@@ -66,6 +66,7 @@ impl Run {
         };
         let result = match ready {
             Ok(true) => {
+                self.stays += 1;
                 stop.begin();
                 feeds.begin();
                 self.encodings.begin(Instant::now());
