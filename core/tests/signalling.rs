@@ -243,6 +243,24 @@ fn operations_on_a_transport_run_one_after_another() {
 }
 
 #[test]
+fn a_join_without_an_answer_leaves_no_peer_behind_that_bars_the_next() {
+    let mut scenario = plain(17);
+    scenario.drop_responses("join");
+    let now = scenario.now();
+    let lost = scenario.room.join(now, "camera-1", None).unwrap();
+    scenario.drive(Duration::from_secs(60));
+    let timed_out = OperationError::TimedOut { method: "join".to_owned() };
+    assert!(scenario.take_events().contains(&Event::Settled { operation: lost, result: Err(timed_out) }));
+    assert_eq!(methods(&scenario.take_messages()), ["queryRoom", "join", "leave"]);
+
+    scenario.release();
+    let now = scenario.now();
+    let join = scenario.room.join(now, "camera-1", None).unwrap();
+    scenario.drive(Duration::from_secs(1));
+    assert!(scenario.take_events().contains(&Event::Settled { operation: join, result: Ok(()) }));
+}
+
+#[test]
 fn leaving_closes_everything_in_order_and_nothing_follows() {
     let mut scenario = plain(13).sending();
     let (on, ids) = (transport(&scenario), [audio(&scenario), video(&scenario)]);

@@ -70,7 +70,14 @@ impl Room {
     /// A request has failed: refused, timed out, or its answer makes no sense.
     pub(super) fn failed(&mut self, now: Instant, waiting: Waiting, error: OperationError) {
         match waiting {
-            Waiting::QueryRoom { join, .. } | Waiting::Join { join } => self.join_failed(join, error),
+            Waiting::QueryRoom { join, .. } => self.join_failed(join, error),
+            Waiting::Join { join } => {
+                if error_is_silence(&error) {
+                    // A peer that it may have made would be in the way of the next join.
+                    self.outputs.notification(Notification::Leave { app_data: None });
+                }
+                self.join_failed(join, error);
+            }
             Waiting::CreateTransport { transport } => {
                 if error_is_silence(&error) {
                     // The server may have made it all the same: it must not keep what nobody uses.

@@ -153,7 +153,13 @@ impl Model {
     pub(super) fn request_failed(&mut self, what: What, error: OperationError) {
         let undone = matches!(error, OperationError::Refused(_) | OperationError::TooManyRequests(_));
         match what {
-            What::QueryRoom { operation } | What::Join { operation } => self.join_failed(operation, error),
+            What::QueryRoom { operation } => self.join_failed(operation, error),
+            What::Join { operation } => {
+                if !undone {
+                    self.tell(to_peer("leave", json!({}), &None));
+                }
+                self.join_failed(operation, error);
+            }
             What::CreateTransport { transport: id } => {
                 if !undone {
                     self.tell(to_peer("closeTransport", json!({ "id": id }), &None));
