@@ -1,6 +1,6 @@
 //! Our side: a room joined through io-tokio.
 
-use mediasoup_producer::stats::{InboundRtpStats, OutboundRtpStats};
+use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{MediaKind, ProducerOptions, RoomConfig, Track};
 use mediasoup_producer_tokio::{Options, Producer, ProtooConnector, Room, Signalling, Transport};
 use serde_json::json;
@@ -65,26 +65,12 @@ impl Publisher {
     /// Waits until the server has counted as many packets as we have sent, on every stream, and gives our counters. The
     /// player must have been stopped.
     pub async fn arrived(&self, server: &Server, producer: &Producer) -> Vec<OutboundRtpStats> {
-        self.counted(server, producer, |stream| stream.packet_count).await
-    }
-
-    /// The same with those that retransmission brought, which the server counts apart.
-    pub async fn recovered(&self, server: &Server, producer: &Producer) -> Vec<OutboundRtpStats> {
-        self.counted(server, producer, |stream| stream.packet_count + stream.packets_repaired).await
-    }
-
-    async fn counted(
-        &self,
-        server: &Server,
-        producer: &Producer,
-        count: impl Fn(&InboundRtpStats) -> u64,
-    ) -> Vec<OutboundRtpStats> {
         let sent = producer.outbound_stats();
         assert!(!sent.is_empty());
         let ours: Vec<_> = sent.iter().map(|stream| (stream.ssrc, stream.packets_sent)).collect();
         eventually(&format!("the server has counted {ours:?}"), async || {
             let received = server.received(producer.id()).await;
-            let theirs: Vec<_> = received.iter().map(|stream| (stream.ssrc, count(stream))).collect();
+            let theirs: Vec<_> = received.iter().map(|stream| (stream.ssrc, stream.packet_count)).collect();
             (ours == theirs).then_some(())
         })
         .await;
