@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::protocol::IceProtocol;
@@ -13,6 +14,9 @@ use smol::Async;
 const MAX_DATAGRAM: usize = 65_535;
 /// A socket that fails so often on end is given up: else it would keep us busy for ever.
 const MAX_ERRORS: u32 = 64;
+/// What is withdrawn stays open for so long: until ICE has found a path from the new address, media leaves from an old
+/// one, and gets through if that is there still.
+const LINGER: Duration = Duration::from_secs(2);
 
 pub(crate) struct Sockets {
     udp: Vec<Udp>,
@@ -27,6 +31,8 @@ struct Udp {
     address: SocketAddr,
     socket: Async<UdpSocket>,
     errors: u32,
+    /// It is withdrawn, and closed then.
+    closes: Option<Instant>,
 }
 
 /// What became of a datagram.
@@ -51,6 +57,8 @@ impl Default for Sockets {
 impl Sockets {
     /// Opens a socket for each target that the system has a route to.
     pub(crate) fn open(&mut self, transport: TransportId, targets: &[(IceProtocol, SocketAddr)]) -> Opened {
+        // However often this is done.
+        self.udp.retain(|udp| udp.transport != transport || udp.closes.is_none());
         let mut opened = Opened { addresses: Vec::new(), failure: None };
         for (protocol, target) in targets {
             let address = match protocol {
@@ -71,13 +79,15 @@ impl Sockets {
     fn open_udp(&mut self, transport: TransportId, target: SocketAddr) -> io::Result<SocketAddr> {
         let socket = Async::<UdpSocket>::bind((local_ip(target)?, 0))?;
         let address = socket.get_ref().local_addr()?;
-        self.udp.push(Udp { transport, address, socket, errors: 0 });
+        self.udp.push(Udp { transport, address, socket, errors: 0, closes: None });
         Ok(address)
     }
 
     /// Gives up one address of a transport.
     pub(crate) fn withdraw(&mut self, transport: TransportId, address: SocketAddr) {
-        self.udp.retain(|udp| (udp.transport, udp.address) != (transport, address));
+        for udp in self.udp.iter_mut().filter(|udp| (udp.transport, udp.address) == (transport, address)) {
+            udp.closes = Some(Instant::now() + LINGER);
+        }
     }
 
     /// Gives up all of a transport.
@@ -124,7 +134,8 @@ impl Sockets {
                 Poll::Pending => {}
             }
         }
-        self.udp.retain(|udp| udp.errors < MAX_ERRORS);
+        let now = Instant::now();
+        self.udp.retain(|udp| udp.errors < MAX_ERRORS && udp.closes.is_none_or(|closes| now < closes));
         Poll::Pending
     }
 }

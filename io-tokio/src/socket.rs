@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::protocol::IceProtocol;
@@ -22,6 +23,9 @@ use tcp::Connection;
 const MAX_DATAGRAM: usize = 65_535;
 /// A socket that fails so often on end is given up: else it would keep us busy for ever.
 const MAX_ERRORS: u32 = 64;
+/// What is withdrawn stays open for so long: until ICE has found a path from the new address, media leaves from an old
+/// one, and gets through if that is there still.
+const LINGER: Duration = Duration::from_secs(2);
 
 pub(crate) struct Sockets {
     options: Options,
@@ -42,12 +46,16 @@ struct Udp {
     address: SocketAddr,
     socket: Arc<UdpSocket>,
     errors: u32,
+    /// It is withdrawn, and closed then.
+    closes: Option<Instant>,
 }
 
 struct Tcp {
     transport: TransportId,
     /// As ICE knows it.
     address: SocketAddr,
+    /// It is withdrawn, and its connections are closed then.
+    closes: Option<Instant>,
 }
 
 /// What became of a datagram.
@@ -81,6 +89,8 @@ impl Sockets {
 
     /// Opens a socket for each target that the system has a route to.
     pub(crate) fn open(&mut self, transport: TransportId, targets: &[(IceProtocol, SocketAddr)]) -> Opened {
+        // However often this is done.
+        self.close_withdrawn(|of, _| of == transport);
         let mut opened = Opened { addresses: Vec::new(), failure: None };
         for (protocol, target) in targets {
             let address = match protocol {
@@ -124,7 +134,7 @@ impl Sockets {
             address.set_ip(local_ip(target)?);
         }
         if !self.udp.iter().any(|udp| udp.transport == transport && udp.address == address) {
-            self.udp.push(Udp { transport, address, socket, errors: 0 });
+            self.udp.push(Udp { transport, address, socket, errors: 0, closes: None });
         }
         Ok(address)
     }
@@ -136,18 +146,32 @@ impl Sockets {
         }
         let address = SocketAddr::new(ip, self.next_tcp_port);
         self.next_tcp_port = self.next_tcp_port.checked_add(1).unwrap_or(9);
-        self.tcp.push(Tcp { transport, address });
+        self.tcp.push(Tcp { transport, address, closes: None });
         Ok(address)
     }
 
     /// Gives up one address of a transport.
     pub(crate) fn withdraw(&mut self, transport: TransportId, protocol: IceProtocol, address: SocketAddr) {
+        let closes = Some(now() + LINGER);
         match protocol {
-            IceProtocol::Udp => self.udp.retain(|udp| (udp.transport, udp.address) != (transport, address)),
-            IceProtocol::Tcp => {
-                self.tcp.retain(|tcp| (tcp.transport, tcp.address) != (transport, address));
-                self.connections.retain(|(source, _), _| *source != address);
+            IceProtocol::Udp => {
+                for udp in self.udp.iter_mut().filter(|udp| (udp.transport, udp.address) == (transport, address)) {
+                    udp.closes = closes;
+                }
             }
+            IceProtocol::Tcp => {
+                for tcp in self.tcp.iter_mut().filter(|tcp| (tcp.transport, tcp.address) == (transport, address)) {
+                    tcp.closes = closes;
+                }
+            }
+        }
+    }
+
+    /// Closes what is withdrawn and due.
+    fn close_withdrawn(&mut self, due: impl Fn(TransportId, Instant) -> bool) {
+        self.udp.retain(|udp| !udp.closes.is_some_and(|closes| due(udp.transport, closes)));
+        for tcp in self.tcp.extract_if(.., |tcp| tcp.closes.is_some_and(|closes| due(tcp.transport, closes))) {
+            self.connections.retain(|(source, _), _| *source != tcp.address);
         }
     }
 
@@ -212,9 +236,11 @@ impl Sockets {
                 Poll::Pending => {}
             }
         }
+        let now = now();
         self.udp.retain(|udp| udp.errors < MAX_ERRORS);
+        self.close_withdrawn(|_, closes| closes <= now);
         for ((source, destination), connection) in &mut self.connections {
-            if let Poll::Ready(contents) = connection.poll_receive(cx, &mut self.buffer, now()) {
+            if let Poll::Ready(contents) = connection.poll_receive(cx, &mut self.buffer, now) {
                 let (source, destination) = (*destination, *source);
                 return Poll::Ready(Receive { protocol: IceProtocol::Tcp, source, destination, contents });
             }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, interval};
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn nothing_drifts_grows_or_freezes() {
-    let seconds = std::env::var("INTEROP_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let seconds: u64 = std::env::var("INTEROP_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     let publisher = Publisher::join(&server, RoomConfig::default()).await;
     let viewer = browser.view(&server).await;
@@ -56,8 +56,10 @@ async fn nothing_drifts_grows_or_freezes() {
         grown("freezeCount"),
         grown("totalFreezesDuration")
     );
-    // The browser calls it a freeze when a picture is 150 ms late, which a busy machine brings about by itself.
-    assert!(grown("totalFreezesDuration") < 1.0);
+    // The browser calls it a freeze when a picture is 150 ms late, which a busy machine brings about by itself: a few are
+    // allowed, of less than a second each.
+    let frozen = grown("totalFreezesDuration");
+    assert!(frozen <= seconds as f64 / 50.0 && frozen <= grown("freezeCount"), "frozen for {frozen} s");
     assert!(drift.iter().all(|ms| ms.abs() <= 20.0), "{drift:?}");
     let (early, late) = (memory[0], memory[memory.len() - 1]);
     assert!(late <= early + 1024, "{memory:?}");

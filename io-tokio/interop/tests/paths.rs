@@ -78,6 +78,7 @@ async fn a_new_address_of_ours_is_taken_up() {
         })
         .await;
     }
+    assert_eq!(sending.publisher.room.io_stats().datagrams_dropped, 0);
     sending.all_arrived(&server).await;
 }
 
