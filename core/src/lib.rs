@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The whole loop, with std's `UdpSocket`, stands at [`Room`]. For tokio and smol there are the adapter crates
-//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`.
+//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`; [`adapter`] has what another would share with them.
 //!
 //! # From nothing to media
 //!
