@@ -121,8 +121,11 @@ test('a simulcast through a server with the stock certificate', async (t) => {
   });
 
   await t.test('the viewer reads pixels, now and frame by frame', async () => {
-    const { width, luma } = await viewer(`snapshot(${JSON.stringify(POINTS)})`);
-    assert.equal(width, 240);
+    // What is decoded is on show a moment later.
+    const { luma } = await eventually('the small picture on show', async () => {
+      const shot = await viewer(`snapshot(${JSON.stringify(POINTS)})`);
+      return shot.width === 240 && shot;
+    });
     assert.equal(luma.length, 3);
     assert.ok(luma.some((value) => value > 20), `${luma}`);
     const samples = await viewer(`watchFrames(${JSON.stringify(POINTS)}, 10)`);
