@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_channel::mpsc;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use mediasoup_producer::protocol::{IceProtocol, Refusal};
+use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput, Source};
 use mediasoup_producer::{
     ConnectionState, Event as RoomEvent, MediaError, MediaKind, OperationError, ProducerOptions, Receive, RoomConfig,
@@ -143,7 +144,7 @@ async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn all_that_is_sent_arrives() {
+fn all_that_is_sent_arrives_and_the_recording_of_it_repeats() {
     smol::block_on(within(30, async {
         let socket = Async::<UdpSocket>::bind(([127, 0, 0, 1], 0)).unwrap();
         let address = socket.get_ref().local_addr().unwrap();
@@ -152,7 +153,8 @@ fn all_that_is_sent_arrives() {
         let (signalling, to_client, from_client) = channel();
         let serving = smol::spawn(serve(Arc::clone(&server), socket, to_client, from_client));
 
-        let (room, events) = Room::new(RoomConfig::default(), 1, signalling);
+        let config = RoomConfig::default().record(RecordOptions::default());
+        let (room, events) = Room::new(config, 1, signalling);
         room.operation(|room, now| room.join(now, "alice", None)).await.unwrap();
         let transport = room.with(|room, now| room.create_transport(now, None)).unwrap();
         let track = Track::new(MediaKind::Video, "camera", "");
@@ -188,6 +190,9 @@ fn all_that_is_sent_arrives() {
 
         room.close().await;
         serving.await;
+        let recording: Vec<_> = room.with(|room, _| std::iter::from_fn(|| room.poll_record()).collect());
+        let replayed = replay(Instant::now(), &recording.join("\n")).unwrap();
+        assert_eq!((replayed.difference, replayed.recording), (None, recording));
         assert_eq!(server.lock().unwrap().peers().count(), 0);
         let frame = source.frames().remove(0);
         let write = room.with(|room, now| room.producer(video).map(|mut video| video.write_frame(now, frame)));
