@@ -1,7 +1,6 @@
-//! Options of the adapter, and what it counts.
+//! Options of the driver, and what it counts.
 
 use std::net::SocketAddr;
-use std::ops::AddAssign;
 
 /// Options of the sockets and the event stream. What the room itself has is in
 /// [`RoomConfig`](mediasoup_producer::RoomConfig).
@@ -62,20 +61,13 @@ pub struct IoStats {
     pub bytes_received: u64,
     /// Datagrams that the system refused to send or to receive (no route, port unreachable, ...).
     pub socket_errors: u64,
-    /// Datagrams dropped because their socket or connection is gone, or their connection does not keep up.
+    /// Datagrams that no packet of the network can hold (`EMSGSIZE`), or of the part of it that begins here: a tunnel with a
+    /// small MTU. Each is a warning of `tracing`, too.
+    pub datagrams_too_large: u64,
+    /// Datagrams dropped because their socket or connection is gone, or does not keep up.
     pub datagrams_dropped: u64,
+    /// Frames and packets refused because the sockets of their transport do not keep up.
+    pub media_refused: u64,
     /// Messages of the server that could not be read.
     pub messages_unreadable: u64,
-}
-
-impl AddAssign for IoStats {
-    fn add_assign(&mut self, other: Self) {
-        self.datagrams_sent += other.datagrams_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.datagrams_received += other.datagrams_received;
-        self.bytes_received += other.bytes_received;
-        self.socket_errors += other.socket_errors;
-        self.datagrams_dropped += other.datagrams_dropped;
-        self.messages_unreadable += other.messages_unreadable;
-    }
 }
