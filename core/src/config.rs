@@ -51,7 +51,8 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request. Default: 10 s.
+    /// How long the server may take to answer a request. What becomes of a later answer: see
+    /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self

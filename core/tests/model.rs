@@ -10,9 +10,9 @@ use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::sim::model::{Model, Step, TransportOp};
-use mediasoup_producer::sim::strategies::Reference;
-use mediasoup_producer::sim::{Embedding, Lockstep, check, check_reference};
+use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
+use mediasoup_producer::sim::strategies::{self, Reference};
+use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
 use mediasoup_producer::{
     Accepted, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
 };
@@ -62,6 +62,25 @@ impl ReferenceStateMachine for Alone {
     fn apply(model: Model, step: &Step) -> Model {
         Reference::apply(model, step)
     }
+}
+
+#[test]
+fn when_all_is_said_both_sides_have_the_same() {
+    let start = Instant::now();
+    let steps = proptest::collection::vec(strategies::step(), 1..100);
+    // Each tenth step joins, if that is still, or again, to be done.
+    let join = Step::Join { nameless: false, app: App::None };
+    proptest!(Config::with_cases(2 * sequences()), |(steps in steps)| {
+        let mut both = BothSides::new(start, 1);
+        for (at, step) in steps.iter().enumerate() {
+            if at % 10 == 0 {
+                both.step(&join)?;
+                both.step(&Step::Pass { milliseconds: 30, jump: false })?;
+            }
+            both.step(step)?;
+        }
+        both.settled()?;
+    });
 }
 
 /// What the sequences are meant to reach. That the model agrees says nothing about what never happens.
