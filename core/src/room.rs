@@ -199,8 +199,9 @@ impl Room {
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
         let to = (receive.protocol, receive.destination);
-        let mut refused = Vec::new();
-        let mut taker = None;
+        let mut asked = Vec::new();
+        let mut refused = None;
+        let mut taken = false;
         // Transports to the same address of the server have addresses of their own, if they can: theirs goes first.
         'transports: for own in [true, false] {
             for (id, transport) in &mut self.transports {
@@ -208,21 +209,23 @@ impl Room {
                 else {
                     continue;
                 };
+                asked.push(*id);
                 match engine.handle_receive(now, receive) {
                     Received::Taken => {
-                        taker = Some(*id);
+                        taken = true;
                         break 'transports;
                     }
                     Received::NotOurs => {}
-                    Received::Refused(why) => refused.push((*id, why)),
+                    Received::Refused(why) => refused = refused.or(Some(why)),
                 }
             }
         }
-        for id in refused.iter().map(|(id, _)| *id).chain(taker) {
+        // An engine that was asked may have done what was due by the way.
+        for id in asked {
             self.settle(id);
         }
-        if taker.is_none() {
-            self.count_refused(refused.first().map(|(_, why)| *why));
+        if !taken {
+            self.count_refused(refused);
         }
         self.hear(now);
     }

@@ -373,7 +373,11 @@ impl Engine for RtcEngine {
             }
         }
         let received = self.peer.handle_receive(now, receive);
-        self.flush(now);
+        match received {
+            Received::Taken | Received::Refused(_) => self.flush(now),
+            // Nothing has changed: what is due stays due.
+            Received::NotOurs => {}
+        }
         received
     }
 
