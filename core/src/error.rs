@@ -167,6 +167,10 @@ pub enum MediaError {
     /// A packet whose sequence number went out before.
     #[error("an RTP packet that was handed in before, or that comes too late")]
     DuplicatePacket,
+    /// A packet whose sequence number is far from those before it: late by a hundred or more, or the first of a source that
+    /// began anew. If the next one is in sequence with it, the source did, and that is taken (RFC 3550 appendix A.1).
+    #[error("an RTP packet far out of sequence: the next one tells whether its source began anew")]
+    OutOfSequence,
     /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
     #[error("{0} packets wait to leave: let time go on before handing in more")]
     TooManyPackets(usize),

@@ -105,7 +105,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 ///
 /// SSRC, payload type and sequence number on the wire are the producer's; gaps and the order of the given sequence
 /// numbers are kept. The timestamp is shifted by a constant. With another SSRC it is another source: its numbers and its
-/// clock are joined on to what was sent.
+/// clock are joined on to what was sent. Numbers that begin anew under the same SSRC are joined on, too, from the second
+/// packet on: the first may as well be one that was held up for long, and is refused
+/// ([`OutOfSequence`](crate::MediaError::OutOfSequence)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RtpPacket {

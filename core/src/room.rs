@@ -433,6 +433,7 @@ impl Room {
             StreamError::Packetize(error) => MediaError::Malformed { codec, error },
             StreamError::Empty => MediaError::EmptyPacket,
             StreamError::Duplicate => MediaError::DuplicatePacket,
+            StreamError::OutOfSequence => MediaError::OutOfSequence,
         })?;
         // A ready-made packet was paced by whoever made it.
         let video = producer.kind() == MediaKind::Video;

@@ -59,6 +59,8 @@ struct Source {
     mapped: u64,
     /// Which of the 64 numbers up to `highest` were seen.
     seen: u64,
+    /// A number far from these was the last that came; one more in sequence, this, and the source has begun anew.
+    begins_anew: Option<u16>,
 }
 
 /// How the application's time maps to RTP time, the same for all layers.
@@ -161,7 +163,7 @@ impl Streams {
             stream.source = None;
             self.timeline.new_source = true;
         }
-        let sequence_number = stream.map_sequence_number(packet.sequence_number).ok_or(StreamError::Duplicate)?;
+        let sequence_number = stream.map_sequence_number(packet.sequence_number)?;
         let timestamp = self.timeline.map(now, MediaTime::Rtp(packet.timestamp), self.codec.clock_rate());
         out.push(OutgoingPacket {
             ssrc: stream.ssrc,
@@ -208,6 +210,7 @@ pub(crate) enum StreamError {
     Packetize(PacketizeError),
     Empty,
     Duplicate,
+    OutOfSequence,
 }
 
 impl Stream {
@@ -262,8 +265,9 @@ impl Stream {
         };
     }
 
-    /// Ours for a source's sequence number; none if it went out already or is too old to tell.
-    fn map_sequence_number(&mut self, given: u16) -> Option<u64> {
+    /// Ours for a source's sequence number, unless it went out already or is too far from those before to tell. RFC 3550
+    /// appendix A.1 believes in a new start when two in sequence say so: one may be a packet that was held up for long.
+    fn map_sequence_number(&mut self, given: u16) -> Result<u64, StreamError> {
         if let Some(source) = &mut self.source {
             let ahead = given.wrapping_sub(source.highest);
             let behind = source.highest.wrapping_sub(given);
@@ -271,19 +275,24 @@ impl Stream {
                 source.seen = source.seen.checked_shl(ahead.into()).unwrap_or(0) | 1;
                 source.highest = given;
                 source.mapped += u64::from(ahead);
+                source.begins_anew = None;
                 self.next_sequence_number = source.mapped + 1;
-                return Some(source.mapped);
+                return Ok(source.mapped);
             }
             if behind < MAX_MISORDER {
-                let bit = 1u64.checked_shl(behind.into()).filter(|bit| source.seen & bit == 0)?;
-                source.seen |= bit;
-                return source.mapped.checked_sub(behind.into());
+                let bit = 1u64.checked_shl(behind.into()).filter(|bit| source.seen & bit == 0);
+                source.seen |= bit.ok_or(StreamError::Duplicate)?;
+                return source.mapped.checked_sub(behind.into()).ok_or(StreamError::Duplicate);
+            }
+            if source.begins_anew != Some(given) {
+                source.begins_anew = Some(given.wrapping_add(1));
+                return Err(StreamError::OutOfSequence);
             }
         }
         let mapped = self.next_sequence_number;
-        self.source = Some(Source { highest: given, mapped, seen: u64::MAX });
+        self.source = Some(Source { highest: given, mapped, seen: u64::MAX, begins_anew: None });
         self.next_sequence_number += 1;
-        Some(mapped)
+        Ok(mapped)
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::Malformed { .. } => "Malformed",
             MediaError::EmptyPacket => "EmptyPacket",
             MediaError::DuplicatePacket => "DuplicatePacket",
+            MediaError::OutOfSequence => "OutOfSequence",
             MediaError::TooManyPackets(_) => "TooManyPackets",
             MediaError::OutputsNotPolled(_) => "OutputsNotPolled",
         },

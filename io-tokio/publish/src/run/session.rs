@@ -227,7 +227,8 @@ impl Run {
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
             | MediaError::OutputsNotPolled(_)
-            | MediaError::DuplicatePacket => {}
+            | MediaError::DuplicatePacket
+            | MediaError::OutOfSequence => {}
             error => {
                 if !std::mem::replace(&mut stay.refused[track], true) {
                     let label = &feeds.tracks()[track].label;
