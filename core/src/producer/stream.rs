@@ -132,6 +132,7 @@ impl Streams {
                 payload_type: self.payload_type,
                 sequence_number: stream.next_sequence_number,
                 timestamp,
+                taken_at: now,
                 // Video: the last packet of a frame (RFC 7741 section 4.1 and its kin). Audio: the start of a talkspurt
                 // (RFC 3551 section 4.1), which we are not told.
                 marker: index == last && self.codec.kind() == crate::rtp::MediaKind::Video,
@@ -170,6 +171,7 @@ impl Streams {
             payload_type: self.payload_type,
             sequence_number,
             timestamp,
+            taken_at: now,
             marker: packet.marker,
             audio_level: packet.audio_level,
             rotation: packet.rotation,

@@ -334,7 +334,7 @@ impl Engine for RtcEngine {
         }
     }
 
-    fn write(&mut self, now: Instant, packet: OutgoingPacket) {
+    fn write(&mut self, packet: OutgoingPacket) {
         let mut extensions =
             ExtensionValues { video_orientation: packet.rotation.map(video_orientation), ..ExtensionValues::default() };
         if let Some(level) = packet.audio_level {
@@ -345,7 +345,7 @@ impl Engine for RtcEngine {
             packet.payload_type.into(),
             packet.sequence_number.into(),
             packet.timestamp,
-            now,
+            packet.taken_at,
             packet.payload,
         )
         .marker(packet.marker)
