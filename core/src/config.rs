@@ -230,7 +230,6 @@ impl SimulcastOptions {
 /// | payload of an RTP packet made of a frame | 1120 bytes | the frame is split |
 /// | parameter sets remembered of an H.264 or H.265 stream | 8192 bytes of a kind | none are remembered |
 /// | connectivity checks awaiting an answer, of a transport | 256 | the oldest is given up: its answer counts in `stun_refused` |
-/// | our own addresses as the server sees them, of a transport | 64 | `stun_refused` |
 /// | senders of RTCP told apart, of a transport | 64 | the one not heard for longest is forgotten |
 /// | RTCP packets that may come late | 128 | `rtcp_replayed` |
 /// | certificate of the server | 2000 bytes | [`DtlsFailure::Handshake`](crate::DtlsFailure::Handshake) |

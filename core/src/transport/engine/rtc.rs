@@ -151,7 +151,7 @@ impl RtcEngine {
 
     /// Retransmissions are told by their SSRC.
     fn transmit(&mut self, transmit: Transmit) {
-        self.checks.sent(transmit.protocol, transmit.destination, &transmit.contents);
+        self.checks.sent(&transmit);
         let ssrc = rtp_ssrc(&transmit.contents);
         let mut streams = self.streams.values_mut().flatten();
         if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
@@ -366,13 +366,15 @@ impl Engine for RtcEngine {
     }
 
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
-        if Kind::of(&receive.contents) == Kind::Stun {
+        let received = if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
-            if !self.checks.is_good_answer(receive, self.remote_credentials.as_ref(), hmac) {
+            let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
-            }
-        }
-        let received = self.peer.handle_receive(now, receive);
+            };
+            self.peer.handle_receive(now, &Receive { contents, ..*receive })
+        } else {
+            self.peer.handle_receive(now, receive)
+        };
         match received {
             Received::Taken | Received::Refused(_) => self.flush(now),
             // Nothing has changed: what is due stays due.
