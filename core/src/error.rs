@@ -145,6 +145,15 @@ pub enum MediaError {
         /// What was given.
         profile: Profile,
     },
+    /// A frame of this layer was refused before, and this one decodes against it. A key frame is asked for
+    /// ([`ProducerEvent::KeyFrameRequest`](crate::ProducerEvent::KeyFrameRequest)); until it comes, others are refused.
+    #[error("a frame of producer {producer}, layer {profile}, was refused: only a key frame can follow it")]
+    KeyFrameNeeded {
+        /// The producer.
+        producer: ProducerId,
+        /// The layer.
+        profile: Profile,
+    },
     /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
     #[error("{bytes} bytes are more than the limit of {limit}")]
     TooLarge {
@@ -177,4 +186,10 @@ pub enum MediaError {
     /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),
+}
+
+impl MediaError {
+    pub(crate) const fn is_key_frame_needed(&self) -> bool {
+        matches!(self, Self::KeyFrameNeeded { .. })
+    }
 }

@@ -23,7 +23,7 @@ use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, ProducerEvent};
 use crate::peer::{Received, Refused};
 use crate::producer::stream::StreamError;
 use crate::producer::{Producer, ProducerInfo, Track};
@@ -396,6 +396,9 @@ impl Room {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
+        if let (Err(error), Media::Frame(frame)) = (&result, media) {
+            self.frame_refused(now, id, frame.profile, error.is_key_frame_needed());
+        }
         self.entered(now, entry.refused(&result));
         result
     }
@@ -428,7 +431,8 @@ impl Room {
             Media::Packet(packet) => producer.streams.packet(now, packet, &mut packets),
         };
         let codec = producer.codec;
-        written.map_err(|error| match error {
+        let time_went_back = written.map_err(|error| match error {
+            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, profile },
             StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
             StreamError::Packetize(error) => MediaError::Malformed { codec, error },
             StreamError::Empty => MediaError::EmptyPacket,
@@ -440,6 +444,9 @@ impl Room {
         info.send(now, packets, video && matches!(media, Media::Frame(_)));
         if video {
             info.video_flows(now);
+        }
+        if time_went_back {
+            self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
         self.settle(transport);
         Ok(())

@@ -111,6 +111,7 @@ const REACHED: &[&str] = &[
     "media: Paused",
     "media: NotConnected",
     "media: UnknownProfile",
+    "media: KeyFrameNeeded",
     "media: Malformed",
     "a packet leaves",
     "datagram: stun",

@@ -1,12 +1,14 @@
 //! From frames and packets to RTP: sequence numbers, timestamps, packetizers and counters of a producer's streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(all(feature = "sim", feature = "serde"))]
+use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
-use crate::rtp::{Codec, Profile, RtpEncodingParameters};
+use crate::rtp::{Codec, MediaKind, Profile, RtpEncodingParameters};
 use crate::stats::OutboundRtpStats;
 use crate::transport::engine::{OutgoingPacket, StreamFeedback};
 
@@ -31,6 +33,8 @@ pub(crate) struct Streams {
     payload_type: u8,
     timeline: Timeline,
     by_profile: BTreeMap<Profile, Stream>,
+    /// Encodings of which a frame was refused: those after it decode against a picture that never came, until a key frame.
+    incomplete: BTreeSet<Profile>,
 }
 
 #[derive(Debug)]
@@ -45,6 +49,10 @@ pub(crate) struct Stream {
     key_frame_requested_at: Option<Instant>,
     feedback: StreamFeedback,
     target_bitrate_bps: Option<u64>,
+    /// The last in decoding order.
+    timestamp: Option<u32>,
+    /// Media time has gone back, and that was told.
+    time_went_back: bool,
     frames: u64,
     key_frames: u64,
     packets: u64,
@@ -76,7 +84,7 @@ impl Streams {
     pub(crate) fn new(codec: Codec, rng: &mut Rng) -> Self {
         // RFC 3550 section 5.1: the initial timestamp should be random.
         let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
-        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new() }
+        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new(), incomplete: BTreeSet::new() }
     }
 
     /// Starts new streams, for a new transport.
@@ -92,6 +100,9 @@ impl Streams {
     pub(crate) fn new_source(&mut self) {
         self.timeline.new_source = true;
         self.source_paused();
+        for stream in self.by_profile.values_mut() {
+            stream.time_went_back = false;
+        }
     }
 
     /// After a pause a source's sequence numbers have moved on without us; that is no loss.
@@ -113,14 +124,39 @@ impl Streams {
         self.by_profile.iter_mut().find(|(_, stream)| stream.ssrc == ssrc).map(|(profile, stream)| (*profile, stream))
     }
 
-    /// Packetizes a frame.
+    /// A frame of an encoding was refused, and left no trace: sequence numbers go on, so that no receiver could tell. (A
+    /// ready-made packet that is refused leaves a gap in its source's numbers, which receivers see and ask to be repaired.)
+    pub(crate) fn frame_refused(&mut self, profile: Profile) {
+        if self.codec.kind() == MediaKind::Video {
+            self.incomplete.insert(profile);
+        }
+    }
+
+    /// Whatever came before, this is taken: a decoder lacks nothing, and a source may begin anew.
+    #[cfg(all(feature = "sim", feature = "serde"))]
+    pub(crate) fn forgive(&mut self, media: &Media) {
+        match media {
+            Media::Frame(frame) => _ = self.incomplete.remove(&frame.profile),
+            Media::Packet(packet) => {
+                if let Some(source) = self.stream_mut(packet.profile).and_then(|stream| stream.source.as_mut()) {
+                    source.begins_anew = Some(packet.sequence_number);
+                }
+            }
+        }
+    }
+
+    /// Packetizes a frame. Returns whether media time went back in its encoding, and for the first time.
     pub(crate) fn frame(
         &mut self,
         now: Instant,
         frame: &Frame,
         out: &mut Vec<OutgoingPacket>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<bool, StreamError> {
         let stream = self.by_profile.get_mut(&frame.profile).ok_or(StreamError::UnknownProfile)?;
+        let decodes_alone = || frame.key_frame || self.codec.is_key_frame(&frame.data);
+        if self.incomplete.contains(&frame.profile) && !decodes_alone() {
+            return Err(StreamError::KeyFrameNeeded);
+        }
         let mut payloads = Vec::new();
         stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, &mut payloads).map_err(StreamError::Packetize)?;
         let timestamp = self.timeline.map(now, frame.time, self.codec.clock_rate());
@@ -135,7 +171,7 @@ impl Streams {
                 taken_at: now,
                 // Video: the last packet of a frame (RFC 7741 section 4.1 and its kin). Audio: the start of a talkspurt
                 // (RFC 3551 section 4.1), which we are not told.
-                marker: index == last && self.codec.kind() == crate::rtp::MediaKind::Video,
+                marker: index == last && self.codec.kind() == MediaKind::Video,
                 audio_level: frame.audio_level,
                 rotation: frame.rotation,
                 payload,
@@ -146,16 +182,18 @@ impl Streams {
         stream.source = None;
         stream.frames += 1;
         stream.key_frames += u64::from(frame.key_frame);
-        Ok(())
+        self.incomplete.remove(&frame.profile);
+        Ok(stream.goes_back(timestamp))
     }
 
-    /// Passes a ready-made packet on under our numbers.
+    /// Passes a ready-made packet on under our numbers. Returns whether media time went back in its encoding, and for the
+    /// first time; packets that the network has put out of order do not count.
     pub(crate) fn packet(
         &mut self,
         now: Instant,
         packet: &RtpPacket,
         out: &mut Vec<OutgoingPacket>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<bool, StreamError> {
         let stream = self.by_profile.get_mut(&packet.profile).ok_or(StreamError::UnknownProfile)?;
         if packet.payload.is_empty() {
             return Err(StreamError::Empty);
@@ -179,8 +217,9 @@ impl Streams {
         });
         stream.packets += 1;
         stream.bytes += packet.payload.len() as u64;
-        stream.frames += u64::from(packet.marker || self.codec.kind() == crate::rtp::MediaKind::Audio);
-        Ok(())
+        stream.frames += u64::from(packet.marker || self.codec.kind() == MediaKind::Audio);
+        let newest = stream.next_sequence_number == sequence_number + 1;
+        Ok(newest && stream.goes_back(timestamp))
     }
 
     pub(crate) fn stats(&self, packets_resent: impl Fn(u32) -> u64) -> Vec<OutboundRtpStats> {
@@ -209,6 +248,7 @@ impl Streams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamError {
     UnknownProfile,
+    KeyFrameNeeded,
     Packetize(PacketizeError),
     Empty,
     Duplicate,
@@ -226,11 +266,20 @@ impl Stream {
             key_frame_requested_at: None,
             feedback: StreamFeedback::default(),
             target_bitrate_bps: None,
+            timestamp: None,
+            time_went_back: false,
             frames: 0,
             key_frames: 0,
             packets: 0,
             bytes: 0,
         }
+    }
+
+    /// Takes note of the time of what was sent.
+    fn goes_back(&mut self, timestamp: u32) -> bool {
+        let before = self.timestamp.replace(timestamp);
+        let back = before.is_some_and(|before| timestamp.wrapping_sub(before) >= 1 << 31);
+        back && !std::mem::replace(&mut self.time_went_back, true)
     }
 
     /// A key frame is asked for on our own account, whatever was asked for before: earlier frames do not count any more.

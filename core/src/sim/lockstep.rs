@@ -229,9 +229,9 @@ impl<E: Embedding> Lockstep<E> {
                     Happening::Engine(transport, EngineEvent::KeyFrameRequest { ssrc })
                 })
             }
-            Step::Media { producer: number, layer: of, bytes } => {
+            Step::Media { producer: number, layer: of, bytes, key_frame } => {
                 let profile = layer(model.producers.get(&index(number)), of);
-                let media = Media::Frame(frame(bytes, Duration::from_millis(model.now), profile));
+                let media = Media::Frame(frame(bytes, Duration::from_millis(model.now), profile, key_frame));
                 Happening::Input(Input::Media { producer: producer(number), media })
             }
             Step::Datagram { first, bytes } => Happening::Input(Input::Receive(datagram(first, bytes))),

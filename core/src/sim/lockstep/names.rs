@@ -79,6 +79,7 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::Paused(_) => "Paused",
             MediaError::NotConnected(_) => "NotConnected",
             MediaError::UnknownProfile { .. } => "UnknownProfile",
+            MediaError::KeyFrameNeeded { .. } => "KeyFrameNeeded",
             MediaError::TooLarge { .. } => "TooLarge",
             MediaError::Malformed { .. } => "Malformed",
             MediaError::EmptyPacket => "EmptyPacket",

@@ -74,9 +74,8 @@ impl Checks {
             return None;
         }
         // RFC 8445 section 7.2.5.2.1: the answer must come from where the check went.
-        let asked = |check: &Check| {
-            (check.id, check.protocol, check.destination) == (id, receive.protocol, receive.source)
-        };
+        let asked =
+            |check: &Check| (check.id, check.protocol, check.destination) == (id, receive.protocol, receive.source);
         let place = self.awaited.iter().position(asked)?;
         // RFC 8445 section 7.2.2: the answer is made with the password of the side that was asked.
         if !message.verify(password, |key, payloads| hmac.sha1_hmac(key, payloads)) {

@@ -226,6 +226,7 @@ impl Run {
             | MediaError::NotConnected(_)
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
+            | MediaError::KeyFrameNeeded { .. }
             | MediaError::OutputsNotPolled(_)
             | MediaError::DuplicatePacket
             | MediaError::OutOfSequence => {}
