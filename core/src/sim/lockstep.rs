@@ -1,5 +1,6 @@
 //! A room, or a loop around one, in step with the model.
 
+mod both_sides;
 mod compare;
 mod names;
 
@@ -16,6 +17,7 @@ use crate::output::{Event, Output, ProducerEvent, TransportEvent};
 use crate::room::Room;
 use crate::transport::engine::EngineEvent;
 
+pub use both_sides::BothSides;
 use names::{Names, error_name};
 
 /// Where an implementation and the model part.
