@@ -115,9 +115,21 @@ impl RunError {
             | Self::Page(_)
             | Self::Signals(_)
             | Self::TooEarly
-            | Self::Codec { .. }
-            | Self::Dtls(_)
-            | Self::Command(_) => false,
+            | Self::Codec { .. } => false,
+            Self::Dtls(failure) => match failure {
+                DtlsFailure::WeakCertificate { .. } | DtlsFailure::FingerprintMismatch | DtlsFailure::NoSrtpProfile => {
+                    false
+                }
+                // A server that restarts, a network that loses: the next handshake is another.
+                _ => true,
+            },
+            Self::Command(error) => match error {
+                // The server has closed what the command was for, and the event that says so comes after it.
+                CommandError::RoomState(_) | CommandError::TransportNotFound(_) | CommandError::ProducerNotFound(_) => {
+                    true
+                }
+                _ => false,
+            },
             Self::Connect(_)
             | Self::Signalling(_)
             | Self::Join(_)
@@ -188,4 +200,34 @@ fn advice(error: &OperationError) -> String {
         _ => "",
     };
     format!("{error}{advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use mediasoup_producer::{CertificateRefusal, RoomState, TransportId};
+
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_pass_is_final() {
+        let weak = DtlsFailure::WeakCertificate { refusal: CertificateRefusal::NotEcdsa };
+        for cause in [weak, DtlsFailure::FingerprintMismatch, DtlsFailure::NoSrtpProfile] {
+            assert!(!RunError::Dtls(cause.clone()).may_pass(), "{cause}");
+        }
+        for cause in
+            [DtlsFailure::Alert { description: 80 }, DtlsFailure::Timeout, DtlsFailure::Handshake(String::new())]
+        {
+            assert!(RunError::Dtls(cause.clone()).may_pass(), "{cause}");
+        }
+    }
+
+    /// The server's close has come before what was asked for, of which its event tells a moment later.
+    #[test]
+    fn a_command_that_the_servers_close_overtook_may_go_well_in_the_next_room() {
+        let not_found = CommandError::TransportNotFound(TransportId::from(12_345_678));
+        for error in [CommandError::RoomState(RoomState::Closed), not_found] {
+            assert!(RunError::Command(error.clone()).may_pass(), "{error}");
+        }
+        assert!(!RunError::Command(CommandError::EmptyPeerName).may_pass());
+    }
 }
