@@ -88,12 +88,12 @@ impl Run {
         let (url, _embedded, _page) = match self.args.room.url.clone() {
             Some(url) => (url, None, None),
             None => {
-                let room = embedded::Room::start().await?;
+                let room = embedded::Room::start_for(self.args.allow_origin.clone()).await?;
                 self.event(Event::new("room", format!("embedded room at {}", room.ws_url)).with("url", &*room.ws_url));
                 let page = if self.args.no_page {
                     None
                 } else {
-                    let page = Page::open(self.args.page, room.handle.clone()).await?;
+                    let page = Page::open_as(self.args.page, self.args.page_host.clone(), room.handle.clone()).await?;
                     self.event(Event::new("page", format!("watch it at {}", page.url())).with("url", page.url()));
                     Some(page)
                 };
