@@ -88,7 +88,7 @@ pub enum RunError {
     #[error("no socket towards the server's addresses: {0}; check the network and the server's announced addresses")]
     Unreachable(String),
     /// DTLS failed.
-    #[error(transparent)]
+    #[error("{}", dtls(.0))]
     Dtls(DtlsFailure),
     /// The server has closed the room or sent us away.
     #[error("the server closed the room")]
@@ -188,6 +188,18 @@ fn connecting(error: &SignallingError) -> String {
         error => error.to_string(),
     };
     format!("{words}{advice}")
+}
+
+fn dtls(failure: &DtlsFailure) -> String {
+    match failure {
+        // What the library advises is not for users of the program.
+        DtlsFailure::WeakCertificate { refusal } => format!(
+            "the server's certificate is refused: {refusal}. A stock mediasoup v2 server makes itself one with an \
+             RSA-1024 key, signed with SHA-1. Either configure the server with an ECDSA P-256 certificate \
+             (dtlsCertificateFile, dtlsPrivateKeyFile) or build mediasoup-publish with --features legacy-dtls"
+        ),
+        failure => failure.to_string(),
+    }
 }
 
 fn advice(error: &OperationError) -> String {
