@@ -82,7 +82,7 @@ impl RoomConfig {
         self
     }
 
-    /// What speaks DTLS. Default: OpenSSL with the feature `legacy-dtls`, aws-lc-rs without.
+    /// What speaks DTLS. Default: [`DtlsBackend::Modern`], whatever features are on.
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
         self
@@ -254,7 +254,8 @@ impl SimulcastOptions {
 /// | errors of a UDP socket in a row | 64 | the socket is closed: `IoStats::socket_errors` |
 ///
 /// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
-/// that names the file); 64 connections to its room, of 256 messages each way; 16 browsers; 64 KiB in an HTTP request (413).
+/// that names the file); 64 connections to its room, of 256 messages each way and 5 s to take each; 16 browsers; 64 KiB in an
+/// HTTP request (413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

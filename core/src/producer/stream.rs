@@ -232,6 +232,7 @@ impl Streams {
                 key_frames_sent: stream.key_frames,
                 packets_sent: stream.packets,
                 bytes_sent: stream.bytes,
+                nal_units_dropped: stream.packetizer.nal_units_dropped(),
                 retransmitted_packets_sent: packets_resent(stream.ssrc),
                 nack_count: stream.feedback.nack_count,
                 pli_count: stream.feedback.pli_count,
