@@ -166,7 +166,16 @@ fn inject(u: &mut Unstructured<'_>, scenario: &mut Scenario) -> arbitrary::Resul
     let source = if u.arbitrary()? { Scenario::SERVER } else { Scenario::OTHER_CLIENT };
     let protocol = if u.arbitrary()? { IceProtocol::Udp } else { IceProtocol::Tcp };
     let receive = Receive { protocol, source, destination: Scenario::CLIENT, contents: contents.into() };
-    scenario.room.handle_receive(scenario.now(), &receive);
+    // Every other one comes exactly between a deadline and its timeout.
+    let due = scenario.room.poll_timeout().filter(|_| length % 2 == 1);
+    match due.filter(|due| *due < scenario.now() + Duration::from_millis(30)) {
+        Some(due) => {
+            scenario.room.handle_receive(due, &receive);
+            let nobodys = source == Scenario::OTHER_CLIENT;
+            assert!(!nobodys || scenario.room.poll_timeout() <= Some(due), "what is due stays due");
+        }
+        None => scenario.room.handle_receive(scenario.now(), &receive),
+    }
     Ok(true)
 }
 
