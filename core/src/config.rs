@@ -51,7 +51,8 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request. Default: 10 s.
+    /// How long the server may take to answer a request. What becomes of a later answer: see
+    /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -215,6 +216,7 @@ impl SimulcastOptions {
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
 /// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::OperationError::InvalidResponse) |
 /// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::OperationError::TooManyRequests) |
+/// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
 /// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
@@ -230,7 +232,6 @@ impl SimulcastOptions {
 /// | payload of an RTP packet made of a frame | 1120 bytes | the frame is split |
 /// | parameter sets remembered of an H.264 or H.265 stream | 8192 bytes of a kind | none are remembered |
 /// | connectivity checks awaiting an answer, of a transport | 256 | the oldest is given up: its answer counts in `stun_refused` |
-/// | our own addresses as the server sees them, of a transport | 64 | `stun_refused` |
 /// | senders of RTCP told apart, of a transport | 64 | the one not heard for longest is forgotten |
 /// | RTCP packets that may come late | 128 | `rtcp_replayed` |
 /// | certificate of the server | 2000 bytes | [`DtlsFailure::Handshake`](crate::DtlsFailure::Handshake) |
@@ -272,6 +273,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Requests without an answer. Default: 256.
     pub pending_requests: usize,
+    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
+    /// Default: 256.
+    pub late_answers: usize,
     /// Operations waiting on one transport. Default: 256.
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
@@ -301,6 +305,7 @@ impl Default for Limits {
             peer_bytes: 8 << 20,
             message_bytes: 8 << 20,
             pending_requests: 256,
+            late_answers: 256,
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,

@@ -231,8 +231,10 @@ impl Run {
             | MediaError::NotConnected(_)
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
+            | MediaError::KeyFrameNeeded { .. }
             | MediaError::OutputsNotPolled(_)
-            | MediaError::DuplicatePacket => {}
+            | MediaError::DuplicatePacket
+            | MediaError::OutOfSequence => {}
             error => {
                 if !std::mem::replace(&mut stay.refused[track], true) {
                     let label = &feeds.tracks()[track].label;
