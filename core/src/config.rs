@@ -51,7 +51,8 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request. Default: 10 s.
+    /// How long the server may take to answer a request. What becomes of a later answer: see
+    /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -81,7 +82,7 @@ impl RoomConfig {
         self
     }
 
-    /// What speaks DTLS. Default: OpenSSL with the feature `legacy-dtls`, aws-lc-rs without.
+    /// What speaks DTLS. Default: [`DtlsBackend::Modern`], whatever features are on.
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
         self
@@ -215,6 +216,7 @@ impl SimulcastOptions {
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
 /// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::OperationError::InvalidResponse) |
 /// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::OperationError::TooManyRequests) |
+/// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
 /// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
@@ -230,7 +232,6 @@ impl SimulcastOptions {
 /// | payload of an RTP packet made of a frame | 1120 bytes | the frame is split |
 /// | parameter sets remembered of an H.264 or H.265 stream | 8192 bytes of a kind | none are remembered |
 /// | connectivity checks awaiting an answer, of a transport | 256 | the oldest is given up: its answer counts in `stun_refused` |
-/// | our own addresses as the server sees them, of a transport | 64 | `stun_refused` |
 /// | senders of RTCP told apart, of a transport | 64 | the one not heard for longest is forgotten |
 /// | RTCP packets that may come late | 128 | `rtcp_replayed` |
 /// | certificate of the server | 2000 bytes | [`DtlsFailure::Handshake`](crate::DtlsFailure::Handshake) |
@@ -256,7 +257,8 @@ impl SimulcastOptions {
 /// | errors of a UDP socket in a row, but those that tell of the network | 64 | the socket is closed: `IoStats::socket_errors`, and `Event::Unreachable` if it was the last |
 ///
 /// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
-/// that names the file); 64 connections to its room, of 256 messages each way; 16 browsers; 64 KiB in an HTTP request (413).
+/// that names the file); 64 connections to its room, of 256 messages each way and 5 s to take each; 16 browsers; 64 KiB in an
+/// HTTP request (413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -274,6 +276,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Requests without an answer. Default: 256.
     pub pending_requests: usize,
+    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
+    /// Default: 256.
+    pub late_answers: usize,
     /// Operations waiting on one transport. Default: 256.
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
@@ -303,6 +308,7 @@ impl Default for Limits {
             peer_bytes: 8 << 20,
             message_bytes: 8 << 20,
             pending_requests: 256,
+            late_answers: 256,
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,

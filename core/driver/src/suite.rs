@@ -142,6 +142,7 @@ macro_rules! suite {
                 a_server_that_does_not_take_up_the_connection_is_given_up,
                 a_server_that_falls_silent_is_given_up,
                 a_quiet_server_that_answers_pings_is_kept,
+                a_server_may_be_silent_for_ever_if_the_application_likes,
                 a_server_that_closes_or_hangs_up_is_said,
                 a_message_without_end_breaks_the_connection,
                 a_self_signed_certificate_is_refused_unless_any_is_accepted,

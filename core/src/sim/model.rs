@@ -27,7 +27,7 @@ use crate::room::RoomState;
 pub(super) use inputs::{address, datagram, frame};
 use producer::Producer;
 pub(super) use producer::layer;
-use requests::Open;
+use requests::{Late, Open};
 pub use step::{Answer, App, Notice, ProducerOp, Says, Step, TrackKind, TransportOp};
 use transport::Transport;
 
@@ -38,6 +38,8 @@ const ADDRESSES: usize = 2;
 const PEERS: usize = 3;
 /// Requests without an answer: fewer than there may be transports to ask for.
 const PENDING: usize = 2;
+/// Requests that were given up, and may still be answered.
+const LATE: usize = 2;
 /// How long the server may take, in milliseconds.
 const REQUEST_TIMEOUT: u64 = 2_000;
 
@@ -78,6 +80,8 @@ pub struct Model {
     pub(super) sends_video: bool,
     join_app: Option<Value>,
     open: BTreeMap<u64, Open>,
+    late: BTreeMap<u64, Late>,
+    pub(super) forgotten: u64,
     pub(super) requests: u64,
     operations: u64,
     pub(super) malformed: u64,
@@ -104,6 +108,8 @@ impl Default for Model {
             sends_video: false,
             join_app: None,
             open: BTreeMap::new(),
+            late: BTreeMap::new(),
+            forgotten: 0,
             requests: 0,
             operations: 0,
             malformed: 0,
@@ -167,6 +173,7 @@ impl Model {
             local_addresses: ADDRESSES,
             peers: PEERS,
             pending_requests: PENDING,
+            late_answers: LATE,
             ..Limits::default()
         };
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))
@@ -211,8 +218,8 @@ impl Model {
                 self.key_frame(pick(&self.producers, self.producers_made, producer), layer);
                 Ok(())
             }
-            Step::Media { producer, layer, bytes } => {
-                self.media(pick(&self.producers, self.producers_made, producer), layer, bytes)
+            Step::Media { producer, layer, bytes, key_frame } => {
+                self.media(pick(&self.producers, self.producers_made, producer), layer, bytes, key_frame)
             }
             Step::Datagram { .. } => Ok(()),
             Step::Pass { milliseconds, jump } => {

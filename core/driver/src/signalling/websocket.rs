@@ -243,7 +243,7 @@ impl<R: Runtime> ProtooWebSocket<R> {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Result<(), SignallingError> {
         while self.silence.as_mut().poll(cx).is_ready() {
             if self.pinged {
-                return Err(SignallingError::Silent(2 * self.keep_alive));
+                return Err(SignallingError::Silent(self.keep_alive.saturating_mul(2)));
             }
             self.heard();
             self.pinged = true;

@@ -220,6 +220,15 @@ pub async fn a_quiet_server_that_answers_pings_is_kept<R: Runtime>(runtime: R) {
     assert!(matches!(room.events().next().await, Some(Event::Application { .. })));
 }
 
+pub async fn a_server_may_be_silent_for_ever_if_the_application_likes<R: Runtime>(runtime: R) {
+    let url = serve(|stream| be_a_room(&mut accept(stream)));
+    let connector = ProtooConnector::new().keep_alive(Duration::MAX).timeout(Duration::MAX);
+    let signalling = connector.connect_on(runtime.clone(), &url).await.unwrap();
+    let room = Room::on(runtime, RoomConfig::default(), 1, Options::default(), signalling);
+    room.join("alice", None).await.unwrap();
+    room.close().await;
+}
+
 pub async fn a_server_that_closes_or_hangs_up_is_said<R: Runtime>(runtime: R) {
     let url = serve(|stream| {
         let frame = CloseFrame { code: CloseCode::from(4000), reason: "kicked".into() };
