@@ -247,7 +247,7 @@ impl SimulcastOptions {
 /// | --- | --- | --- |
 /// | messages waiting for the server | 4096 | the connection is given up: `SignallingError::Overrun` |
 /// | events waiting for a reader | 256 (`Options::events`) | the oldest are lost: `Events::missed` |
-/// | datagrams waiting for one path of a blocked socket | 256 | media is refused: [`MediaError::OutputsNotPolled`](crate::MediaError::OutputsNotPolled), `IoStats::media_refused` |
+/// | datagrams waiting for one path of a blocked socket | 256 | media is refused: [`MediaError::Blocked`](crate::MediaError::Blocked), `IoStats::media_refused` |
 /// | the same | 1024 | dropped, video first: `IoStats::datagrams_dropped` |
 /// | bytes waiting for one TCP connection | 128 KiB | media is refused, as above |
 /// | the same | 256 KiB | `IoStats::datagrams_dropped` |

@@ -98,33 +98,39 @@ impl Timer for TokioTimer {
 #[derive(Debug)]
 pub struct TokioUdpSocket(tokio::net::UdpSocket);
 
+impl TokioUdpSocket {
+    /// Tries before it asks: asking counts against what a task may do in one turn, and a task that writes many frames in one
+    /// would find its socket blocked.
+    fn poll<T>(
+        &self,
+        interest: Interest,
+        mut poll_ready: impl FnMut() -> Poll<io::Result<()>>,
+        mut io: impl FnMut(UdpSockRef<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            match self.0.try_io(interest, || io((&self.0).into())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(poll_ready())?,
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
 impl UdpSocket for TokioUdpSocket {
     fn poll_send<T>(
         &self,
         cx: &mut Context<'_>,
-        mut io: impl FnMut(UdpSockRef<'_>) -> io::Result<T>,
+        io: impl FnMut(UdpSockRef<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(self.0.poll_send_ready(cx))?;
-            match self.0.try_io(Interest::WRITABLE, || io((&self.0).into())) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll(Interest::WRITABLE, || self.0.poll_send_ready(cx), io)
     }
 
     fn poll_recv<T>(
         &self,
         cx: &mut Context<'_>,
-        mut io: impl FnMut(UdpSockRef<'_>) -> io::Result<T>,
+        io: impl FnMut(UdpSockRef<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(self.0.poll_recv_ready(cx))?;
-            match self.0.try_io(Interest::READABLE, || io((&self.0).into())) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll(Interest::READABLE, || self.0.poll_recv_ready(cx), io)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

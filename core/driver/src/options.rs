@@ -1,6 +1,7 @@
 //! Options of the driver, and what it counts.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Options of the sockets and the event stream. What the room itself has is in
 /// [`RoomConfig`](mediasoup_producer::RoomConfig).
@@ -10,11 +11,12 @@ pub struct Options {
     pub(crate) udp: bool,
     pub(crate) tcp: bool,
     pub(crate) events: usize,
+    pub(crate) granularity: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bind: Vec::new(), udp: true, tcp: true, events: 256 }
+        Self { bind: Vec::new(), udp: true, tcp: true, events: 256, granularity: Duration::from_millis(1) }
     }
 }
 
@@ -45,6 +47,13 @@ impl Options {
         self.events = events;
         self
     }
+
+    /// Timers fire at multiples of this: what is due between two of them is done in one wake, up to so much later. Zero:
+    /// each at its time. Default: 1 ms.
+    pub const fn granularity(mut self, granularity: Duration) -> Self {
+        self.granularity = granularity;
+        self
+    }
 }
 
 /// What the driver of a room counted since it was made.
@@ -66,7 +75,8 @@ pub struct IoStats {
     pub datagrams_too_large: u64,
     /// Datagrams dropped because their socket or connection is gone, or does not keep up.
     pub datagrams_dropped: u64,
-    /// Frames and packets refused because the sockets of their transport do not keep up.
+    /// Frames and packets refused because the sockets of their transport do not keep up
+    /// ([`MediaError::Blocked`](mediasoup_producer::MediaError::Blocked)).
     pub media_refused: u64,
     /// Messages of the server that could not be read.
     pub messages_unreadable: u64,

@@ -53,8 +53,9 @@ impl<R: Runtime> Producer<R> {
     /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
     ///
     /// Never waits, and is no future. Back-pressure: what a socket does not take waits, behind audio if it is video; when too
-    /// much does, media for its transport is refused with [`OutputsNotPolled`](MediaError::OutputsNotPolled) and counted in
-    /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then.
+    /// much does, media for its transport is refused with [`Blocked`](MediaError::Blocked) and counted in
+    /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then: the next frame that is taken must be a key
+    /// frame.
     pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
         self.handle.write(self.id, |producer, now| producer.write_frame(now, frame))
     }

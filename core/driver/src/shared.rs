@@ -30,8 +30,6 @@ use crate::socket::Sockets;
 
 /// Turns that are taken at a time, of [`Outbox::BATCH`] outputs or datagrams each, before others have theirs.
 pub(crate) const TURNS: usize = 16;
-/// Timers fire on a grid of so much: what is due together is done in one wake.
-const GRID: Duration = Duration::from_millis(1);
 
 #[derive(derive_more::Debug)]
 pub(crate) struct Shared<R: Runtime> {
@@ -68,7 +66,11 @@ pub(crate) struct State<R: Runtime> {
     timer: Pin<Box<R::Timer>>,
     /// When the timer fires; None: it is not armed.
     armed: Option<Instant>,
+    /// Timers fire at multiples of `granularity` since then.
     start: Instant,
+    granularity: Duration,
+    /// A transport was told that it is blocked, and perhaps not yet that it no longer is.
+    backlogged: bool,
     waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
     /// Transports whose sockets are to be opened anew.
     rebind: BTreeSet<TransportId>,
@@ -80,7 +82,7 @@ pub(crate) struct State<R: Runtime> {
 
 impl<R: Runtime> Shared<R> {
     pub(crate) fn new(runtime: R, room: core::Room, options: Options) -> Self {
-        let (events, start) = (EventLog::new(options.events), runtime.now());
+        let (events, start, granularity) = (EventLog::new(options.events), runtime.now(), options.granularity);
         let state = State {
             room,
             outbox: Outbox::default(),
@@ -91,6 +93,8 @@ impl<R: Runtime> Shared<R> {
             timer: Box::pin(runtime.timer(start)),
             armed: None,
             start,
+            granularity,
+            backlogged: false,
             waiters: BTreeMap::new(),
             rebind: BTreeSet::new(),
             closing: false,
@@ -224,23 +228,30 @@ impl<R: Runtime> State<R> {
         self.room.poll_timeout().into_iter().chain(self.sockets.poll_timeout()).min()
     }
 
-    /// The next time of the [`GRID`].
+    /// When the timer is to fire for a deadline.
     fn on_grid(&self, at: Instant) -> Instant {
-        let since = at.saturating_duration_since(self.start);
-        let steps = since.as_nanos().div_ceil(GRID.as_nanos());
-        let rounded = u32::try_from(steps).ok().and_then(|steps| self.start.checked_add(GRID * steps));
-        // After 49 days each is for itself.
-        rounded.unwrap_or(at)
+        let since = at.saturating_duration_since(self.start).as_nanos();
+        let steps = match self.granularity.as_nanos() {
+            0 => return at,
+            granularity => since.div_ceil(granularity),
+        };
+        let grid = u32::try_from(steps).ok().and_then(|steps| self.granularity.checked_mul(steps));
+        // After 49 days of milliseconds each is for itself.
+        grid.and_then(|since| self.start.checked_add(since)).unwrap_or(at)
     }
 
-    /// How many datagrams wait on the transport of a producer, if they are too many for more media to be taken.
-    fn backlog(&self, id: ProducerId) -> Option<usize> {
-        if !self.outbox.is_blocked() && self.sockets.connections() == 0 {
-            return None;
+    /// Tells the room whether media for a producer finds its transport blocked: so it knows of the frame that is missing.
+    fn tell_backlog(&mut self, id: ProducerId) {
+        if !self.backlogged && !self.outbox.is_blocked() && self.sockets.connections() == 0 {
+            return;
         }
-        let transport = self.room.producer_info(id)?.transport()?;
-        let waiting: usize = self.sockets.addresses(transport).map(|address| self.outbox.waiting(address)).sum();
-        (waiting >= Outbox::BACKLOG || self.sockets.is_behind(transport)).then_some(waiting)
+        let Some(id) = self.room.producer_info(id).and_then(|producer| producer.transport()) else { return };
+        let waiting: usize = self.sockets.addresses(id).map(|address| self.outbox.waiting(address)).sum();
+        let backlog = if waiting >= Outbox::BACKLOG { waiting } else { self.sockets.behind(id) };
+        self.backlogged |= backlog > 0;
+        if let Some(mut transport) = self.room.transport(id) {
+            transport.set_backlog(backlog);
+        }
     }
 
     /// The server said something.
@@ -391,12 +402,10 @@ impl<R: Runtime> Handle<R> {
         if state.ended {
             return Err(MediaError::ProducerNotFound(id));
         }
-        if let Some(waiting) = state.backlog(id) {
-            state.stats.media_refused += 1;
-            return Err(MediaError::OutputsNotPolled(waiting));
-        }
+        state.tell_backlog(id);
         let mut producer = state.room.producer(id).ok_or(MediaError::ProducerNotFound(id))?;
         let result = write(&mut producer, self.shared.runtime.now());
+        state.stats.media_refused += u64::from(matches!(result, Err(MediaError::Blocked(_))));
         self.follow_up(state);
         result
     }

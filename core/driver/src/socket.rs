@@ -230,11 +230,10 @@ impl<R: Runtime> Sockets<R> {
         connection.send(cx, &self.runtime, datagram)
     }
 
-    /// Whether a connection of this transport has fallen behind.
-    pub(crate) fn is_behind(&self, transport: TransportId) -> bool {
-        self.tcp.iter().filter(|tcp| tcp.transport == transport).any(|tcp| {
-            self.connections.iter().any(|((source, _), connection)| *source == tcp.address && connection.is_behind())
-        })
+    /// How many datagrams, about, wait for connections of this transport that have fallen behind.
+    pub(crate) fn behind(&self, transport: TransportId) -> usize {
+        let of = |source: &SocketAddr| self.tcp.iter().any(|tcp| tcp.transport == transport && tcp.address == *source);
+        self.connections.iter().filter(|((source, _), _)| of(source)).map(|(_, connection)| connection.behind()).sum()
     }
 
     /// How many TCP connections there are.

@@ -66,9 +66,10 @@ impl<R: Runtime> Connection<R> {
         taken
     }
 
-    /// Whether so much waits that nothing should be added.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.waiting.len() > MAX_WAITING / 2
+    /// How many datagrams wait, about, if they are too many for more to be added.
+    pub(crate) fn behind(&self) -> usize {
+        const USUAL: usize = 1200;
+        if self.waiting.len() > MAX_WAITING / 2 { self.waiting.len() / USUAL } else { 0 }
     }
 
     /// Lets it end when all is written; at once if it is not open: nothing was said over it then.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::protocol::IceProtocol::Udp;
 use mediasoup_producer::sim::Source;
-use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::{
+    ConnectionState, Event as RoomEvent, Frame, MediaError, MediaKind, ProducerEvent, ProducerOptions, RoomConfig,
+    Track,
+};
 use quinn_udp::UdpSocketState;
 
 use super::bench::{Bench, Fate};
@@ -52,30 +55,45 @@ pub async fn a_blocked_socket_holds_up_nothing_but_its_own_path<R: Runtime>(runt
 pub async fn a_blocked_socket_refuses_media_and_memory_stays_flat<R: Runtime>(runtime: R) {
     let runtime = &Bench::new(runtime);
     let server = TestRoom::start(runtime, &[Udp]);
-    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
+    let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     runtime.valve.set(Fate::Blocked, None);
     let mut vp8 = source();
-    let mut refused = 0;
+    let (mut refused, mut deltas_refused) = (0, 0);
     for _ in 0..2000 {
         for frame in vp8.frames() {
             match peer.video.write_frame(frame) {
                 Ok(()) => {}
-                Err(MediaError::OutputsNotPolled(waiting)) => {
+                Err(MediaError::Blocked(waiting)) => {
                     assert!((Outbox::BACKLOG..=Outbox::WAITING).contains(&waiting), "{waiting}");
                     refused += 1;
                 }
+                // The pacer has drained into the socket's queue meanwhile.
+                Err(MediaError::KeyFrameNeeded { .. }) => deltas_refused += 1,
                 Err(error) => panic!("{error}"),
             }
         }
         super::yield_now().await;
     }
     let stats = peer.room.io_stats();
-    assert!(refused > 1000 && stats.media_refused == refused, "{stats:?}");
+    assert!(refused > 1000 && stats.media_refused == refused, "{deltas_refused} {stats:?}");
     assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());
 
+    // What decodes against a frame that was refused is, too; a key frame is asked for, and taken.
     runtime.valve.set(Fate::Sent, None);
-    server.until("the stream goes on", |server| server.encodings(peer.video.id()).iter().all(|e| e.packets > 0)).await;
-    peer.video.write_frame(Frame { key_frame: true, ..vp8.frames().remove(0) }).unwrap();
+    let id = peer.video.id();
+    server.until("what waited is sent", |server| server.encodings(id).iter().all(|e| e.packets > 0)).await;
+    let frame = vp8.frames().remove(0);
+    if !frame.key_frame {
+        let refused = peer.video.write_frame(frame.clone());
+        assert!(matches!(refused, Err(MediaError::KeyFrameNeeded { .. })), "{refused:?}");
+    }
+    peer.event("key frame request", |event| {
+        matches!(event, RoomEvent::Producer { event: ProducerEvent::KeyFrameRequest { .. }, .. })
+    })
+    .await;
+    let before = server.server().encodings(id)[0].packets;
+    peer.video.write_frame(Frame { key_frame: true, ..frame }).unwrap();
+    server.until("the stream goes on", |server| server.encodings(id)[0].packets > before).await;
 }
 
 pub async fn audio_goes_before_video_when_the_socket_takes_again<R: Runtime>(runtime: R) {
