@@ -88,7 +88,7 @@ impl Producer {
         self.command(|mut producer, now| producer.end_track(now))
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least.
+    /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
     pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
         self.command(|mut producer, now| producer.enable_stats(now, interval))
     }

@@ -113,7 +113,7 @@ impl Transport {
         self.look(core::TransportInfo::stats_interval).flatten()
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least.
+    /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
     pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
         self.command(|mut transport, now| transport.enable_stats(now, interval))
     }

@@ -75,6 +75,8 @@ pub(crate) enum Lifecycle {
     },
     Handled {
         transport: TransportId,
+        /// Grows with each producer that is handled on the transport.
+        order: u64,
         rtp_parameters: RtpParameters,
     },
 }
@@ -246,14 +248,15 @@ impl ProducerInfo {
         paused
     }
 
-    /// The server has made its side: it is told what has changed meanwhile.
-    pub(crate) fn created(&mut self, effects: &mut Vec<Effect>) {
+    /// The server has made its side: it is told what has changed meanwhile. `order` grows with each producer of the
+    /// transport.
+    pub(crate) fn created(&mut self, order: u64, effects: &mut Vec<Effect>) {
         let Lifecycle::Pending { transport, announced: Some(announced), .. } = &self.lifecycle else { return };
         let (transport, announced) = (*transport, announced.clone());
         if announced.paused != self.paused.local {
             effects.push(Effect::Notify(pause_or_resume(self.id, self.paused.local, announced.app_data)));
         }
-        self.lifecycle = Lifecycle::Handled { transport, rtp_parameters: announced.rtp_parameters };
+        self.lifecycle = Lifecycle::Handled { transport, order, rtp_parameters: announced.rtp_parameters };
         effects.push(Effect::Emit(ProducerEvent::Handled));
         if let Some(interval) = self.stats_interval {
             effects.push(Effect::Notify(enable_stats(self.id, interval)));
@@ -317,7 +320,9 @@ impl ProducerInfo {
         }
     }
 
+    /// The server ignores that they are enabled when they are, whatever the interval (mediasoup's Producer.js).
     pub(crate) fn enable_stats(&mut self, interval: Duration, effects: &mut Vec<Effect>) {
+        self.disable_stats(effects);
         let interval = stats_interval(interval);
         self.stats_interval = Some(interval);
         if self.handled() {
@@ -332,9 +337,12 @@ impl ProducerInfo {
     }
 }
 
-/// mediasoup-client: less than a second becomes a second.
+/// What the server keeps to: whole milliseconds, a second at least (mediasoup-client), and at most what its timer takes: a
+/// longer one would fire without a pause (Node's `setInterval`).
 pub(crate) fn stats_interval(interval: Duration) -> Duration {
-    interval.max(Duration::from_secs(1))
+    const LONGEST_MS: u32 = i32::MAX as u32;
+    let milliseconds = u32::try_from(interval.as_millis()).unwrap_or(LONGEST_MS);
+    Duration::from_millis(milliseconds.clamp(1000, LONGEST_MS).into())
 }
 
 fn enable_stats(id: ProducerId, interval: Duration) -> Notification {

@@ -20,7 +20,8 @@ pub(crate) enum Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Inflight {
     last_id: u64,
-    waiting: BTreeMap<RequestId, (Waiting, &'static str, Instant)>,
+    /// With its method, and when it is overdue; none if `Instant` cannot say when.
+    waiting: BTreeMap<RequestId, (Waiting, &'static str, Option<Instant>)>,
 }
 
 impl Inflight {
@@ -33,7 +34,7 @@ impl Inflight {
     ) -> RequestId {
         self.last_id += 1;
         let id = RequestId::new(self.last_id);
-        self.waiting.insert(id, (waiting, method, now + timeout));
+        self.waiting.insert(id, (waiting, method, now.checked_add(timeout)));
         id
     }
 
@@ -44,7 +45,11 @@ impl Inflight {
 
     /// Ends the wait of one request that is overdue.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(Waiting, &'static str)> {
-        let id = self.waiting.iter().find(|(_, (_, _, deadline))| *deadline <= now).map(|(id, _)| *id)?;
+        let id = self
+            .waiting
+            .iter()
+            .find(|(_, (_, _, deadline))| deadline.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)?;
         self.end(id)
     }
 
@@ -54,7 +59,7 @@ impl Inflight {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.waiting.values().map(|(_, _, deadline)| *deadline).min()
+        self.waiting.values().filter_map(|(_, _, deadline)| *deadline).min()
     }
 
     pub(crate) fn len(&self) -> usize {

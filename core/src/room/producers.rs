@@ -32,8 +32,7 @@ impl Room {
             return Err(CommandError::TrackEnded);
         }
         let kind = track.kind();
-        let mismatch = options.codec.is_some_and(|codec| codec.kind() != kind);
-        if mismatch || (options.simulcast.is_some() && kind == MediaKind::Audio) {
+        if options.codec.is_some_and(|codec| codec.kind() != kind) {
             return Err(CommandError::OptionsMismatch(kind));
         }
         let shared = self.capabilities.codec(kind, options.codec);
@@ -63,7 +62,8 @@ impl Room {
             id,
             order: self.created,
             codec,
-            simulcast,
+            // mediasoup-client: of audio there is one stream, whatever is asked for.
+            simulcast: simulcast.filter(|_| track.kind() == MediaKind::Video),
             paused: Paused { local: !track.enabled(), remote: false },
             track: clone,
             original_track: track,
@@ -202,8 +202,9 @@ impl Room {
 
     pub(super) fn producer_created(&mut self, now: Instant, transport: TransportId, id: ProducerId) {
         let mut effects = Vec::new();
-        if let Some(producer) = self.producers.get_mut(&id) {
-            producer.created(&mut effects);
+        if let (Some(producer), Some(on)) = (self.producers.get_mut(&id), self.transports.get_mut(&transport)) {
+            on.producers_handled += 1;
+            producer.created(on.producers_handled, &mut effects);
         }
         self.apply(now, id, &mut effects);
         self.reallocate(transport);
@@ -247,7 +248,7 @@ impl Room {
         }
         match producer.lifecycle {
             Lifecycle::Unhandled => {}
-            Lifecycle::Handled { transport, rtp_parameters } => {
+            Lifecycle::Handled { transport, rtp_parameters, .. } => {
                 self.remove_streams(now, transport, &rtp_parameters);
                 self.reallocate(transport);
             }

@@ -264,8 +264,7 @@ impl Room {
             self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
-        let on_it = self.producers_in_order(|producer| producer.transport() == Some(id));
-        for producer in on_it {
+        for producer in self.producers_on(id) {
             if let Some(producer) = self.producers.get_mut(&producer) {
                 producer.transport_closed(&mut effects);
             }

@@ -80,6 +80,8 @@ pub struct Model {
     open: BTreeMap<u64, Open>,
     pub(super) requests: u64,
     operations: u64,
+    /// How often a producer was handled.
+    handled: u64,
     pub(super) malformed: u64,
     pub(super) unexpected: u64,
     pub(super) peers_dropped: u64,
@@ -106,6 +108,7 @@ impl Default for Model {
             open: BTreeMap::new(),
             requests: 0,
             operations: 0,
+            handled: 0,
             malformed: 0,
             unexpected: 0,
             peers_dropped: 0,

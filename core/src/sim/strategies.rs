@@ -187,7 +187,7 @@ pub fn says() -> impl Strategy<Value = Says> {
         3 => Just(Says::Disconnected),
         1 => Just(Says::Closed),
         1 => Just(Says::Failed),
-        3 => (0..3_000_000u32).prop_map(Says::Limit),
+        3 => prop_oneof![20 => 0..3_000_000u32, 1 => Just(u32::MAX)].prop_map(Says::Limit),
     ]
 }
 
@@ -210,7 +210,7 @@ fn track() -> impl Strategy<Value = TrackKind> + Clone {
 }
 
 fn interval() -> impl Strategy<Value = u16> {
-    0..4000u16
+    prop_oneof![20 => 0..4000u16, 1 => Just(u16::MAX)]
 }
 
 fn frame_bytes() -> impl Strategy<Value = u16> {

@@ -43,6 +43,8 @@ pub struct TransportInfo {
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
     pub(crate) next_mux_id: u32,
+    /// How many producers the server has made on it so far.
+    pub(crate) producers_handled: u64,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
     /// What the server last said it can take.
@@ -114,6 +116,7 @@ impl TransportInfo {
             operations: VecDeque::new(),
             in_flight: None,
             next_mux_id: 0,
+            producers_handled: 0,
             ssrcs: BTreeSet::new(),
             bitrate_limit_bps: None,
             video: None,

@@ -46,7 +46,7 @@ impl TransportOp {
         match self {
             Self::Close(app) => Command::CloseTransport { id, app_data: app.value() },
             Self::EnableStats { milliseconds } => {
-                Command::EnableTransportStats { id, interval: Duration::from_millis(milliseconds.into()) }
+                Command::EnableTransportStats { id, interval: interval(milliseconds) }
             }
             Self::DisableStats => Command::DisableTransportStats { id },
             Self::SetAppData(app) => Command::SetTransportAppData { id, app_data: app.value() },
@@ -66,9 +66,7 @@ impl ProducerOp {
             Self::Resume(app) => Command::Resume { id, app_data: app.value() },
             Self::ReplaceTrack(kind) => Command::ReplaceTrack { id, track: kind.track() },
             Self::EndTrack => Command::EndTrack { id },
-            Self::EnableStats { milliseconds } => {
-                Command::EnableProducerStats { id, interval: Duration::from_millis(milliseconds.into()) }
-            }
+            Self::EnableStats { milliseconds } => Command::EnableProducerStats { id, interval: interval(milliseconds) },
             Self::DisableStats => Command::DisableProducerStats { id },
             Self::SetAppData(app) => Command::SetProducerAppData { id, app_data: app.value() },
         }
@@ -136,9 +134,20 @@ impl Says {
             Self::Disconnected => EngineEvent::Disconnected,
             Self::Closed => EngineEvent::Closed,
             Self::Failed => EngineEvent::Failed(failure()),
+            Self::Limit(u32::MAX) => EngineEvent::BitrateLimit { bitrate_bps: u64::MAX },
             Self::Limit(bitrate_bps) => EngineEvent::BitrateLimit { bitrate_bps: bitrate_bps.into() },
         }
     }
+}
+
+/// As a step has it: the largest number stands for the longest time there is.
+fn interval(milliseconds: u16) -> Duration {
+    if milliseconds == u16::MAX { Duration::MAX } else { Duration::from_millis(milliseconds.into()) }
+}
+
+/// What becomes of it, in milliseconds: a second at least, and at most what the server's timer takes.
+pub(crate) fn interval_taken(milliseconds: u16) -> u64 {
+    if milliseconds == u16::MAX { i32::MAX as u64 } else { u64::from(milliseconds).max(1000) }
 }
 
 pub(crate) fn frame(bytes: u16, at: Duration, profile: Profile) -> Frame {

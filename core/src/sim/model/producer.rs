@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::inputs::interval_taken;
 use super::step::{ProducerOp, TrackKind};
 use super::transport::Queued;
 use super::{Model, OPERATIONS, PRODUCERS, to_peer};
@@ -32,8 +33,16 @@ pub(crate) struct Producer {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Life {
     Unhandled,
-    Pending { transport: usize, operation: u64, told: Option<Told> },
-    Handled { transport: usize },
+    Pending {
+        transport: usize,
+        operation: u64,
+        told: Option<Told>,
+    },
+    /// `order`: that in which producers were handled.
+    Handled {
+        transport: usize,
+        order: u64,
+    },
 }
 
 /// What the server was told of a producer it has not made yet.
@@ -51,7 +60,7 @@ impl Producer {
     pub(crate) fn transport(&self) -> Option<usize> {
         match self.life {
             Life::Unhandled => None,
-            Life::Pending { transport, .. } | Life::Handled { transport } => Some(transport),
+            Life::Pending { transport, .. } | Life::Handled { transport, .. } => Some(transport),
         }
     }
 
@@ -85,9 +94,6 @@ impl Model {
         if track == TrackKind::Ended {
             return Err("TrackEnded");
         }
-        if simulcast && !video {
-            return Err("OptionsMismatch");
-        }
         if !(if video { self.sends_video } else { self.sends_audio }) {
             return Err("CannotSend");
         }
@@ -96,7 +102,7 @@ impl Model {
         }
         let producer = Producer {
             video,
-            simulcast,
+            simulcast: simulcast && video,
             app,
             locally_paused: track == TrackKind::Disabled,
             remotely_paused: false,
@@ -145,8 +151,11 @@ impl Model {
                 }
             }
             ProducerOp::EnableStats { milliseconds } => {
-                producer.stats = Some(u64::from(milliseconds).max(1000));
+                let again = producer.stats.replace(interval_taken(milliseconds)).is_some();
                 if producer.handled() {
+                    if again {
+                        self.tell(to_peer("disableProducerStats", json!({ "id": id }), &None));
+                    }
                     self.tell_stats(id);
                 }
             }
@@ -265,7 +274,7 @@ impl Model {
 
     pub(super) fn media(&mut self, id: usize, number: u8, bytes: u16) -> Result<(), &'static str> {
         let Some(producer) = self.producers.get(&id) else { return Err("ProducerNotFound") };
-        let Life::Handled { transport } = producer.life else { return Err("Unhandled") };
+        let Life::Handled { transport, .. } = producer.life else { return Err("Unhandled") };
         if producer.paused() {
             return Err("Paused");
         }

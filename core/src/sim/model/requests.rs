@@ -137,7 +137,8 @@ impl Model {
             && let Life::Pending { told: Some(told), .. } = producer.life.clone()
         {
             let pause = producer.locally_paused;
-            producer.life = Life::Handled { transport };
+            self.handled += 1;
+            producer.life = Life::Handled { transport, order: self.handled };
             if told.paused != pause {
                 self.tell_paused(id, pause, &told.app);
             }

@@ -146,6 +146,7 @@ impl Step {
 #[allow(missing_docs)] // each is the command of the same name
 pub enum TransportOp {
     Close(App),
+    /// 65535: the longest time there is.
     EnableStats {
         milliseconds: u16,
     },
@@ -167,7 +168,10 @@ pub enum ProducerOp {
     Resume(App),
     ReplaceTrack(TrackKind),
     EndTrack,
-    EnableStats { milliseconds: u16 },
+    /// 65535: the longest time there is.
+    EnableStats {
+        milliseconds: u16,
+    },
     DisableStats,
     SetAppData(App),
 }
@@ -254,6 +258,6 @@ pub enum Says {
     Closed,
     /// DTLS failed.
     Failed,
-    /// What the server can receive, in bits per second (REMB).
+    /// What the server can receive, in bits per second (REMB); the largest number stands for as much as can be counted.
     Limit(u32),
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::inputs::failure;
+use super::inputs::{failure, interval_taken};
 use super::producer::{Life, Producer, Told};
 use super::requests::What;
 use super::step::{Says, TransportOp};
@@ -103,9 +103,12 @@ impl Model {
         match op {
             TransportOp::Close(app) => self.close_transport_here(id, app.value()),
             TransportOp::EnableStats { milliseconds } => {
-                let interval = u64::from(milliseconds).max(1000);
-                transport.stats = Some(interval);
+                let interval = interval_taken(milliseconds);
+                let again = transport.stats.replace(interval).is_some();
                 if transport.made() {
+                    if again {
+                        self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
+                    }
                     self.tell(to_peer("enableTransportStats", json!({ "id": id, "interval": interval }), &None));
                 }
             }
@@ -161,13 +164,13 @@ impl Model {
         let mut unhandled = Vec::new();
         for (producer, known) in &mut self.producers {
             if known.transport() == Some(id) {
-                if known.handled() {
-                    unhandled.push(*producer);
+                if let Life::Handled { order, .. } = std::mem::replace(&mut known.life, Life::Unhandled) {
+                    unhandled.push((order, *producer));
                 }
-                known.life = Life::Unhandled;
             }
         }
-        for producer in unhandled {
+        unhandled.sort_unstable();
+        for (_, producer) in unhandled {
             self.emit_producer(producer, ProducerEvent::Unhandled);
         }
         self.emit_transport(id, TransportEvent::Close { originator, app_data: app });
