@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{
-    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, SimulcastOptions, Track,
+    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, ServerId,
+    SimulcastOptions, Track,
 };
 use serde_json::Value;
 
@@ -111,6 +112,11 @@ impl Producer {
     /// Unique identifier.
     pub const fn id(&self) -> ProducerId {
         self.id
+    }
+
+    /// By which the server knows it, or will; see [`mediasoup_producer::ProducerInfo::server_id`].
+    pub fn server_id(&self) -> Option<ServerId> {
+        self.look(core::ProducerInfo::server_id)
     }
 
     /// Audio or video.

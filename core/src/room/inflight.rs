@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 
 /// What an answer is waited for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Waiting {
     QueryRoom { join: OperationId, peer_name: String, app_data: Option<Value> },
     Join { join: OperationId },
-    CreateTransport { transport: TransportId },
+    CreateTransport { transport: TransportId, id: ServerId },
     RestartTransport { transport: TransportId },
-    CreateProducer { transport: TransportId, producer: ProducerId },
+    CreateProducer { transport: TransportId, producer: ProducerId, id: ServerId },
 }
 
 #[derive(Debug, Default)]

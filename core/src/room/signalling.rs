@@ -40,6 +40,7 @@ impl Room {
         }
         match result {
             Ok(data) => self.answered(now, waiting, data),
+            Err(refusal) if self.drawn_anew(now, &waiting, refusal.kind) => {}
             Err(refusal) => self.failed(now, waiting, refusal.into()),
         }
     }
@@ -50,13 +51,13 @@ impl Room {
                 self.settings_known(now, *join, peer_name.clone(), app_data.clone(), settings);
             }),
             Waiting::Join { join } => v2::joined(&data).map(|peers| self.joined_room(*join, peers)),
-            Waiting::CreateTransport { transport } => {
+            Waiting::CreateTransport { transport, .. } => {
                 v2::remote_transport(data).map(|remote| self.transport_created(now, *transport, remote))
             }
             Waiting::RestartTransport { transport } => {
                 v2::restarted(data).map(|parameters| self.ice_restarted(now, *transport, &parameters))
             }
-            Waiting::CreateProducer { transport, producer } => {
+            Waiting::CreateProducer { transport, producer, .. } => {
                 self.producer_created(now, *transport, *producer);
                 Ok(())
             }
@@ -78,10 +79,10 @@ impl Room {
                 }
                 self.join_failed(join, error);
             }
-            Waiting::CreateTransport { transport } => {
+            Waiting::CreateTransport { transport, id } => {
                 if error_is_silence(&error) {
                     // The server may have made it all the same: it must not keep what nobody uses.
-                    self.outputs.notification(Notification::CloseTransport { id: transport, app_data: None });
+                    self.outputs.notification(Notification::CloseTransport { id, app_data: None });
                 }
                 if let Some(info) = self.transports.get_mut(&transport) {
                     info.state = State::New;
@@ -90,9 +91,9 @@ impl Room {
                 self.operation_failed(now, transport, error);
             }
             Waiting::RestartTransport { transport } => self.operation_failed(now, transport, error),
-            Waiting::CreateProducer { transport, producer } => {
+            Waiting::CreateProducer { transport, producer: _, id } => {
                 if error_is_silence(&error) {
-                    self.outputs.notification(Notification::CloseProducer { id: producer, app_data: None });
+                    self.outputs.notification(Notification::CloseProducer { id, app_data: None });
                 }
                 self.operation_failed(now, transport, error);
             }
@@ -136,40 +137,40 @@ impl Room {
                 true
             }
             ServerNotification::TransportClosed { id, app_data } => {
-                let known = self.transports.contains_key(&id);
-                if known {
+                let known = self.transports_at_server.get(&id).copied();
+                if let Some(id) = known {
                     self.close_transport(now, id, Originator::Remote, app_data, false);
                 }
-                known
+                known.is_some()
             }
             ServerNotification::TransportStats { id, stats } => {
-                let known = self.transports.contains_key(&id);
-                if known {
+                let known = self.transports_at_server.get(&id).copied();
+                if let Some(id) = known {
                     let stats = stats.into_iter().map(transport_stats).collect();
                     self.outputs.event(Event::Transport { id, event: TransportEvent::Stats { stats } });
                 }
-                known
+                known.is_some()
             }
             ServerNotification::ProducerPaused { id, app_data } => {
-                self.with_producer(now, id, |p, effects| p.remote_pause(app_data, effects)).is_ok()
+                self.with_producer_at_server(now, id, |p, effects| p.remote_pause(app_data, effects))
             }
             ServerNotification::ProducerResumed { id, app_data } => {
-                self.with_producer(now, id, |p, effects| p.remote_resume(app_data, effects)).is_ok()
+                self.with_producer_at_server(now, id, |p, effects| p.remote_resume(app_data, effects))
             }
             ServerNotification::ProducerClosed { id, app_data } => {
-                let known = self.producers.contains_key(&id);
-                if known {
+                let known = self.producers_at_server.get(&id).copied();
+                if let Some(id) = known {
                     self.close_producer(now, id, Originator::Remote, app_data);
                 }
-                known
+                known.is_some()
             }
             ServerNotification::ProducerStats { id, stats } => {
-                let known = self.producers.contains_key(&id);
-                if known {
+                let known = self.producers_at_server.get(&id).copied();
+                if let Some(id) = known {
                     let stats = stats.into_iter().map(producer_stats).collect();
                     self.outputs.event(Event::Producer { id, event: ProducerEvent::Stats { stats } });
                 }
-                known
+                known.is_some()
             }
             ServerNotification::NewPeer { peer } => {
                 self.remember(peer.clone());

@@ -78,6 +78,7 @@ impl Room {
                 if transport.state.created() {
                     if before.is_some() {
                         // The server ignores that they are enabled when they are (mediasoup's WebRtcTransport.js).
+                        let id = transport.server_id;
                         self.outputs.notification(Notification::DisableTransportStats { id });
                     }
                     self.notify_transport_stats(id);
@@ -86,6 +87,7 @@ impl Room {
             Command::DisableTransportStats { id } => {
                 let transport = self.transport_mut(id)?;
                 if transport.stats_interval.take().is_some() && transport.state.created() {
+                    let id = transport.server_id;
                     self.outputs.notification(Notification::DisableTransportStats { id });
                 }
             }

@@ -9,7 +9,7 @@ use super::{Room, RoomState};
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
-use crate::producer::state::Lifecycle;
+use crate::producer::ProducerInfo;
 use crate::protocol::{self, DtlsParameters, Notification, Request};
 use crate::transport::TransportInfo;
 use crate::transport::engine::{EngineAnswer, EngineOutput};
@@ -25,14 +25,11 @@ impl Room {
         if self.transports.len() >= limit {
             return Err(CommandError::Limit { what: "transports", limit });
         }
-        let id = loop {
-            let id = TransportId::new(self.rng.eight_digits());
-            if !self.transports.contains_key(&id) {
-                break id;
-            }
-        };
+        let id = self.draw_transport_id();
         self.created += 1;
-        self.transports.insert(id, TransportInfo::new(id, self.created, app_data));
+        let transport = TransportInfo::new(id, self.created, app_data);
+        self.transports_at_server.insert(transport.server_id, id);
+        self.transports.insert(id, transport);
         Ok(id)
     }
 
@@ -41,8 +38,9 @@ impl Room {
     }
 
     pub(super) fn notify_transport_stats(&mut self, id: TransportId) {
-        if let Some(interval) = self.transports.get(&id).and_then(|transport| transport.stats_interval) {
-            let interval_ms = interval.as_millis() as u64;
+        let Some(transport) = self.transports.get(&id) else { return };
+        if let Some(interval) = transport.stats_interval {
+            let (id, interval_ms) = (transport.server_id, interval.as_millis() as u64);
             self.outputs.notification(Notification::EnableTransportStats { id, interval_ms });
         }
     }
@@ -67,7 +65,7 @@ impl Room {
         }
         let next = self.next_operation();
         let operation = operation(next);
-        if let Operation::Send { operation, producer } = &operation
+        if let Operation::Send { operation, producer, .. } = &operation
             && let Some(producer) = self.producers.get_mut(producer)
         {
             producer.send(id, *operation);
@@ -100,7 +98,8 @@ impl Room {
                     None
                 }
                 State::Connecting | State::Connected | State::Disconnected | State::Failed => {
-                    self.request(now, Request::RestartTransport { id }, Waiting::RestartTransport { transport: id })
+                    let request = Request::RestartTransport { id: transport.server_id };
+                    self.request(now, request, Waiting::RestartTransport { transport: id })
                 }
             },
         };
@@ -129,7 +128,7 @@ impl Room {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
         match transport.operations.pop_front() {
-            Some(Operation::Send { operation, producer }) => {
+            Some(Operation::Send { operation, producer, .. }) => {
                 self.unsent(now, id, producer);
                 self.settled(operation, Err(error));
             }
@@ -141,13 +140,16 @@ impl Room {
 
     /// A `send` came to nothing.
     pub(super) fn unsent(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
-        let Some(producer) = self.producers.get_mut(&producer) else { return };
-        if let Lifecycle::Pending { announced: Some(announced), .. } = &producer.lifecycle {
-            let parameters = announced.rtp_parameters.clone();
+        self.unannounce(now, id, producer);
+        if let Some(producer) = self.producers.get_mut(&producer) {
             producer.not_created();
+        }
+    }
+
+    /// The server has not made a producer that it was asked for.
+    pub(super) fn unannounce(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
+        if let Some(parameters) = self.producers.get_mut(&producer).and_then(ProducerInfo::unannounced) {
             self.remove_streams(now, id, &parameters);
-        } else {
-            producer.not_created();
         }
     }
 
@@ -167,13 +169,14 @@ impl Room {
         let dtls_parameters = DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
         transport.engine = Some(engine);
         transport.state = State::Creating;
+        let server_id = transport.server_id;
         let request = Request::CreateTransport {
-            id,
+            id: server_id,
             options: self.config.transport_options,
             dtls_parameters,
             app_data: transport.app_data.clone(),
         };
-        self.request(now, request, Waiting::CreateTransport { transport: id })
+        self.request(now, request, Waiting::CreateTransport { transport: id, id: server_id })
     }
 
     pub(super) fn transport_created(&mut self, now: Instant, id: TransportId, mut remote: protocol::RemoteTransport) {
@@ -193,7 +196,8 @@ impl Room {
             transport.state = State::New;
             transport.engine = None;
             self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
-            self.outputs.notification(Notification::CloseTransport { id, app_data: None });
+            let server_id = transport.server_id;
+            self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
             self.operation_failed(now, id, OperationError::Setup(error));
             return;
         }
@@ -246,15 +250,17 @@ impl Room {
             self.settle(id);
         }
         let Some(mut transport) = self.transports.remove(&id) else { return };
+        self.transports_at_server.remove(&transport.server_id);
         if let Some(request) = transport.in_flight {
             self.inflight.end(request);
         }
         // While creating, the request is on its way, and the server reads in order.
         if tell_server && transport.state != State::New {
             if transport.stats_interval.is_some() && transport.state.created() {
-                self.outputs.notification(Notification::DisableTransportStats { id });
+                self.outputs.notification(Notification::DisableTransportStats { id: transport.server_id });
             }
-            self.outputs.notification(Notification::CloseTransport { id, app_data: app_data.clone() });
+            let close = Notification::CloseTransport { id: transport.server_id, app_data: app_data.clone() };
+            self.outputs.notification(close);
         }
         let error = match self.state {
             RoomState::New | RoomState::Joining | RoomState::Joined => OperationError::TransportClosed,

@@ -38,6 +38,8 @@ const ADDRESSES: usize = 2;
 const PEERS: usize = 3;
 /// Requests without an answer: fewer than there may be transports to ask for.
 const PENDING: usize = 2;
+/// So many ids of one send may be taken.
+const IDS_TAKEN: u8 = 4;
 /// How long the server may take, in milliseconds.
 const REQUEST_TIMEOUT: u64 = 2_000;
 

@@ -159,6 +159,7 @@ pub fn answer() -> impl Strategy<Value = Answer> {
         1 => Just(Answer::Demanding),
         3 => Just(Answer::Malformed),
         4 => Just(Answer::Refused),
+        2 => Just(Answer::Taken),
     ]
 }
 
@@ -273,7 +274,9 @@ pub fn command(ids: Ids) -> impl Strategy<Value = Command> {
 /// What the server says of its own accord: for senders and for others, well-formed and not, about what is known and what
 /// is not.
 pub fn notification(ids: Ids) -> impl Strategy<Value = Value> {
-    notice().prop_map(move |notice| notice.message(|pick| ids.transport(pick), |pick| ids.producer(pick)))
+    let transport = |ids: &Ids, pick| ids.transport(pick).value().into();
+    let producer = |ids: &Ids, pick| ids.producer(pick).value().into();
+    notice().prop_map(move |notice| notice.message(|pick| transport(&ids, pick), |pick| producer(&ids, pick)))
 }
 
 /// What the server answers: good, malformed, refused, and not always to what was asked.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::step::{Answer, App, Notice, ProducerOp, Says, TrackKind, TransportOp};
 use crate::crypto::DtlsFailure;
-use crate::id::{ProducerId, TransportId};
+use crate::id::{ProducerId, ServerId, TransportId};
 use crate::input::{Command, Receive};
 use crate::media::Frame;
 use crate::producer::Track;
@@ -77,7 +77,8 @@ impl Answer {
     /// The answer to a request of this method; `""` stands for a request that is not open.
     pub fn payload(self, method: &str) -> Result<Value, Refusal> {
         match (self, method) {
-            (Self::Refused, _) => Err(refusal()),
+            (Self::Taken, "createTransport" | "createProducer") => Err(taken(method)),
+            (Self::Refused | Self::Taken, _) => Err(refusal()),
             (Self::Malformed, _) => Ok(json!({ "rtpCapabilities": 7, "peers": 7 })),
             (_, "queryRoom") => Ok(room_settings(self)),
             (Self::Good, "join") => Ok(json!({ "peers": [{ "name": "alice", "appData": 1 }, { "name": "bob" }] })),
@@ -96,7 +97,7 @@ impl Answer {
 
 impl Notice {
     /// The message, with the ids that its numbers pick.
-    pub fn message(self, transport: impl Fn(u8) -> TransportId, producer: impl Fn(u8) -> ProducerId) -> Value {
+    pub fn message(self, transport: impl Fn(u8) -> ServerId, producer: impl Fn(u8) -> ServerId) -> Value {
         let peer = |number| format!("peer {}", number % 8);
         let (method, mut message, app) = match self {
             Self::Closed(app) => ("closed", json!({}), app.value()),
@@ -172,6 +173,15 @@ pub(crate) fn address(number: u8) -> SocketAddr {
 /// The server's refusal, in one of its wordings.
 pub(crate) fn refusal() -> Refusal {
     Refusal::new("TypeError: WebRtcTransport not found")
+}
+
+/// As the server says of a request that another has the id.
+pub(crate) fn taken(method: &str) -> Refusal {
+    Refusal::new(if method == "createTransport" {
+        "Error: a Transport with same transportId already exists"
+    } else {
+        "Error: a Producer with same producerId already exists"
+    })
 }
 
 pub(crate) fn failure() -> DtlsFailure {

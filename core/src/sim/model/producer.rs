@@ -127,7 +127,7 @@ impl Model {
         }
         let operation = self.operation();
         self.producer(producer).life = Life::Pending { transport, operation, told: None };
-        self.queue(transport, Queued::Send { operation, producer });
+        self.queue(transport, Queued::Send { operation, producer, taken: 0 });
         Ok(())
     }
 

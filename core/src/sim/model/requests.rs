@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::inputs::refusal;
 use super::producer::Life;
 use super::step::Answer;
-use super::{Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
+use super::transport::Queued;
+use super::{IDS_TAKEN, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
 use crate::error::OperationError;
 use crate::output::{ConnectionState, Event, ProducerEvent, TransportEvent};
 use crate::protocol::{Peer, Refusal};
@@ -71,9 +71,14 @@ impl Model {
             self.unexpected += 1;
             return;
         };
-        if how == Answer::Refused {
-            self.request_failed(open.what, OperationError::Refused(refusal()));
-            return;
+        match how {
+            Answer::Good | Answer::Bare | Answer::Demanding | Answer::Malformed => {}
+            Answer::Taken if self.asked_again(open.what) => return,
+            Answer::Refused | Answer::Taken => {
+                let refusal = how.payload(open.what.method()).expect_err("a refusal");
+                self.request_failed(open.what, OperationError::Refused(refusal));
+                return;
+            }
         }
         let garbled = || OperationError::InvalidResponse(String::new());
         match open.what {
@@ -130,6 +135,25 @@ impl Model {
                 self.done(transport);
             }
         }
+    }
+
+    /// Another id is drawn for what is being sent, until too many were taken.
+    fn asked_again(&mut self, what: What) -> bool {
+        let (What::CreateTransport { transport } | What::CreateProducer { transport, .. }) = what else { return false };
+        let on = self.transport(transport);
+        let Some(Queued::Send { producer, taken, .. }) = on.queue.front_mut() else { return false };
+        if *taken == IDS_TAKEN {
+            return false;
+        }
+        *taken += 1;
+        let producer = *producer;
+        on.busy = None;
+        on.creating = false;
+        if let Life::Pending { told, .. } = &mut self.producer(producer).life {
+            *told = None;
+        }
+        self.work(transport);
+        true
     }
 
     pub(super) fn producer_made(&mut self, transport: usize, id: usize) {

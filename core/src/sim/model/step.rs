@@ -216,6 +216,8 @@ pub enum Answer {
     Malformed,
     /// With an error.
     Refused,
+    /// That the id is taken, by whichever peer. For requests without one: with another error.
+    Taken,
 }
 
 /// What the server says of its own accord. A number that picks reaches closed and foreign ids as in [`Step`].

@@ -31,6 +31,8 @@ pub(crate) enum Queued {
     Send {
         operation: u64,
         producer: usize,
+        /// How many ids for it the server has refused.
+        taken: u8,
     },
     Restart {
         operation: u64,
@@ -254,7 +256,7 @@ impl Model {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
-            Some(Queued::Send { operation, producer }) => {
+            Some(Queued::Send { operation, producer, .. }) => {
                 self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
                 self.settle(operation, Err(error));
             }
