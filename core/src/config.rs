@@ -215,6 +215,7 @@ impl SimulcastOptions {
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
 /// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::OperationError::InvalidResponse) |
 /// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::OperationError::TooManyRequests) |
+/// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
 /// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
@@ -271,6 +272,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Requests without an answer. Default: 256.
     pub pending_requests: usize,
+    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
+    /// Default: 256.
+    pub late_answers: usize,
     /// Operations waiting on one transport. Default: 256.
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
@@ -300,6 +304,7 @@ impl Default for Limits {
             peer_bytes: 8 << 20,
             message_bytes: 8 << 20,
             pending_requests: 256,
+            late_answers: 256,
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,

@@ -129,6 +129,7 @@ impl Room {
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
         let outputs = Outputs::new(config.limits.outputs, config.limits.output_bytes);
         let journal = Journal::new(&config, seed);
+        let inflight = Inflight::new(config.limits.late_answers);
         Self {
             config,
             rng: Rng::new(seed),
@@ -142,7 +143,7 @@ impl Room {
             producers: BTreeMap::new(),
             transports_at_server: BTreeMap::new(),
             producers_at_server: BTreeMap::new(),
-            inflight: Inflight::default(),
+            inflight,
             last_operation: 0,
             created: 0,
             engines,
@@ -185,8 +186,9 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Timeout);
-        while let Some((waiting, method)) = self.inflight.expire(now) {
-            self.failed(now, waiting, OperationError::TimedOut { method: method.to_owned() });
+        while let Some(pending) = self.inflight.expire(now) {
+            let method = pending.method.to_owned();
+            self.failed(now, pending, OperationError::TimedOut { method });
         }
         let due: Vec<_> = self
             .transports
@@ -379,6 +381,7 @@ impl Room {
             transmits_dropped: self.outputs.transmits_dropped,
             outputs_waiting: self.outputs.len(),
             requests_pending: self.inflight.len(),
+            requests_forgotten: self.inflight.forgotten,
             ..self.stats
         }
     }

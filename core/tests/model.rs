@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)] // a test may ask for the time once
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
@@ -69,6 +69,7 @@ const REACHED: &[&str] = &[
     // Answers.
     "answer: on time",
     "answer: late",
+    "answer: forgotten",
     "answer: duplicate",
     "answer: unasked",
     "answer: refused",
@@ -153,7 +154,14 @@ const REACHED: &[&str] = &[
 fn the_sequences_reach_what_they_are_meant_to() {
     let seen = RefCell::new(BTreeSet::new());
     let config = Config { rng_seed: RngSeed::Fixed(1), ..Config::with_cases(1000) };
-    check(Instant::now(), config, |room| Watched { room, asked: 0, answered: BTreeSet::new(), seen: &seen }).unwrap();
+    check(Instant::now(), config, |room| Watched {
+        room,
+        now: None,
+        asked: BTreeMap::new(),
+        answered: BTreeSet::new(),
+        seen: &seen,
+    })
+    .unwrap();
     let seen = seen.into_inner();
     let missing: Vec<_> = REACHED.iter().filter(|what| !seen.contains(**what)).collect();
     assert!(missing.is_empty(), "{missing:?} never happens, of {seen:#?}");
@@ -162,7 +170,8 @@ fn the_sequences_reach_what_they_are_meant_to() {
 /// A room, and what was seen to go in and out.
 struct Watched<'a> {
     room: Room,
-    asked: u64,
+    now: Option<Instant>,
+    asked: BTreeMap<RequestId, Instant>,
     answered: BTreeSet<RequestId>,
     seen: &'a RefCell<BTreeSet<String>>,
 }
@@ -174,10 +183,13 @@ impl Watched<'_> {
 
     fn answer(&mut self, id: RequestId, unexpected: bool, refused: bool) {
         let first = self.answered.insert(id);
+        let asked = self.asked.get(&id).copied();
+        let late = asked.is_some_and(|at| self.now.is_some_and(|now| now >= at + Duration::from_secs(2)));
         self.see(match (unexpected, first) {
+            (false, _) if late => "answer: late",
             (false, _) => "answer: on time",
             (true, false) => "answer: duplicate",
-            (true, true) if (1..=self.asked).contains(&id.value()) => "answer: late",
+            (true, true) if asked.is_some() => "answer: forgotten",
             (true, true) => "answer: unasked",
         });
         if refused {
@@ -208,6 +220,7 @@ impl Watched<'_> {
 
 impl Embedding for Watched<'_> {
     fn handle_input(&mut self, now: Instant, input: Input) -> Result<Accepted, InputError> {
+        self.now = Some(now);
         let (before, state, deadline) = (self.room.stats(), self.room.state(), self.room.poll_timeout());
         let result = Room::handle_input(&mut self.room, now, input.clone());
         let after = self.room.stats();
@@ -253,7 +266,7 @@ impl Embedding for Watched<'_> {
         let outputs: Vec<_> = std::iter::from_fn(|| self.room.poll_output()).collect();
         for output in &outputs {
             match output {
-                Output::Request { id, .. } => self.asked = id.value(),
+                Output::Request { id, .. } => drop(self.asked.insert(*id, self.now.expect("something came in"))),
                 Output::Transmit(_) => self.see("a packet leaves"),
                 Output::Event(event) => self.event(event),
                 _ => {}

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::Room;
 use super::inflight::Waiting;
+use crate::error::OperationError;
 use crate::id::{ProducerId, ServerId, TransportId};
-use crate::protocol::RefusalKind;
-use crate::transport::state::{Operation, State};
+use crate::protocol::{Refusal, RefusalKind};
+use crate::transport::state::Operation;
 
 /// So many ids of one operation may be refused before it fails. With random ids even one is a rare thing.
 const MAX_IDS_REFUSED: u8 = 4;
@@ -35,43 +36,47 @@ impl Room {
     }
 
     /// If the server refused an id because another has it, of whichever peer, another is drawn and the server asked again.
-    /// False: that is not why it refused, nobody waits for it any more, or too many were refused.
-    pub(super) fn drawn_anew(&mut self, now: Instant, waiting: &Waiting, why: RefusalKind) -> bool {
-        let on = match waiting {
-            Waiting::CreateTransport { transport, .. } if why == RefusalKind::DuplicatedTransport => *transport,
-            Waiting::CreateProducer { transport, .. } if why == RefusalKind::DuplicatedProducer => *transport,
+    /// False: that is not why it failed, nobody waits for it any more, or too many were refused.
+    pub(super) fn drawn_anew(&mut self, now: Instant, waiting: &Waiting, error: &OperationError) -> bool {
+        let OperationError::Refused(Refusal { kind, .. }) = error else { return false };
+        match waiting {
+            Waiting::CreateTransport { transport, .. } if *kind == RefusalKind::DuplicatedTransport => {
+                if !self.may_draw_again(*transport) {
+                    return false;
+                }
+                self.rename_transport(*transport);
+                self.next_operation_of(now, *transport);
+            }
+            Waiting::CreateProducer { transport, producer, .. } if *kind == RefusalKind::DuplicatedProducer => {
+                if !self.may_draw_again(*transport) {
+                    return false;
+                }
+                self.rename_producer(*producer);
+                self.create_producer_again(now, *transport, *producer);
+            }
             Waiting::QueryRoom { .. }
             | Waiting::Join { .. }
             | Waiting::CreateTransport { .. }
             | Waiting::RestartTransport { .. }
-            | Waiting::CreateProducer { .. } => return false,
-        };
-        let Some(transport) = self.transports.get_mut(&on) else { return false };
-        let Some(Operation::Send { producer, ids_refused, .. }) = transport.operations.front_mut() else {
-            return false;
-        };
-        if *ids_refused == MAX_IDS_REFUSED {
-            return false;
+            | Waiting::CreateProducer { .. }
+            | Waiting::Closed { .. } => return false,
         }
-        *ids_refused += 1;
-        let producer = *producer;
-        transport.in_flight = None;
-        if transport.state.created() {
-            self.unannounce(now, on, producer);
-            self.rename_producer(producer);
-        } else {
-            transport.state = State::New;
-            transport.engine = None;
-            self.rename_transport(on);
-        }
-        // The operation is still first in its queue.
-        self.next_operation_of(now, on);
         true
+    }
+
+    /// Whether a send that is first in its transport's queue may have another id; it is counted.
+    fn may_draw_again(&mut self, transport: TransportId) -> bool {
+        let first = self.transports.get_mut(&transport).and_then(|transport| transport.operations.front_mut());
+        let Some(Operation::Send { ids_refused, .. }) = first else { return false };
+        let may = *ids_refused < MAX_IDS_REFUSED;
+        *ids_refused += u8::from(may);
+        may
     }
 
     fn rename_transport(&mut self, id: TransportId) {
         let server_id = ServerId::new(self.draw_transport_id().value());
         let Some(transport) = self.transports.get_mut(&id) else { return };
+        transport.not_created();
         let before = std::mem::replace(&mut transport.server_id, server_id);
         self.transports_at_server.remove(&before);
         self.transports_at_server.insert(server_id, id);

@@ -169,10 +169,11 @@ impl Room {
         now: Instant,
         id: TransportId,
         producer: ProducerId,
-    ) -> Option<RequestId> {
-        let transport = self.transports.get_mut(&id)?;
-        let info = self.producers.get_mut(&producer)?;
-        let shared = self.capabilities.codec(info.kind(), Some(info.codec))?;
+    ) -> Result<RequestId, OperationError> {
+        let transport = self.transports.get_mut(&id).ok_or(OperationError::TransportClosed)?;
+        let info = self.producers.get_mut(&producer).ok_or(OperationError::ProducerClosed)?;
+        let shared = self.capabilities.codec(info.kind(), Some(info.codec)).ok_or(OperationError::ProducerClosed)?;
+        let engine = transport.engine.as_mut().ok_or(OperationError::TransportClosed)?;
         let profiles: &[Option<Profile>] = match info.simulcast {
             None => &[None],
             Some(_) => &[Some(Profile::Low), Some(Profile::Medium), Some(Profile::High)],
@@ -193,7 +194,7 @@ impl Room {
             .collect();
         let mux_id = transport.next_mux_id.to_string();
         transport.next_mux_id += 1;
-        let cname = transport.engine.as_mut()?.add_streams(&mux_id, info.kind(), &encodings);
+        let cname = engine.add_streams(&mux_id, info.kind(), &encodings);
         self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
         info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
         let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
@@ -217,7 +218,21 @@ impl Room {
         }
         self.apply(now, id, &mut effects);
         self.reallocate(transport);
-        self.operation_done(now, transport);
+        self.operation_ended(now, transport, Ok(()));
+    }
+
+    /// `createProducer` was refused because of its id. What was in the way is undone by now, or the id is another.
+    pub(super) fn create_producer_again(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
+        let Some(transport) = self.transports.get_mut(&id) else { return };
+        transport.in_flight = None;
+        match transport.operations.front().and_then(Operation::id) {
+            Some(_) => {
+                self.unannounce(now, id, producer);
+                self.next_operation_of(now, id);
+            }
+            // It was closed meanwhile.
+            None => self.operation_ended(now, id, Err(OperationError::ProducerClosed)),
+        }
     }
 
     pub(super) fn remove_streams(

@@ -160,13 +160,15 @@ impl Room {
         self.state = RoomState::Joining;
         self.announced = false;
         self.peers.clear();
-        self.peer_name = Some(peer_name.clone());
+        self.peer_name = Some(peer_name);
         let join = self.next_operation();
         match self.config.room_settings.clone() {
-            Some(settings) => self.settings_known(now, join, peer_name, app_data, settings),
+            Some(settings) => self.settings_known(now, join, app_data, settings),
             None => {
-                let waiting = Waiting::QueryRoom { join, peer_name, app_data };
-                self.request(now, Request::QueryRoom, waiting);
+                let waiting = Waiting::QueryRoom { join, app_data };
+                if let Err(error) = self.request(now, Request::QueryRoom, waiting) {
+                    self.join_failed(join, error);
+                }
             }
         }
         Ok(Accepted::Operation(join))
@@ -176,7 +178,6 @@ impl Room {
         &mut self,
         now: Instant,
         join: OperationId,
-        peer_name: String,
         app_data: Option<Value>,
         settings: RoomSettings,
     ) {
@@ -191,10 +192,20 @@ impl Room {
             self.join_failed(join, OperationError::MandatoryCodecs(names));
             return;
         }
-        let rtp_capabilities = self.capabilities.receiving();
-        let request = Request::Join { peer_name, rtp_capabilities, spy: self.config.spy, app_data };
         self.announced = true;
-        self.request(now, request, Waiting::Join { join });
+        self.request_join(now, join, app_data);
+    }
+
+    pub(super) fn request_join(&mut self, now: Instant, join: OperationId, app_data: Option<Value>) {
+        let request = Request::Join {
+            peer_name: self.peer_name.clone().unwrap_or_default(),
+            rtp_capabilities: self.capabilities.receiving(),
+            spy: self.config.spy,
+            app_data: app_data.clone(),
+        };
+        if let Err(error) = self.request(now, request, Waiting::Join { join, app_data }) {
+            self.join_failed(join, error);
+        }
     }
 
     pub(super) fn join_failed(&mut self, join: OperationId, error: OperationError) {
@@ -230,10 +241,11 @@ impl Room {
             .inflight
             .cancel_all()
             .filter_map(|waiting| match waiting {
-                Waiting::QueryRoom { join, .. } | Waiting::Join { join } => Some(join),
-                Waiting::CreateTransport { .. } | Waiting::RestartTransport { .. } | Waiting::CreateProducer { .. } => {
-                    None
-                }
+                Waiting::QueryRoom { join, .. } | Waiting::Join { join, .. } => Some(join),
+                Waiting::CreateTransport { .. }
+                | Waiting::RestartTransport { .. }
+                | Waiting::CreateProducer { .. }
+                | Waiting::Closed { .. } => None,
             })
             .collect();
         for join in joins {

@@ -27,7 +27,7 @@ use crate::room::RoomState;
 pub(super) use inputs::{address, datagram, frame};
 use producer::Producer;
 pub(super) use producer::layer;
-use requests::Open;
+use requests::{Late, Open};
 pub use step::{Answer, App, Notice, ProducerOp, Says, Step, TrackKind, TransportOp};
 use transport::Transport;
 
@@ -40,6 +40,8 @@ const PEERS: usize = 3;
 const PENDING: usize = 2;
 /// So many ids of one send may be taken.
 const IDS_TAKEN: u8 = 4;
+/// Requests that were given up, and may still be answered.
+const LATE: usize = 2;
 /// How long the server may take, in milliseconds.
 const REQUEST_TIMEOUT: u64 = 2_000;
 
@@ -80,6 +82,8 @@ pub struct Model {
     pub(super) sends_video: bool,
     join_app: Option<Value>,
     open: BTreeMap<u64, Open>,
+    late: BTreeMap<u64, Late>,
+    pub(super) forgotten: u64,
     pub(super) requests: u64,
     operations: u64,
     /// How often a producer was handled.
@@ -108,6 +112,8 @@ impl Default for Model {
             sends_video: false,
             join_app: None,
             open: BTreeMap::new(),
+            late: BTreeMap::new(),
+            forgotten: 0,
             requests: 0,
             operations: 0,
             handled: 0,
@@ -172,6 +178,7 @@ impl Model {
             local_addresses: ADDRESSES,
             peers: PEERS,
             pending_requests: PENDING,
+            late_answers: LATE,
             ..Limits::default()
         };
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))

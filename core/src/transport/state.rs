@@ -43,6 +43,8 @@ pub struct TransportInfo {
     pub(crate) pacer: Pacer,
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
+    /// Which request brought the ICE credentials in use, if not `createTransport`.
+    pub(crate) restarted: Option<RequestId>,
     pub(crate) next_mux_id: u32,
     /// How many producers the server has made on it so far.
     pub(crate) producers_handled: u64,
@@ -102,6 +104,19 @@ impl Operation {
     }
 }
 
+/// What a transport has to ask the server for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Its own counterpart, for this operation.
+    CreateTransport { operation: OperationId },
+    /// That of a producer.
+    CreateProducer { producer: ProducerId },
+    /// New ICE credentials.
+    RestartTransport,
+    /// Nothing: a `send` that failed has left nothing to restart.
+    Fail,
+}
+
 impl TransportInfo {
     pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
@@ -117,6 +132,7 @@ impl TransportInfo {
             pacer: Pacer::default(),
             operations: VecDeque::new(),
             in_flight: None,
+            restarted: None,
             next_mux_id: 0,
             producers_handled: 0,
             ssrcs: BTreeSet::new(),
@@ -191,6 +207,37 @@ impl TransportInfo {
     /// The interval of the server's statistics, if they are enabled.
     pub const fn stats_interval(&self) -> Option<Duration> {
         self.stats_interval
+    }
+
+    /// What is to be asked for the operation that is first in the queue; nothing while an answer is waited for.
+    pub(crate) fn next(&self) -> Option<Next> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        Some(match (self.operations.front()?, self.state.created()) {
+            (Operation::Send { operation, .. }, false) => Next::CreateTransport { operation: *operation },
+            (Operation::Send { producer, .. }, true) => Next::CreateProducer { producer: *producer },
+            (Operation::RestartIce { .. }, true) => Next::RestartTransport,
+            (Operation::RestartIce { .. }, false) => Next::Fail,
+            // Only ever first while its request is out.
+            (Operation::Abandoned { .. }, _) => return None,
+        })
+    }
+
+    /// The server has not made its side, or it is of no use.
+    pub(crate) fn not_created(&mut self) {
+        self.state = State::New;
+        self.engine = None;
+        self.in_flight = None;
+    }
+
+    /// This request has brought new ICE credentials. False: a later one has before.
+    pub(crate) fn restarted(&mut self, request: RequestId) -> bool {
+        let newer = self.restarted < Some(request);
+        if newer {
+            self.restarted = Some(request);
+        }
+        newer
     }
 
     /// Whether media can be written.

@@ -21,6 +21,8 @@ pub(crate) struct Producer {
     pub(crate) video: bool,
     pub(crate) simulcast: bool,
     pub(crate) app: Option<Value>,
+    /// How often the server's name for it was taken.
+    pub(crate) name: u32,
     pub(crate) locally_paused: bool,
     pub(crate) remotely_paused: bool,
     pub(crate) track_ended: bool,
@@ -104,6 +106,7 @@ impl Model {
             video,
             simulcast: simulcast && video,
             app,
+            name: 0,
             locally_paused: track == TrackKind::Disabled,
             remotely_paused: false,
             track_ended: false,

@@ -62,9 +62,8 @@ pub enum Step {
         /// Over which.
         transport: u8,
     },
-    /// The server answers: the oldest open request (0 to 127), the newest (128 to 191), or any there ever was or will be,
-    /// so that answers come late, twice, and unasked. A request that is not answered before enough time passes was
-    /// answered never.
+    /// The server answers: the oldest open request (0 to 127), the newest (128 to 159), the oldest that was given up (160 to
+    /// 223), or any there ever was or will be, so that answers come late, twice, and unasked.
     Answer {
         /// What it answers.
         to: u8,
