@@ -52,7 +52,7 @@ impl<R: Runtime + Default> Room<R> {
     #[cfg(feature = "websocket")]
     pub async fn connect(url: &str, config: RoomConfig) -> Result<Self, SignallingError> {
         let signalling = ProtooConnector::<R>::new().connect(url).await?;
-        Ok(Self::new(config, random_seed(), signalling))
+        Ok(Self::new(config, core::random_seed(), signalling))
     }
 
     /// A room over a channel of the application's own, with default options. For `seed` see
@@ -223,11 +223,4 @@ impl<R: Runtime> Room<R> {
     pub fn io_stats(&self) -> IoStats {
         self.handle.stats()
     }
-}
-
-/// Not secret, only different for each room.
-#[cfg(feature = "websocket")]
-fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }
