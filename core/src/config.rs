@@ -51,7 +51,8 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request; [`Duration::MAX`]: for ever. Default: 10 s.
+    /// How long the server may take to answer a request; [`Duration::MAX`]: for ever. What becomes of a later answer: see
+    /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -81,7 +82,7 @@ impl RoomConfig {
         self
     }
 
-    /// What speaks DTLS. Default: OpenSSL with the feature `legacy-dtls`, aws-lc-rs without.
+    /// What speaks DTLS. Default: [`DtlsBackend::Modern`], whatever features are on.
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
         self
@@ -231,7 +232,6 @@ impl SimulcastOptions {
 /// | payload of an RTP packet made of a frame | 1120 bytes | the frame is split |
 /// | parameter sets remembered of an H.264 or H.265 stream | 8192 bytes of a kind | none are remembered |
 /// | connectivity checks awaiting an answer, of a transport | 256 | the oldest is given up: its answer counts in `stun_refused` |
-/// | our own addresses as the server sees them, of a transport | 64 | `stun_refused` |
 /// | senders of RTCP told apart, of a transport | 64 | the one not heard for longest is forgotten |
 /// | RTCP packets that may come late | 128 | `rtcp_replayed` |
 /// | certificate of the server | 2000 bytes | [`DtlsFailure::Handshake`](crate::DtlsFailure::Handshake) |
@@ -254,7 +254,8 @@ impl SimulcastOptions {
 /// | errors of a UDP socket in a row | 64 | the socket is closed: `IoStats::socket_errors` |
 ///
 /// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
-/// that names the file); 64 connections to its room, of 256 messages each way; 16 browsers; 64 KiB in an HTTP request (413).
+/// that names the file); 64 connections to its room, of 256 messages each way and 5 s to take each; 16 browsers; 64 KiB in an
+/// HTTP request (413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

@@ -266,6 +266,15 @@ pub enum MediaError {
         /// What was given.
         profile: Profile,
     },
+    /// A frame of this layer was refused before, and this one decodes against it. A key frame is asked for
+    /// ([`ProducerEvent::KeyFrameRequest`](crate::ProducerEvent::KeyFrameRequest)); until it comes, others are refused.
+    #[error("a frame of producer {producer}, layer {profile}, was refused: only a key frame can follow it")]
+    KeyFrameNeeded {
+        /// The producer.
+        producer: ProducerId,
+        /// The layer.
+        profile: Profile,
+    },
     /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
     #[error("{bytes} bytes are more than the limit of {limit}")]
     TooLarge {
@@ -288,10 +297,20 @@ pub enum MediaError {
     /// A packet whose sequence number went out before.
     #[error("an RTP packet that was handed in before, or that comes too late")]
     DuplicatePacket,
+    /// A packet whose sequence number is far from those before it: late by a hundred or more, or the first of a source that
+    /// began anew. If the next one is in sequence with it, the source did, and that is taken (RFC 3550 appendix A.1).
+    #[error("an RTP packet far out of sequence: the next one tells whether its source began anew")]
+    OutOfSequence,
     /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
     #[error("{0} packets wait to leave: let time go on before handing in more")]
     TooManyPackets(usize),
     /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),
+}
+
+impl MediaError {
+    pub(crate) const fn is_key_frame_needed(&self) -> bool {
+        matches!(self, Self::KeyFrameNeeded { .. })
+    }
 }

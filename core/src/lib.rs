@@ -84,7 +84,7 @@
 //! | `proptest` | `sim`, and strategies for commands, messages and inputs: an embedding is tested against the reference model |
 //! | `arbitrary` | `sim`, and the model's steps from a fuzzer's bytes |
 //! | `serde` | [`Input`], [`Output`] and all within them can be serialised; a run can be recorded, and with `sim` replayed |
-//! | `legacy-dtls` | DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
+//! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
 pub mod adapter;

@@ -34,8 +34,16 @@ pub enum Media {
 /// | codec | `data` |
 /// | --- | --- |
 /// | VP8, VP9 | one frame (a superframe for VP9) as the encoder gives it |
-/// | H.264, H.265 | one access unit in Annex B format (start codes) |
+/// | H.264, H.265 | one access unit in Annex B format (start codes); NAL units of types that mean nothing in RTP are left out and counted ([`OutboundRtpStats::nal_units_dropped`](crate::stats::OutboundRtpStats::nal_units_dropped)) |
 /// | Opus, PCMU, PCMA | one packet |
+///
+/// Frames are handed in as the encoder gives them, and their time must not go back: WebRTC receivers do not reorder
+/// pictures. A stream with B-frames arrives in full and shows little; the first frame whose time goes back is told of
+/// ([`ProducerEvent::TimeWentBack`](crate::ProducerEvent::TimeWentBack)).
+///
+/// A video frame that is refused is missed by those that follow: they are refused, too
+/// ([`MediaError::KeyFrameNeeded`](crate::MediaError::KeyFrameNeeded)), up to the next that is a
+/// [`key_frame`](Self::key_frame) or that begins like one ([`Codec::is_key_frame`]).
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Frame {
@@ -105,7 +113,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 ///
 /// SSRC, payload type and sequence number on the wire are the producer's; gaps and the order of the given sequence
 /// numbers are kept. The timestamp is shifted by a constant. With another SSRC it is another source: its numbers and its
-/// clock are joined on to what was sent.
+/// clock are joined on to what was sent. Numbers that begin anew under the same SSRC are joined on, too, from the second
+/// packet on: the first may as well be one that was held up for long, and is refused
+/// ([`OutOfSequence`](crate::MediaError::OutOfSequence)). A packet that is refused leaves a gap in the numbers, which
+/// receivers see: so nothing more is refused on its account, as is done with frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RtpPacket {
@@ -297,6 +308,15 @@ impl Packetizer {
             Codec::Vp9 => Self::Vp9(vp9::Vp9Packetizer::new(picture_id)),
             Codec::H264 => Self::H264(h264::H264Packetizer::new()),
             Codec::H265 => Self::H265(h265::H265Packetizer::new()),
+        }
+    }
+
+    /// NAL units that were left out of frames that were sent, because they cannot travel in RTP.
+    pub(crate) const fn nal_units_dropped(&self) -> u64 {
+        match self {
+            Self::Audio | Self::Vp8(_) | Self::Vp9(_) => 0,
+            Self::H264(packetizer) => packetizer.dropped(),
+            Self::H265(packetizer) => packetizer.dropped(),
         }
     }
 

@@ -241,8 +241,15 @@ pub enum ProducerEvent {
         stats: Vec<ProducerStats>,
     },
     /// The next frame of this layer should be a key frame: the server asked (PLI, FIR), or a decoder cannot go on
-    /// without one (after connection, resume, replaced track).
+    /// without one (after connection, resume, replaced track, or a frame that was refused).
     KeyFrameRequest {
+        /// The layer.
+        profile: Profile,
+    },
+    /// Media time went back in this layer, for the first time since its track was set: its frames do not come in the order in
+    /// which they were captured, or its clock was set back. WebRTC receivers show pictures as they come and drop what is
+    /// late, so that of a stream with B-frames little is seen: encode without (`-bf 0` for x264).
+    TimeWentBack {
         /// The layer.
         profile: Profile,
     },

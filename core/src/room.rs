@@ -24,7 +24,7 @@ use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, ProducerEvent};
 use crate::peer::{Received, Refused};
 use crate::producer::stream::StreamError;
 use crate::producer::{Producer, ProducerInfo, Track};
@@ -209,8 +209,9 @@ impl Room {
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
         let to = (receive.protocol, receive.destination);
-        let mut refused = Vec::new();
-        let mut taker = None;
+        let mut asked = Vec::new();
+        let mut refused = None;
+        let mut taken = false;
         // Transports to the same address of the server have addresses of their own, if they can: theirs goes first.
         'transports: for own in [true, false] {
             for (id, transport) in &mut self.transports {
@@ -218,21 +219,23 @@ impl Room {
                 else {
                     continue;
                 };
+                asked.push(*id);
                 match engine.handle_receive(now, receive) {
                     Received::Taken => {
-                        taker = Some(*id);
+                        taken = true;
                         break 'transports;
                     }
                     Received::NotOurs => {}
-                    Received::Refused(why) => refused.push((*id, why)),
+                    Received::Refused(why) => refused = refused.or(Some(why)),
                 }
             }
         }
-        for id in refused.iter().map(|(id, _)| *id).chain(taker) {
+        // An engine that was asked may have done what was due by the way.
+        for id in asked {
             self.settle(id);
         }
-        if taker.is_none() {
-            self.count_refused(refused.first().map(|(_, why)| *why));
+        if !taken {
+            self.count_refused(refused);
         }
         self.hear(now);
     }
@@ -405,6 +408,9 @@ impl Room {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
+        if let (Err(error), Media::Frame(frame)) = (&result, media) {
+            self.frame_refused(now, id, frame.profile, error.is_key_frame_needed());
+        }
         self.entered(now, entry.refused(&result));
         result
     }
@@ -437,17 +443,22 @@ impl Room {
             Media::Packet(packet) => producer.streams.packet(now, packet, &mut packets),
         };
         let codec = producer.codec;
-        written.map_err(|error| match error {
+        let time_went_back = written.map_err(|error| match error {
+            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, profile },
             StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
             StreamError::Packetize(error) => MediaError::Malformed { codec, error },
             StreamError::Empty => MediaError::EmptyPacket,
             StreamError::Duplicate => MediaError::DuplicatePacket,
+            StreamError::OutOfSequence => MediaError::OutOfSequence,
         })?;
         // A ready-made packet was paced by whoever made it.
         let video = producer.kind() == MediaKind::Video;
         info.send(now, packets, video && matches!(media, Media::Frame(_)));
         if video {
             info.video_flows(now);
+        }
+        if time_went_back {
+            self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
         self.settle(transport);
         Ok(())

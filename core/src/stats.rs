@@ -109,6 +109,10 @@ pub struct OutboundRtpStats {
     pub packets_sent: u64,
     /// Payload bytes sent, without retransmissions.
     pub bytes_sent: u64,
+    /// NAL units of H.264 or H.265 left out of frames that were sent, because their type means nothing in RTP or something
+    /// else: H.264's 0 and 24 to 31, H.265's 48 to 63 (RFC 6184 section 5.2, RFC 7798 section 4.4). Phones write data of
+    /// their own so, for example Dolby Vision's.
+    pub nal_units_dropped: u64,
     /// Packets sent again (`retransmittedPacketsSent`).
     pub retransmitted_packets_sent: u64,
     /// NACK messages received (`nackCount`); brought up to date once a second.

@@ -29,7 +29,7 @@ fn main() {
     }
     old_rtcp_is_not_heeded_again();
     an_answer_counts_once_and_from_where_it_was_asked();
-    own_addresses_that_the_server_makes_up_are_bounded();
+    own_addresses_that_the_server_makes_up_are_not_remembered();
     who_knows_the_credentials_gets_no_media_and_stops_none();
 }
 
@@ -337,8 +337,8 @@ fn an_answer_counts_once_and_from_where_it_was_asked() {
     assert!(unharmed(&session.forget()));
 }
 
-/// Each would become a candidate, and ICE forgets none.
-fn own_addresses_that_the_server_makes_up_are_bounded() {
+/// Each would become a candidate, and ICE forgets none; but a client behind NAT, or over TCP, has a new one again and again.
+fn own_addresses_that_the_server_makes_up_are_not_remembered() {
     let mut session = Session::new(DtlsRole::Client, 8);
     let before = session.scenario.room.stats().stun_refused;
     let password = known_password(&mut session);
@@ -355,8 +355,10 @@ fn own_addresses_that_the_server_makes_up_are_bounded() {
     }
     let refused = session.scenario.room.stats().stun_refused - before;
     println!("1000 made-up addresses: {refused} refused, {held:?} bytes held");
-    assert_eq!(refused, 1_000 - 63, "64 addresses, our own among them");
+    assert_eq!(refused, 0);
     assert!(held[1] < held[0] + 64 * 1024);
+    session.scenario.drive(Duration::from_secs(30));
+    assert!(session.scenario.connected());
 }
 
 /// ICE credentials are all that ICE asks for, here as in the real server: who has them can have the server's RTCP, which is

@@ -10,9 +10,9 @@ use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::sim::model::{Model, Step, TransportOp};
-use mediasoup_producer::sim::strategies::Reference;
-use mediasoup_producer::sim::{Embedding, Lockstep, check, check_reference};
+use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
+use mediasoup_producer::sim::strategies::{self, Reference};
+use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
 use mediasoup_producer::{
     Accepted, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
 };
@@ -33,7 +33,7 @@ fn a_room_does_what_the_model_says() {
 #[test]
 fn so_it_does_on_the_real_media_plane() {
     let start = Instant::now();
-    let config = Config::with_cases(sequences().div_ceil(20));
+    let config = Config::with_cases(sequences().div_ceil(4));
     check_reference::<Alone, _>(config, || Lockstep::real(start, 1)).unwrap();
 }
 
@@ -62,6 +62,26 @@ impl ReferenceStateMachine for Alone {
     fn apply(model: Model, step: &Step) -> Model {
         Reference::apply(model, step)
     }
+}
+
+#[test]
+fn when_all_is_said_both_sides_have_the_same() {
+    let start = Instant::now();
+    let steps = proptest::collection::vec(strategies::step(), 1..100);
+    // Each tenth step joins, if that is still, or again, to be done.
+    let join = Step::Join { nameless: false, app: App::None };
+    let config = Config { failure_persistence: None, ..Config::with_cases(2 * sequences()) };
+    proptest!(config, |(steps in steps)| {
+        let mut both = BothSides::new(start, 1);
+        for (at, step) in steps.iter().enumerate() {
+            if at % 10 == 0 {
+                both.step(&join)?;
+                both.step(&Step::Pass { milliseconds: 30, jump: false })?;
+            }
+            both.step(step)?;
+        }
+        both.settled()?;
+    });
 }
 
 /// What the sequences are meant to reach. That the model agrees says nothing about what never happens.
@@ -111,6 +131,7 @@ const REACHED: &[&str] = &[
     "media: Paused",
     "media: NotConnected",
     "media: UnknownProfile",
+    "media: KeyFrameNeeded",
     "media: Malformed",
     "a packet leaves",
     "datagram: stun",

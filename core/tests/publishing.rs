@@ -198,3 +198,25 @@ fn opus_frames_come_out_with_their_loudness() {
         assert_eq!(pair[1].timestamp.wrapping_sub(pair[0].timestamp), 960, "20 ms at 48 kHz");
     }
 }
+
+/// Lip-sync rests on it: how long the packets of a large frame are spread is not the camera's affair.
+#[test]
+fn sender_reports_name_the_time_at_which_a_frame_was_handed_in() {
+    let mut scenario = plain(7).sending_with([Source::vp8(100_000)]);
+    let id = scenario.producer_id(MediaKind::Video).unwrap();
+    let mut offsets = Vec::new();
+    for bitrate_bps in [100_000, 12_000_000] {
+        scenario.source(id).unwrap().set_bitrate_bps(Profile::Default, bitrate_bps);
+        scenario.drive(Duration::from_secs(5));
+        scenario.take_packets();
+        scenario.drive(Duration::from_secs(5));
+        let reports = scenario.take_packets().into_iter().filter_map(|packet| packet.sender_report);
+        offsets.extend(reports.map(|(clock, timestamp)| {
+            let clock = clock.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64;
+            (clock * 9 / 100) as u32 as i64 - i64::from(timestamp)
+        }));
+    }
+    let offset = |offset: &i64| (*offset - offsets[0]) as i32;
+    let range = (offsets.iter().map(offset).min().unwrap(), offsets.iter().map(offset).max().unwrap());
+    assert!(range.1 - range.0 < 90, "within a millisecond at 90 kHz: {range:?}");
+}

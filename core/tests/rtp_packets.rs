@@ -85,6 +85,21 @@ fn gaps_and_order_of_the_source_are_kept() {
     assert_eq!(steps(&packets), [(1, 3000), (2, 6000), (-1, -3000), (2, 6000)]);
 }
 
+/// RFC 3550 appendix A.1: one packet that is held up for long, as a retransmission is, is no new source.
+#[test]
+fn one_packet_far_out_of_sequence_is_no_new_source() {
+    let given = [(1000, 0), (1001, 3000), (851, 0), (1002, 6000), (30_000, 0), (1003, 9000), (852, 0), (1004, 12_000)];
+    let packets: Vec<_> = given.iter().map(|(number, time)| packet(7, *number, *time)).collect();
+    assert_eq!(steps(&packets), [(1, 3000); 4]);
+}
+
+#[test]
+fn two_packets_in_sequence_are_a_source_that_began_anew() {
+    let given = [(1000, 0), (1001, 3000), (30_000, 6000), (30_001, 9000), (30_002, 12_000)];
+    let packets: Vec<_> = given.iter().map(|(number, time)| packet(7, *number, *time)).collect();
+    assert_eq!(steps(&packets), [(1, 3000), (1, 6000), (1, 3000)]);
+}
+
 #[test]
 fn another_ssrc_is_another_source_joined_on() {
     let packets =
@@ -101,4 +116,5 @@ fn a_packet_that_went_out_is_refused() {
     let mut producer = scenario.room.producer(id).unwrap();
     producer.write_packet(now, packet(7, 100, 0)).unwrap();
     assert_eq!(producer.write_packet(now, packet(7, 100, 0)), Err(MediaError::DuplicatePacket));
+    assert_eq!(producer.write_packet(now, packet(7, 65_000, 0)), Err(MediaError::OutOfSequence));
 }

@@ -1,12 +1,14 @@
 //! From frames and packets to RTP: sequence numbers, timestamps, packetizers and counters of a producer's streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(all(feature = "sim", feature = "serde"))]
+use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
-use crate::rtp::{Codec, Profile, RtpEncodingParameters};
+use crate::rtp::{Codec, MediaKind, Profile, RtpEncodingParameters};
 use crate::stats::OutboundRtpStats;
 use crate::transport::engine::{OutgoingPacket, StreamFeedback};
 
@@ -31,6 +33,8 @@ pub(crate) struct Streams {
     payload_type: u8,
     timeline: Timeline,
     by_profile: BTreeMap<Profile, Stream>,
+    /// Encodings of which a frame was refused: those after it decode against a picture that never came, until a key frame.
+    incomplete: BTreeSet<Profile>,
 }
 
 #[derive(Debug)]
@@ -45,6 +49,10 @@ pub(crate) struct Stream {
     key_frame_requested_at: Option<Instant>,
     feedback: StreamFeedback,
     target_bitrate_bps: Option<u64>,
+    /// The last in decoding order.
+    timestamp: Option<u32>,
+    /// Media time has gone back, and that was told.
+    time_went_back: bool,
     frames: u64,
     key_frames: u64,
     packets: u64,
@@ -59,6 +67,8 @@ struct Source {
     mapped: u64,
     /// Which of the 64 numbers up to `highest` were seen.
     seen: u64,
+    /// A number far from these was the last that came; one more in sequence, this, and the source has begun anew.
+    begins_anew: Option<u16>,
 }
 
 /// How the application's time maps to RTP time, the same for all layers.
@@ -74,7 +84,7 @@ impl Streams {
     pub(crate) fn new(codec: Codec, rng: &mut Rng) -> Self {
         // RFC 3550 section 5.1: the initial timestamp should be random.
         let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
-        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new() }
+        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new(), incomplete: BTreeSet::new() }
     }
 
     /// Starts new streams, for a new transport.
@@ -90,6 +100,9 @@ impl Streams {
     pub(crate) fn new_source(&mut self) {
         self.timeline.new_source = true;
         self.source_paused();
+        for stream in self.by_profile.values_mut() {
+            stream.time_went_back = false;
+        }
     }
 
     /// After a pause a source's sequence numbers have moved on without us; that is no loss.
@@ -111,14 +124,39 @@ impl Streams {
         self.by_profile.iter_mut().find(|(_, stream)| stream.ssrc == ssrc).map(|(profile, stream)| (*profile, stream))
     }
 
-    /// Packetizes a frame.
+    /// A frame of an encoding was refused, and left no trace: sequence numbers go on, so that no receiver could tell. (A
+    /// ready-made packet that is refused leaves a gap in its source's numbers, which receivers see and ask to be repaired.)
+    pub(crate) fn frame_refused(&mut self, profile: Profile) {
+        if self.codec.kind() == MediaKind::Video {
+            self.incomplete.insert(profile);
+        }
+    }
+
+    /// Whatever came before, this is taken: a decoder lacks nothing, and a source may begin anew.
+    #[cfg(all(feature = "sim", feature = "serde"))]
+    pub(crate) fn forgive(&mut self, media: &Media) {
+        match media {
+            Media::Frame(frame) => _ = self.incomplete.remove(&frame.profile),
+            Media::Packet(packet) => {
+                if let Some(source) = self.stream_mut(packet.profile).and_then(|stream| stream.source.as_mut()) {
+                    source.begins_anew = Some(packet.sequence_number);
+                }
+            }
+        }
+    }
+
+    /// Packetizes a frame. Returns whether media time went back in its encoding, and for the first time.
     pub(crate) fn frame(
         &mut self,
         now: Instant,
         frame: &Frame,
         out: &mut Vec<OutgoingPacket>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<bool, StreamError> {
         let stream = self.by_profile.get_mut(&frame.profile).ok_or(StreamError::UnknownProfile)?;
+        let decodes_alone = || frame.key_frame || self.codec.is_key_frame(&frame.data);
+        if self.incomplete.contains(&frame.profile) && !decodes_alone() {
+            return Err(StreamError::KeyFrameNeeded);
+        }
         let mut payloads = Vec::new();
         stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, &mut payloads).map_err(StreamError::Packetize)?;
         let timestamp = self.timeline.map(now, frame.time, self.codec.clock_rate());
@@ -130,9 +168,10 @@ impl Streams {
                 payload_type: self.payload_type,
                 sequence_number: stream.next_sequence_number,
                 timestamp,
+                taken_at: now,
                 // Video: the last packet of a frame (RFC 7741 section 4.1 and its kin). Audio: the start of a talkspurt
                 // (RFC 3551 section 4.1), which we are not told.
-                marker: index == last && self.codec.kind() == crate::rtp::MediaKind::Video,
+                marker: index == last && self.codec.kind() == MediaKind::Video,
                 audio_level: frame.audio_level,
                 rotation: frame.rotation,
                 payload,
@@ -143,16 +182,18 @@ impl Streams {
         stream.source = None;
         stream.frames += 1;
         stream.key_frames += u64::from(frame.key_frame);
-        Ok(())
+        self.incomplete.remove(&frame.profile);
+        Ok(stream.goes_back(timestamp))
     }
 
-    /// Passes a ready-made packet on under our numbers.
+    /// Passes a ready-made packet on under our numbers. Returns whether media time went back in its encoding, and for the
+    /// first time; packets that the network has put out of order do not count.
     pub(crate) fn packet(
         &mut self,
         now: Instant,
         packet: &RtpPacket,
         out: &mut Vec<OutgoingPacket>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<bool, StreamError> {
         let stream = self.by_profile.get_mut(&packet.profile).ok_or(StreamError::UnknownProfile)?;
         if packet.payload.is_empty() {
             return Err(StreamError::Empty);
@@ -161,13 +202,14 @@ impl Streams {
             stream.source = None;
             self.timeline.new_source = true;
         }
-        let sequence_number = stream.map_sequence_number(packet.sequence_number).ok_or(StreamError::Duplicate)?;
+        let sequence_number = stream.map_sequence_number(packet.sequence_number)?;
         let timestamp = self.timeline.map(now, MediaTime::Rtp(packet.timestamp), self.codec.clock_rate());
         out.push(OutgoingPacket {
             ssrc: stream.ssrc,
             payload_type: self.payload_type,
             sequence_number,
             timestamp,
+            taken_at: now,
             marker: packet.marker,
             audio_level: packet.audio_level,
             rotation: packet.rotation,
@@ -175,8 +217,9 @@ impl Streams {
         });
         stream.packets += 1;
         stream.bytes += packet.payload.len() as u64;
-        stream.frames += u64::from(packet.marker || self.codec.kind() == crate::rtp::MediaKind::Audio);
-        Ok(())
+        stream.frames += u64::from(packet.marker || self.codec.kind() == MediaKind::Audio);
+        let newest = stream.next_sequence_number == sequence_number + 1;
+        Ok(newest && stream.goes_back(timestamp))
     }
 
     pub(crate) fn stats(&self, packets_resent: impl Fn(u32) -> u64) -> Vec<OutboundRtpStats> {
@@ -189,6 +232,7 @@ impl Streams {
                 key_frames_sent: stream.key_frames,
                 packets_sent: stream.packets,
                 bytes_sent: stream.bytes,
+                nal_units_dropped: stream.packetizer.nal_units_dropped(),
                 retransmitted_packets_sent: packets_resent(stream.ssrc),
                 nack_count: stream.feedback.nack_count,
                 pli_count: stream.feedback.pli_count,
@@ -205,9 +249,11 @@ impl Streams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamError {
     UnknownProfile,
+    KeyFrameNeeded,
     Packetize(PacketizeError),
     Empty,
     Duplicate,
+    OutOfSequence,
 }
 
 impl Stream {
@@ -221,11 +267,20 @@ impl Stream {
             key_frame_requested_at: None,
             feedback: StreamFeedback::default(),
             target_bitrate_bps: None,
+            timestamp: None,
+            time_went_back: false,
             frames: 0,
             key_frames: 0,
             packets: 0,
             bytes: 0,
         }
+    }
+
+    /// Takes note of the time of what was sent.
+    fn goes_back(&mut self, timestamp: u32) -> bool {
+        let before = self.timestamp.replace(timestamp);
+        let back = before.is_some_and(|before| timestamp.wrapping_sub(before) >= 1 << 31);
+        back && !std::mem::replace(&mut self.time_went_back, true)
     }
 
     /// A key frame is asked for on our own account, whatever was asked for before: earlier frames do not count any more.
@@ -262,8 +317,9 @@ impl Stream {
         };
     }
 
-    /// Ours for a source's sequence number; none if it went out already or is too old to tell.
-    fn map_sequence_number(&mut self, given: u16) -> Option<u64> {
+    /// Ours for a source's sequence number, unless it went out already or is too far from those before to tell. RFC 3550
+    /// appendix A.1 believes in a new start when two in sequence say so: one may be a packet that was held up for long.
+    fn map_sequence_number(&mut self, given: u16) -> Result<u64, StreamError> {
         if let Some(source) = &mut self.source {
             let ahead = given.wrapping_sub(source.highest);
             let behind = source.highest.wrapping_sub(given);
@@ -271,19 +327,24 @@ impl Stream {
                 source.seen = source.seen.checked_shl(ahead.into()).unwrap_or(0) | 1;
                 source.highest = given;
                 source.mapped += u64::from(ahead);
+                source.begins_anew = None;
                 self.next_sequence_number = source.mapped + 1;
-                return Some(source.mapped);
+                return Ok(source.mapped);
             }
             if behind < MAX_MISORDER {
-                let bit = 1u64.checked_shl(behind.into()).filter(|bit| source.seen & bit == 0)?;
-                source.seen |= bit;
-                return source.mapped.checked_sub(behind.into());
+                let bit = 1u64.checked_shl(behind.into()).filter(|bit| source.seen & bit == 0);
+                source.seen |= bit.ok_or(StreamError::Duplicate)?;
+                return source.mapped.checked_sub(behind.into()).ok_or(StreamError::Duplicate);
+            }
+            if source.begins_anew != Some(given) {
+                source.begins_anew = Some(given.wrapping_add(1));
+                return Err(StreamError::OutOfSequence);
             }
         }
         let mapped = self.next_sequence_number;
-        self.source = Some(Source { highest: given, mapped, seen: u64::MAX });
+        self.source = Some(Source { highest: given, mapped, seen: u64::MAX, begins_anew: None });
         self.next_sequence_number += 1;
-        Some(mapped)
+        Ok(mapped)
     }
 }
 

@@ -247,7 +247,7 @@ impl Player {
             self.name(&mut message);
             self.input(Input::Notification(message));
         } else if let Some(media) = line.media {
-            self.media(number, media, line.refused.filter(|_| compares))?;
+            self.media(number, media, line.refused.filter(|_| compares), compares)?;
         } else if let Some(engine) = line.engine {
             let engine: EngineLine = self.read(number, engine)?;
             match (engine.event, engine.answer) {
@@ -287,8 +287,15 @@ impl Player {
         }
     }
 
-    /// Media that was refused is refused: why, may have been in bytes or datagrams that are not recorded.
-    fn media(&mut self, number: usize, mut line: Value, refused: Option<String>) -> Result<(), ReplayError> {
+    /// Media that was refused is refused: why, may have been in bytes or datagrams that are not recorded. And what was taken
+    /// is taken.
+    fn media(
+        &mut self,
+        number: usize,
+        mut line: Value,
+        refused: Option<String>,
+        compares: bool,
+    ) -> Result<(), ReplayError> {
         self.name(&mut line);
         let producer = line.as_object_mut().and_then(|fields| fields.remove("producer"));
         let producer: ProducerId = self.read(number, producer.unwrap_or_default())?;
@@ -307,6 +314,7 @@ impl Player {
         }
         match refused {
             Some(why) => self.room.refuse_media(self.now, producer, &media, &why),
+            None if compares => self.room.repeat_media(self.now, producer, &media),
             None => self.input(Input::Media { producer, media }),
         }
         Ok(())

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::Room;
 use crate::crypto::DtlsFailure;
-use crate::id::TransportId;
+use crate::id::{ProducerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
 use crate::producer::ProducerInfo;
-use crate::rtp::MediaKind;
+use crate::rtp::{MediaKind, Profile};
 use crate::transport::TransportInfo;
 use crate::transport::allocation::allocate;
 use crate::transport::engine::{EngineEvent, EngineOutput};
@@ -66,6 +66,16 @@ impl Room {
                     stream.set_feedback(feedback);
                 }
             }
+        }
+    }
+
+    /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
+    /// more often than they, and not while there is nobody to send it to.
+    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, profile: Profile, deltas: bool) {
+        let Some(producer) = self.producers.get_mut(&id) else { return };
+        producer.streams.frame_refused(profile);
+        if deltas && producer.streams.stream_mut(profile).is_some_and(|stream| stream.request_key_frame(now)) {
+            self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
         }
     }
 

@@ -107,7 +107,9 @@ fn lesser(event: &Event) -> Option<usize> {
         Event::Producer { event, .. } => match event {
             ProducerEvent::Pause { app_data, .. } | ProducerEvent::Resume { app_data, .. } => data(app_data),
             ProducerEvent::Stats { stats } => Some(stats.iter().map(|stats| weight(&stats.raw)).sum()),
-            ProducerEvent::KeyFrameRequest { .. } | ProducerEvent::TargetBitrate { .. } => Some(0),
+            ProducerEvent::KeyFrameRequest { .. }
+            | ProducerEvent::TargetBitrate { .. }
+            | ProducerEvent::TimeWentBack { .. } => Some(0),
             ProducerEvent::Close { .. }
             | ProducerEvent::TrackEnded
             | ProducerEvent::Handled

@@ -9,7 +9,7 @@ use crate::id::TransportId;
 use crate::room::Room;
 use crate::transport::engine::{EngineAnswer, EngineEvent, Scripted};
 #[cfg(feature = "serde")]
-use crate::{id::ProducerId, media::Media};
+use crate::{error::MediaError, id::ProducerId, media::Media};
 
 impl Room {
     /// A room without ICE, DTLS and SRTP, for tests: its transports connect, fail and report when
@@ -43,11 +43,25 @@ impl Room {
         Self::with_engines(config, seed, Box::new(Scripted::new(seed, false)))
     }
 
-    /// Takes note of media that is refused, and does nothing else: as far as messages and events go, nothing happened.
+    /// Takes media that was taken once: it is not refused now for what came before it.
+    #[cfg(feature = "serde")]
+    pub(crate) fn repeat_media(&mut self, now: Instant, id: ProducerId, media: &Media) {
+        if let Some(producer) = self.producers.get_mut(&id) {
+            producer.streams.forgive(media);
+        }
+        // What media is refused is nothing to the control plane.
+        let _ = self.write(now, id, media);
+    }
+
+    /// Refuses media for a reason that is known. All that may follow from it is that a key frame is asked for.
     #[cfg(feature = "serde")]
     pub(crate) fn refuse_media(&mut self, now: Instant, producer: ProducerId, media: &Media, why: &str) {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Media { producer, media });
+        if let Media::Frame(frame) = media {
+            let needed = MediaError::KeyFrameNeeded { producer, profile: frame.profile };
+            self.frame_refused(now, producer, frame.profile, why == needed.to_string());
+        }
         self.entered(now, entry.refused(&Err::<(), _>(why)));
     }
 

@@ -223,8 +223,8 @@ impl Model {
                 self.key_frame(pick(&self.producers, self.producers_made, producer), layer);
                 Ok(())
             }
-            Step::Media { producer, layer, bytes } => {
-                self.media(pick(&self.producers, self.producers_made, producer), layer, bytes)
+            Step::Media { producer, layer, bytes, key_frame } => {
+                self.media(pick(&self.producers, self.producers_made, producer), layer, bytes, key_frame)
             }
             Step::Datagram { .. } => Ok(()),
             Step::Pass { milliseconds, jump } => {

@@ -541,6 +541,7 @@ impl RoomServer {
                 2 => Rotation::Deg180,
                 _ => Rotation::Deg270,
             }),
+            sender_report: packet.last_sender_info.map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
         };
         self.lesser_output(ServerOutput::Rtp(received));
     }

@@ -86,8 +86,8 @@ fn next(stage: Stage) -> BoxedStrategy<Step> {
             (pick.clone(), pick).prop_map(|(producer, transport)| Step::Send { producer, transport }).boxed()
         }
         Stage::Connecting => pick.prop_map(|pick| Step::Engine { pick, says: Says::Connected }).boxed(),
-        Stage::Sending => (pick, 0..3u8, 1..9000u16)
-            .prop_map(|(producer, layer, bytes)| Step::Media { producer, layer, bytes })
+        Stage::Sending => (pick, 0..3u8, 1..9000u16, any::<bool>())
+            .prop_map(|(producer, layer, bytes, key_frame)| Step::Media { producer, layer, bytes, key_frame })
             .boxed(),
     };
     let weight = match stage {
@@ -118,7 +118,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         36 => notice().prop_map(Step::Server),
         30 => (pick, says()).prop_map(|(pick, says)| Step::Engine { pick, says }),
         8 => (pick, pick).prop_map(|(producer, layer)| Step::KeyFrame { producer, layer }),
-        40 => (pick, 0..12u8, frame_bytes()).prop_map(|(producer, layer, bytes)| Step::Media { producer, layer, bytes }),
+        40 => (pick, 0..12u8, frame_bytes(), any::<bool>())
+            .prop_map(|(producer, layer, bytes, key_frame)| Step::Media { producer, layer, bytes, key_frame }),
         4 => (pick, 0..1500u16).prop_map(|(first, bytes)| Step::Datagram { first, bytes }),
     ]
 }
@@ -289,8 +290,9 @@ pub fn response(ids: Ids) -> impl Strategy<Value = Input> {
 /// A frame of some length and layer, which may be empty.
 pub fn media() -> impl Strategy<Value = Media> {
     let profile = select(&[Profile::Default, Profile::Low, Profile::Medium, Profile::High][..]);
-    (frame_bytes(), 0..3_600_000u64, profile)
-        .prop_map(|(bytes, at, profile)| Media::Frame(frame(bytes, Duration::from_millis(at), profile)))
+    (frame_bytes(), 0..3_600_000u64, profile, any::<bool>()).prop_map(|(bytes, at, profile, key_frame)| {
+        Media::Frame(frame(bytes, Duration::from_millis(at), profile, key_frame))
+    })
 }
 
 /// A datagram that nobody waits for. Its first byte makes it STUN, DTLS, RTP or none of these (RFC 7983).

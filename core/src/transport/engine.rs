@@ -49,7 +49,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     fn remove_streams(&mut self, mux_id: &str);
 
     /// Takes a packet. It leaves with the next [`flush`](Engine::flush).
-    fn write(&mut self, now: Instant, packet: OutgoingPacket);
+    fn write(&mut self, packet: OutgoingPacket);
 
     /// Does what is due.
     fn flush(&mut self, now: Instant);
@@ -97,6 +97,8 @@ pub(crate) struct OutgoingPacket {
     /// Extended: does not wrap.
     pub(crate) sequence_number: u64,
     pub(crate) timestamp: u32,
+    /// When the media was handed in, which is the wall clock of its timestamp in sender reports (RFC 3550 section 6.4.1).
+    pub(crate) taken_at: Instant,
     pub(crate) marker: bool,
     pub(crate) audio_level: Option<AudioLevel>,
     pub(crate) rotation: Option<Rotation>,

@@ -253,7 +253,7 @@ impl TransportInfo {
     /// Does what is due: paced packets, then whatever the engine has to do.
     pub(crate) fn flush(&mut self, now: Instant) {
         if let Some(engine) = &mut self.engine {
-            self.pacer.release(now, |packet| engine.write(now, packet));
+            self.pacer.release(now, |packet| engine.write(packet));
             engine.flush(now);
         }
     }
@@ -264,7 +264,7 @@ impl TransportInfo {
         if paced {
             self.pacer.push(now, packets);
         } else {
-            packets.into_iter().for_each(|packet| engine.write(now, packet));
+            packets.into_iter().for_each(|packet| engine.write(packet));
         }
         self.flush(now);
     }
@@ -275,7 +275,7 @@ impl TransportInfo {
         if let Some(engine) = &mut self.engine
             && !self.pacer.is_empty()
         {
-            self.pacer.release_all(|packet| engine.write(now, packet));
+            self.pacer.release_all(|packet| engine.write(packet));
             engine.flush(now);
         }
     }

@@ -25,6 +25,8 @@ pub struct Played {
     pub paused: u64,
     /// Frames refused because there was no (connected) transport.
     pub unconnected: u64,
+    /// Frames refused because one before them was, up to the next key frame.
+    pub incomplete: u64,
 }
 
 impl Player {
@@ -91,6 +93,7 @@ async fn play<S: Iterator<Item = EncodedFrame>>(
             Ok(()) => played.taken += 1,
             Err(MediaError::Paused(_)) => played.paused += 1,
             Err(MediaError::NotConnected(_) | MediaError::Unhandled(_)) => played.unconnected += 1,
+            Err(MediaError::KeyFrameNeeded { .. }) => played.incomplete += 1,
             Err(MediaError::ProducerNotFound(_)) => return,
             Err(error) => panic!("a frame of {:?} was not taken: {error}", producer.kind()),
         }

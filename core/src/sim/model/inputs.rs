@@ -152,8 +152,9 @@ pub(crate) fn interval_taken(milliseconds: u16) -> u64 {
     if milliseconds == u16::MAX { i32::MAX as u64 } else { u64::from(milliseconds).max(1000) }
 }
 
-pub(crate) fn frame(bytes: u16, at: Duration, profile: Profile) -> Frame {
-    Frame::new(vec![0x55; bytes.into()], at).profile(profile)
+/// Its bytes are no key frame's.
+pub(crate) fn frame(bytes: u16, at: Duration, profile: Profile, key_frame: bool) -> Frame {
+    Frame::new(vec![0x55; bytes.into()], at).profile(profile).key_frame(key_frame)
 }
 
 pub(crate) fn datagram(first: u8, bytes: u16) -> Receive {

@@ -30,6 +30,8 @@ pub(crate) struct Producer {
     pub(crate) life: Life,
     /// When a key frame was last asked for, by layer.
     pub(crate) asked: [Option<u64>; 3],
+    /// Whether its decoder lacks a frame, by layer.
+    pub(crate) incomplete: [bool; 3],
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +115,7 @@ impl Model {
             stats: None,
             life: Life::Unhandled,
             asked: [None; 3],
+            incomplete: [false; 3],
         };
         self.producers.insert(self.producers_made, producer);
         self.producers_made += 1;
@@ -275,7 +278,21 @@ impl Model {
         }
     }
 
-    pub(super) fn media(&mut self, id: usize, number: u8, bytes: u16) -> Result<(), &'static str> {
+    pub(super) fn media(&mut self, id: usize, number: u8, bytes: u16, key_frame: bool) -> Result<(), &'static str> {
+        let result = self.frame(id, number, bytes, key_frame);
+        if let Some(producer) = self.producers.get_mut(&id).filter(|producer| producer.video) {
+            let profile = layer(Some(producer), number);
+            if let Some(index) = producer.layers().iter().position(|layer| *layer == profile) {
+                producer.incomplete[index] = result.is_err();
+                if result == Err("KeyFrameNeeded") {
+                    self.want_key_frame(id, index, false);
+                }
+            }
+        }
+        result
+    }
+
+    fn frame(&self, id: usize, number: u8, bytes: u16, key_frame: bool) -> Result<(), &'static str> {
         let Some(producer) = self.producers.get(&id) else { return Err("ProducerNotFound") };
         let Life::Handled { transport, .. } = producer.life else { return Err("Unhandled") };
         if producer.paused() {
@@ -284,8 +301,12 @@ impl Model {
         if !self.transports[&transport].flows() {
             return Err("NotConnected");
         }
-        if !producer.layers().contains(&layer(Some(producer), number)) {
+        let profile = layer(Some(producer), number);
+        let Some(index) = producer.layers().iter().position(|layer| *layer == profile) else {
             return Err("UnknownProfile");
+        };
+        if producer.incomplete[index] && !key_frame {
+            return Err("KeyFrameNeeded");
         }
         if bytes == 0 || (!producer.video && bytes > AUDIO_BYTES) {
             return Err("Malformed");

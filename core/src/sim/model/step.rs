@@ -94,6 +94,8 @@ pub enum Step {
         layer: u8,
         /// How long.
         bytes: u16,
+        /// Whether it can be decoded on its own.
+        key_frame: bool,
     },
     /// A datagram comes in that is of no use to anyone.
     Datagram {
@@ -124,7 +126,9 @@ impl Step {
             Self::Send { producer: p, transport: t } => Self::Send { producer: producer(p), transport: transport(t) },
             Self::Engine { pick, says } => Self::Engine { pick: transport(pick), says },
             Self::KeyFrame { producer: p, layer } => Self::KeyFrame { producer: producer(p), layer },
-            Self::Media { producer: p, layer, bytes } => Self::Media { producer: producer(p), layer, bytes },
+            Self::Media { producer: p, layer, bytes, key_frame } => {
+                Self::Media { producer: producer(p), layer, bytes, key_frame }
+            }
             Self::Server(notice) => Self::Server(match notice {
                 Notice::TransportClosed(pick, app) => Notice::TransportClosed(transport(pick), app),
                 Notice::TransportStats(pick) => Notice::TransportStats(transport(pick)),

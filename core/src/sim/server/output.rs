@@ -1,5 +1,7 @@
 //! What comes out of a room.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -73,6 +75,8 @@ pub struct ReceivedPacket {
     pub audio_level: Option<AudioLevel>,
     /// The rotation it carried.
     pub rotation: Option<Rotation>,
+    /// The latest sender report of its stream before it: the sender's wall clock, and the RTP time that goes with it.
+    pub sender_report: Option<(SystemTime, u32)>,
 }
 
 /// Which side did something.

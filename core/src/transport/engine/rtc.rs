@@ -152,7 +152,7 @@ impl RtcEngine {
 
     /// Retransmissions are told by their SSRC.
     fn transmit(&mut self, transmit: Transmit) {
-        self.checks.sent(transmit.protocol, transmit.destination, &transmit.contents);
+        self.checks.sent(&transmit);
         let ssrc = rtp_ssrc(&transmit.contents);
         let mut streams = self.streams.values_mut().flatten();
         if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
@@ -335,7 +335,7 @@ impl Engine for RtcEngine {
         }
     }
 
-    fn write(&mut self, now: Instant, packet: OutgoingPacket) {
+    fn write(&mut self, packet: OutgoingPacket) {
         let mut extensions =
             ExtensionValues { video_orientation: packet.rotation.map(video_orientation), ..ExtensionValues::default() };
         if let Some(level) = packet.audio_level {
@@ -346,7 +346,7 @@ impl Engine for RtcEngine {
             packet.payload_type.into(),
             packet.sequence_number.into(),
             packet.timestamp,
-            now,
+            packet.taken_at,
             packet.payload,
         )
         .marker(packet.marker)
@@ -367,14 +367,20 @@ impl Engine for RtcEngine {
     }
 
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
-        if Kind::of(&receive.contents) == Kind::Stun {
+        let received = if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
-            if !self.checks.is_good_answer(receive, self.remote_credentials.as_ref(), hmac) {
+            let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
-            }
+            };
+            self.peer.handle_receive(now, &Receive { contents, ..*receive })
+        } else {
+            self.peer.handle_receive(now, receive)
+        };
+        match received {
+            Received::Taken | Received::Refused(_) => self.flush(now),
+            // Nothing has changed: what is due stays due.
+            Received::NotOurs => {}
         }
-        let received = self.peer.handle_receive(now, receive);
-        self.flush(now);
         received
     }
 

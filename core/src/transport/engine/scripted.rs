@@ -128,7 +128,7 @@ impl Engine for ScriptedEngine {
 
     fn remove_streams(&mut self, _mux_id: &str) {}
 
-    fn write(&mut self, _now: Instant, packet: OutgoingPacket) {
+    fn write(&mut self, packet: OutgoingPacket) {
         if self.sends {
             self.written.push(packet);
         }

@@ -104,6 +104,11 @@ impl Run {
             (offer.udp, offer.tcp) = (Some(false), Some(true));
         }
         let mut config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        // It takes every server's certificate, and whoever builds it in has a server that needs it.
+        #[cfg(feature = "legacy-dtls")]
+        {
+            config = config.dtls_backend(mediasoup_producer::DtlsBackend::Legacy);
+        }
         if self.recordings.is_some() {
             config = config.record(RecordOptions::default());
         }
@@ -226,8 +231,10 @@ impl Run {
             | MediaError::NotConnected(_)
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
+            | MediaError::KeyFrameNeeded { .. }
             | MediaError::OutputsNotPolled(_)
-            | MediaError::DuplicatePacket => {}
+            | MediaError::DuplicatePacket
+            | MediaError::OutOfSequence => {}
             error => {
                 if !std::mem::replace(&mut stay.refused[track], true) {
                     let label = &feeds.tracks()[track].label;
