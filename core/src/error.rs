@@ -181,7 +181,7 @@ pub enum SetupError {
     /// It is not hexadecimal bytes with colons.
     #[error("the server's sha-256 fingerprint cannot be read")]
     BadFingerprint,
-    /// Addresses that ICE does not take are unspecified, multicast or link-local ones.
+    /// None can be read as a candidate (RFC 8839 section 5.1).
     #[error("the server gave no address that ICE takes")]
     NoAddress,
 }
