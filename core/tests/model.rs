@@ -116,7 +116,6 @@ const REACHED: &[&str] = &[
     "command: RoomState",
     "command: EmptyPeerName",
     "command: CannotSend",
-    "command: OptionsMismatch",
     "command: TrackEnded",
     "command: TrackKind",
     "command: TransportNotFound",

@@ -123,13 +123,7 @@ impl RunError {
                 // A server that restarts, a network that loses: the next handshake is another.
                 _ => true,
             },
-            Self::Command(error) => match error {
-                // The server has closed what the command was for, and the event that says so comes after it.
-                CommandError::RoomState(_) | CommandError::TransportNotFound(_) | CommandError::ProducerNotFound(_) => {
-                    true
-                }
-                _ => false,
-            },
+            Self::Command(error) => overtaken(error),
             Self::Connect(_)
             | Self::Signalling(_)
             | Self::Join(_)
@@ -148,6 +142,7 @@ impl RunError {
     pub(super) fn with_remedy(&self, reconnect: bool) -> String {
         let remedy = match self {
             Self::Signalling(_) | Self::TransportClosed | Self::ProducerClosed(_) | Self::Ended => "join again",
+            Self::Command(error) if overtaken(error) => "join again",
             Self::RoomClosed => "join again later",
             Self::ConnectionLost => "check the network",
             // They say it themselves.
@@ -171,6 +166,11 @@ impl RunError {
             _ => Self::Ended,
         }
     }
+}
+
+/// Whether the server has closed what the command was for; the event that says so comes after it.
+const fn overtaken(error: &CommandError) -> bool {
+    matches!(error, CommandError::RoomState(_) | CommandError::TransportNotFound(_) | CommandError::ProducerNotFound(_))
 }
 
 fn connecting(error: &SignallingError) -> String {
