@@ -100,7 +100,7 @@ pub enum CommandError {
 /// before the refusal counts. Answers from before the room was closed mean nothing.
 ///
 /// A server that gives up on its own worker (mediasoup does after 20 s) refuses, and may keep what its worker makes later
-/// where nobody can close it: then the id stays refused. Make another transport, or another producer.
+/// where nobody can close it. The id stays refused then, and what is tried again gets another one at the server.
 ///
 /// The answer in this table is to the oldest request that has none:
 ///
