@@ -51,7 +51,7 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request. What becomes of a later answer: see
+    /// How long the server may take to answer a request; [`Duration::MAX`]: for ever. What becomes of a later answer: see
     /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -137,8 +137,8 @@ pub struct ProducerOptions {
 }
 
 impl ProducerOptions {
-    /// Sends three layers (video only): `false`, `true` for the default bitrates, or [`SimulcastOptions`].
-    /// Default: false.
+    /// Sends three layers: `false`, `true` for the default bitrates, or [`SimulcastOptions`]. Of audio there is one stream,
+    /// whatever is said here. Default: false.
     pub fn simulcast(mut self, simulcast: impl Into<Simulcast>) -> Self {
         self.simulcast = simulcast.into().0;
         self

@@ -47,7 +47,7 @@ pub enum CommandError {
         /// The wanted codec, if the options name one.
         codec: Option<Codec>,
     },
-    /// The wanted codec is of the other kind, or simulcast is wanted for audio.
+    /// The wanted codec is of the other kind.
     #[error("these options are not for a track of kind {0}")]
     OptionsMismatch(MediaKind),
     /// The track has ended: it will bring no media.

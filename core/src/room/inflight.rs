@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::protocol::Notification;
 
 /// What an answer is waited for.
@@ -22,6 +22,7 @@ pub(crate) enum Waiting {
     },
     CreateTransport {
         transport: TransportId,
+        id: ServerId,
         /// The one that asked for it.
         operation: OperationId,
     },
@@ -31,6 +32,7 @@ pub(crate) enum Waiting {
     CreateProducer {
         transport: TransportId,
         producer: ProducerId,
+        id: ServerId,
     },
     /// The transport was closed here meanwhile. The server finds what it makes only once it has answered, so it is told
     /// then.
@@ -44,8 +46,8 @@ pub(crate) enum Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Makes {
     Peer,
-    Transport(TransportId),
-    Producer(ProducerId),
+    Transport(ServerId),
+    Producer(ServerId),
     /// New ICE credentials, in place of the old ones.
     Credentials(TransportId),
 }
@@ -67,9 +69,9 @@ impl Waiting {
         match self {
             Self::QueryRoom { .. } => None,
             Self::Join { .. } => Some(Makes::Peer),
-            Self::CreateTransport { transport, .. } => Some(Makes::Transport(*transport)),
+            Self::CreateTransport { id, .. } => Some(Makes::Transport(*id)),
             Self::RestartTransport { transport } => Some(Makes::Credentials(*transport)),
-            Self::CreateProducer { producer, .. } => Some(Makes::Producer(*producer)),
+            Self::CreateProducer { id, .. } => Some(Makes::Producer(*id)),
             Self::Closed { makes, .. } => Some(*makes),
         }
     }
@@ -81,7 +83,8 @@ pub(crate) struct Pending {
     pub(crate) id: RequestId,
     pub(crate) waiting: Waiting,
     pub(crate) method: &'static str,
-    deadline: Instant,
+    /// When it is overdue; never, if `Instant` cannot say when.
+    deadline: Option<Instant>,
     /// An older request for the same thing has succeeded since this one went out. If this one succeeds all the same, then
     /// the older one's work was undone in time; if it is refused, that work was in its way.
     pub(crate) obstructed: bool,
@@ -120,7 +123,8 @@ impl Inflight {
     ) -> RequestId {
         self.last_id += 1;
         let id = RequestId::new(self.last_id);
-        self.pending.insert(id, Pending { id, waiting, method, deadline: now + timeout, obstructed: false });
+        let deadline = now.checked_add(timeout);
+        self.pending.insert(id, Pending { id, waiting, method, deadline, obstructed: false });
         id
     }
 
@@ -131,7 +135,7 @@ impl Inflight {
 
     /// Ends the wait of one request that is overdue. Its answer may still come.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Pending> {
-        let id = self.pending.values().find(|pending| pending.deadline <= now)?.id;
+        let id = self.pending.values().find(|pending| pending.deadline.is_some_and(|at| at <= now))?.id;
         let pending = self.end(id)?;
         self.remember(&pending);
         Some(pending)
@@ -148,12 +152,12 @@ impl Inflight {
     pub(crate) fn hold(&mut self, id: RequestId, close: &Notification) -> bool {
         let Some(pending) = self.pending.get_mut(&id) else { return false };
         match pending.waiting {
-            Waiting::CreateTransport { transport, .. } => {
-                pending.waiting = Waiting::Closed { makes: Makes::Transport(transport), close: close.clone() };
+            Waiting::CreateTransport { id, .. } => {
+                pending.waiting = Waiting::Closed { makes: Makes::Transport(id), close: close.clone() };
                 true
             }
-            Waiting::CreateProducer { producer, .. } => {
-                pending.waiting = Waiting::Closed { makes: Makes::Producer(producer), close: close.clone() };
+            Waiting::CreateProducer { id, .. } => {
+                pending.waiting = Waiting::Closed { makes: Makes::Producer(id), close: close.clone() };
                 true
             }
             Waiting::QueryRoom { .. }
@@ -188,7 +192,7 @@ impl Inflight {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().map(|pending| pending.deadline).min()
+        self.pending.values().filter_map(|pending| pending.deadline).min()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -58,14 +58,14 @@ impl Room {
                 self.settings_known(now, *join, app_data.clone(), settings);
             }),
             Waiting::Join { join, .. } => v2::joined(&data).map(|peers| self.joined_room(*join, peers)),
-            Waiting::CreateTransport { transport, operation } => {
+            Waiting::CreateTransport { transport, operation, .. } => {
                 v2::remote_transport(data).map(|remote| self.transport_created(now, *transport, *operation, remote))
             }
             Waiting::RestartTransport { transport } => v2::restarted(data).map(|parameters| {
                 self.ice_restarted(now, *transport, pending.id, &parameters);
                 self.operation_ended(now, *transport, Ok(()));
             }),
-            Waiting::CreateProducer { transport, producer } => {
+            Waiting::CreateProducer { transport, producer, .. } => {
                 self.producer_created(now, *transport, *producer);
                 Ok(())
             }
@@ -92,8 +92,14 @@ impl Room {
         };
         let in_use = match made {
             Makes::Peer => self.joined(),
-            Makes::Transport(id) => self.transports.get(&id).is_some_and(|transport| transport.state.created()),
-            Makes::Producer(id) => self.producers.get(&id).is_some_and(ProducerInfo::handled),
+            Makes::Transport(id) => {
+                let transport = self.transports_at_server.get(&id).and_then(|id| self.transports.get(id));
+                transport.is_some_and(|transport| transport.state.created())
+            }
+            Makes::Producer(id) => {
+                let producer = self.producers_at_server.get(&id).and_then(|id| self.producers.get(id));
+                producer.is_some_and(ProducerInfo::handled)
+            }
             Makes::Credentials(transport) => {
                 match v2::restarted(data) {
                     Ok(parameters) => self.ice_restarted(now, transport, id, &parameters),
@@ -138,6 +144,9 @@ impl Room {
         {
             self.undo(made);
         }
+        if !again && self.drawn_anew(now, &waiting, &error) {
+            return;
+        }
         match waiting {
             Waiting::QueryRoom { join, .. } => self.join_failed(join, error),
             Waiting::Join { join, app_data } if again => self.request_join(now, join, app_data),
@@ -148,10 +157,10 @@ impl Room {
                 }
                 self.next_operation_of(now, transport);
             }
-            Waiting::CreateTransport { transport, operation } => {
+            Waiting::CreateTransport { transport, operation, .. } => {
                 self.transport_not_created(now, transport, operation, error);
             }
-            Waiting::CreateProducer { transport, producer } if again => {
+            Waiting::CreateProducer { transport, producer, .. } if again => {
                 self.create_producer_again(now, transport, producer);
             }
             Waiting::RestartTransport { transport } | Waiting::CreateProducer { transport, .. } => {
@@ -198,40 +207,40 @@ impl Room {
                 true
             }
             ServerNotification::TransportClosed { id, app_data } => {
-                let known = self.transports.contains_key(&id);
-                if known {
+                let known = self.transports_at_server.get(&id).copied();
+                if let Some(id) = known {
                     self.close_transport(now, id, Originator::Remote, app_data, false);
                 }
-                known
+                known.is_some()
             }
             ServerNotification::TransportStats { id, stats } => {
-                let known = self.transports.contains_key(&id);
-                if known {
+                let known = self.transports_at_server.get(&id).copied();
+                if let Some(id) = known {
                     let stats = stats.into_iter().map(transport_stats).collect();
                     self.outputs.event(Event::Transport { id, event: TransportEvent::Stats { stats } });
                 }
-                known
+                known.is_some()
             }
             ServerNotification::ProducerPaused { id, app_data } => {
-                self.with_producer(now, id, |p, effects| p.remote_pause(app_data, effects)).is_ok()
+                self.with_producer_at_server(now, id, |p, effects| p.remote_pause(app_data, effects))
             }
             ServerNotification::ProducerResumed { id, app_data } => {
-                self.with_producer(now, id, |p, effects| p.remote_resume(app_data, effects)).is_ok()
+                self.with_producer_at_server(now, id, |p, effects| p.remote_resume(app_data, effects))
             }
             ServerNotification::ProducerClosed { id, app_data } => {
-                let known = self.producers.contains_key(&id);
-                if known {
+                let known = self.producers_at_server.get(&id).copied();
+                if let Some(id) = known {
                     self.close_producer(now, id, Originator::Remote, app_data);
                 }
-                known
+                known.is_some()
             }
             ServerNotification::ProducerStats { id, stats } => {
-                let known = self.producers.contains_key(&id);
-                if known {
+                let known = self.producers_at_server.get(&id).copied();
+                if let Some(id) = known {
                     let stats = stats.into_iter().map(producer_stats).collect();
                     self.outputs.event(Event::Producer { id, event: ProducerEvent::Stats { stats } });
                 }
-                known
+                known.is_some()
             }
             ServerNotification::NewPeer { peer } => {
                 self.remember(peer.clone());

@@ -12,7 +12,7 @@ use crate::input::{Accepted, Command};
 use crate::ortc::SharedCapabilities;
 use crate::output::{Event, Originator};
 use crate::producer::ProducerInfo;
-use crate::producer::state::stats_interval;
+use crate::producer::state::{Lifecycle, stats_interval};
 use crate::protocol::{Notification, Request, RoomSettings};
 use crate::transport::TransportInfo;
 use crate::transport::engine::EngineAnswer;
@@ -74,15 +74,20 @@ impl Room {
             }
             Command::EnableTransportStats { id, interval } => {
                 let transport = self.transport_mut(id)?;
-                let interval = stats_interval(interval);
-                transport.stats_interval = Some(interval);
+                let before = transport.stats_interval.replace(stats_interval(interval));
                 if transport.state.created() {
+                    if before.is_some() {
+                        // The server ignores that they are enabled when they are (mediasoup's WebRtcTransport.js).
+                        let id = transport.server_id;
+                        self.outputs.notification(Notification::DisableTransportStats { id });
+                    }
                     self.notify_transport_stats(id);
                 }
             }
             Command::DisableTransportStats { id } => {
                 let transport = self.transport_mut(id)?;
                 if transport.stats_interval.take().is_some() && transport.state.created() {
+                    let id = transport.server_id;
                     self.outputs.notification(Notification::DisableTransportStats { id });
                 }
             }
@@ -265,6 +270,18 @@ impl Room {
     pub(super) fn producers_in_order(&self, of_interest: impl Fn(&ProducerInfo) -> bool) -> Vec<ProducerId> {
         let mut found: Vec<_> = self.producers.values().filter(|producer| of_interest(producer)).collect();
         found.sort_by_key(|producer| producer.order);
+        found.into_iter().map(ProducerInfo::id).collect()
+    }
+
+    /// The producers of a transport, in the order in which they were handled; those that are not yet come first.
+    pub(super) fn producers_on(&self, transport: TransportId) -> Vec<ProducerId> {
+        let handled = |producer: &ProducerInfo| match producer.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { .. } => 0,
+            Lifecycle::Handled { order, .. } => order,
+        };
+        let of_it = |producer: &&ProducerInfo| producer.transport() == Some(transport);
+        let mut found: Vec<_> = self.producers.values().filter(of_it).collect();
+        found.sort_by_key(|producer| handled(producer));
         found.into_iter().map(ProducerInfo::id).collect()
     }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::inflight::Waiting;
 use super::{Room, RoomState};
 use crate::error::{CommandError, OperationError};
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
-use crate::producer::state::Lifecycle;
+use crate::producer::ProducerInfo;
 use crate::protocol::{self, DtlsParameters, Notification, Request};
 use crate::transport::TransportInfo;
 use crate::transport::engine::{EngineAnswer, EngineOutput};
@@ -25,14 +25,11 @@ impl Room {
         if self.transports.len() >= limit {
             return Err(CommandError::Limit { what: "transports", limit });
         }
-        let id = loop {
-            let id = TransportId::new(self.rng.eight_digits());
-            if !self.transports.contains_key(&id) {
-                break id;
-            }
-        };
+        let id = self.draw_transport_id();
         self.created += 1;
-        self.transports.insert(id, TransportInfo::new(id, self.created, app_data));
+        let transport = TransportInfo::new(id, self.created, app_data);
+        self.transports_at_server.insert(transport.server_id, id);
+        self.transports.insert(id, transport);
         Ok(id)
     }
 
@@ -41,8 +38,9 @@ impl Room {
     }
 
     pub(super) fn notify_transport_stats(&mut self, id: TransportId) {
-        if let Some(interval) = self.transports.get(&id).and_then(|transport| transport.stats_interval) {
-            let interval_ms = interval.as_millis() as u64;
+        let Some(transport) = self.transports.get(&id) else { return };
+        if let Some(interval) = transport.stats_interval {
+            let (id, interval_ms) = (transport.server_id, interval.as_millis() as u64);
             self.outputs.notification(Notification::EnableTransportStats { id, interval_ms });
         }
     }
@@ -67,7 +65,7 @@ impl Room {
         }
         let next = self.next_operation();
         let operation = operation(next);
-        if let Operation::Send { operation, producer } = &operation
+        if let Operation::Send { operation, producer, .. } = &operation
             && let Some(producer) = self.producers.get_mut(producer)
         {
             producer.send(id, *operation);
@@ -80,12 +78,15 @@ impl Room {
     /// Begins what is first in a transport's queue, unless something is under way. What cannot be begun fails, and the next
     /// has its turn.
     pub(super) fn next_operation_of(&mut self, now: Instant, id: TransportId) {
-        while let Some(next) = self.transports.get(&id).and_then(TransportInfo::next) {
+        while let Some((server_id, next)) =
+            self.transports.get(&id).and_then(|info| Some((info.server_id, info.next()?)))
+        {
             let begun = match next {
-                Next::CreateTransport { operation } => self.create_transport_at_server(now, id, operation),
+                Next::CreateTransport { operation } => self.create_transport_at_server(now, id, server_id, operation),
                 Next::CreateProducer { producer } => self.create_producer_at_server(now, id, producer),
                 Next::RestartTransport => {
-                    self.request(now, Request::RestartTransport { id }, Waiting::RestartTransport { transport: id })
+                    let request = Request::RestartTransport { id: server_id };
+                    self.request(now, request, Waiting::RestartTransport { transport: id })
                 }
                 Next::Fail => Err(OperationError::TransportClosed),
             };
@@ -110,7 +111,7 @@ impl Room {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
         match transport.operations.pop_front() {
-            Some(Operation::Send { operation, producer }) => {
+            Some(Operation::Send { operation, producer, .. }) => {
                 if result.is_err() {
                     self.unsent(now, id, producer);
                 }
@@ -126,13 +127,16 @@ impl Room {
 
     /// A `send` came to nothing.
     pub(super) fn unsent(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
-        let Some(producer) = self.producers.get_mut(&producer) else { return };
-        if let Lifecycle::Pending { announced: Some(announced), .. } = &producer.lifecycle {
-            let parameters = announced.rtp_parameters.clone();
+        self.unannounce(now, id, producer);
+        if let Some(producer) = self.producers.get_mut(&producer) {
             producer.not_created();
+        }
+    }
+
+    /// The server has not made a producer that it was asked for.
+    pub(super) fn unannounce(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
+        if let Some(parameters) = self.producers.get_mut(&producer).and_then(ProducerInfo::unannounced) {
             self.remove_streams(now, id, &parameters);
-        } else {
-            producer.not_created();
         }
     }
 
@@ -140,6 +144,7 @@ impl Room {
         &mut self,
         now: Instant,
         id: TransportId,
+        server_id: ServerId,
         operation: OperationId,
     ) -> Result<RequestId, OperationError> {
         let engine = match self.engines.engine(now, &self.capabilities) {
@@ -154,12 +159,13 @@ impl Room {
         };
         let dtls_parameters = DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
         let request = Request::CreateTransport {
-            id,
+            id: server_id,
             options: self.config.transport_options,
             dtls_parameters,
             app_data: self.transports.get(&id).and_then(|transport| transport.app_data.clone()),
         };
-        let request = self.request(now, request, Waiting::CreateTransport { transport: id, operation })?;
+        let waiting = Waiting::CreateTransport { transport: id, id: server_id, operation };
+        let request = self.request(now, request, waiting)?;
         if let Some(transport) = self.transports.get_mut(&id) {
             transport.engine = Some(engine);
             transport.state = State::Creating;
@@ -205,7 +211,8 @@ impl Room {
         }
         if let Err(error) = engine.connect(now, &remote, role) {
             self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
-            self.outputs.notification(Notification::CloseTransport { id, app_data: None });
+            let server_id = transport.server_id;
+            self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
             self.transport_not_created(now, id, operation, OperationError::Setup(error));
             return;
         }
@@ -267,9 +274,10 @@ impl Room {
             self.settle(id);
         }
         let Some(mut transport) = self.transports.remove(&id) else { return };
-        let close = Notification::CloseTransport { id, app_data: app_data.clone() };
+        self.transports_at_server.remove(&transport.server_id);
+        let close = Notification::CloseTransport { id: transport.server_id, app_data: app_data.clone() };
         if tell_server && transport.stats_interval.is_some() && transport.state.created() {
-            self.outputs.notification(Notification::DisableTransportStats { id });
+            self.outputs.notification(Notification::DisableTransportStats { id: transport.server_id });
         }
         // The server finds neither what it is making, nor later what it made on a transport that is gone.
         let held = tell_server && transport.in_flight.is_some_and(|request| self.inflight.hold(request, &close));
@@ -289,8 +297,7 @@ impl Room {
             self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
-        let on_it = self.producers_in_order(|producer| producer.transport() == Some(id));
-        for producer in on_it {
+        for producer in self.producers_on(id) {
             if let Some(producer) = self.producers.get_mut(&producer) {
                 producer.transport_closed(&mut effects);
             }

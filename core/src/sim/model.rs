@@ -38,6 +38,8 @@ const ADDRESSES: usize = 2;
 const PEERS: usize = 3;
 /// Requests without an answer: fewer than there may be transports to ask for.
 const PENDING: usize = 2;
+/// So many ids of one send may be taken.
+const IDS_TAKEN: u8 = 4;
 /// Requests that were given up, and may still be answered.
 const LATE: usize = 2;
 /// How long the server may take, in milliseconds.
@@ -84,6 +86,8 @@ pub struct Model {
     pub(super) forgotten: u64,
     pub(super) requests: u64,
     operations: u64,
+    /// How often a producer was handled.
+    handled: u64,
     pub(super) malformed: u64,
     pub(super) unexpected: u64,
     pub(super) peers_dropped: u64,
@@ -112,6 +116,7 @@ impl Default for Model {
             forgotten: 0,
             requests: 0,
             operations: 0,
+            handled: 0,
             malformed: 0,
             unexpected: 0,
             peers_dropped: 0,

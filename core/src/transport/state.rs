@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::engine::{Engine, OutgoingPacket};
 use super::pacer::Pacer;
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::ConnectionState;
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
@@ -31,6 +31,7 @@ use crate::protocol::{IceCandidate, IceProtocol, Notification};
 #[derive(Debug)]
 pub struct TransportInfo {
     pub(crate) id: TransportId,
+    pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
     pub(crate) order: u64,
     pub(crate) app_data: Option<Value>,
@@ -45,6 +46,8 @@ pub struct TransportInfo {
     /// Which request brought the ICE credentials in use, if not `createTransport`.
     pub(crate) restarted: Option<RequestId>,
     pub(crate) next_mux_id: u32,
+    /// How many producers the server has made on it so far.
+    pub(crate) producers_handled: u64,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
     /// What the server last said it can take.
@@ -82,8 +85,8 @@ impl State {
 /// One thing to be done on a transport, after those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Operation {
-    /// Sends a producer.
-    Send { operation: OperationId, producer: ProducerId },
+    /// Sends a producer. The server may have refused ids for it that others have.
+    Send { operation: OperationId, producer: ProducerId, ids_refused: u8 },
     /// Asks for new ICE credentials.
     RestartIce { operation: OperationId },
     /// A send whose producer was closed after its request went out: its answer is still to come, and may have to be
@@ -118,6 +121,7 @@ impl TransportInfo {
     pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
             id,
+            server_id: ServerId::new(id.value()),
             order,
             app_data,
             state: State::New,
@@ -130,6 +134,7 @@ impl TransportInfo {
             in_flight: None,
             restarted: None,
             next_mux_id: 0,
+            producers_handled: 0,
             ssrcs: BTreeSet::new(),
             bitrate_limit_bps: None,
             video: None,
@@ -139,6 +144,11 @@ impl TransportInfo {
     /// Unique identifier.
     pub const fn id(&self) -> TransportId {
         self.id
+    }
+
+    /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
     /// Always false: a closed transport is no longer in its room.

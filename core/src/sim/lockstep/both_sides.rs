@@ -188,13 +188,14 @@ impl BothSides {
         self.server.handle_timeout(now);
         self.room.handle_timeout(now);
         self.collect();
-        while let Some((_, message)) = self.to_server.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, message)) = arrived(&mut self.to_server, now) {
             match message {
                 Message::Request(id, message) => self.server.handle_request(now, CONNECTION, id.value(), &message),
                 Message::Notification(message) => self.server.handle_notification(now, CONNECTION, &message),
             }
         }
-        while let Some((_, input)) = self.to_room.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, input)) = arrived(&mut self.to_room, now) {
+            // Nothing that the server says is an error.
             let _ = self.room.handle_input(now, input);
         }
     }
@@ -225,6 +226,11 @@ impl BothSides {
             }
         }
     }
+}
+
+fn arrived<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<(Instant, T)> {
+    queue.front().filter(|(at, _)| *at <= now)?;
+    queue.pop_front()
 }
 
 /// Mostly one of those that live.

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::inputs::refusal;
-use super::producer::{Life, Producer};
+use super::producer::Life;
 use super::step::Answer;
-use super::transport::{Queued, Transport};
-use super::{LATE, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
+use super::transport::Queued;
+use super::{IDS_TAKEN, LATE, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
 use crate::error::OperationError;
 use crate::output::{ConnectionState, Event, ProducerEvent, TransportEvent};
 use crate::protocol::{Peer, Refusal};
@@ -38,6 +38,7 @@ pub(crate) enum What {
     },
     CreateTransport {
         transport: usize,
+        name: u32,
         operation: u64,
     },
     RestartTransport {
@@ -46,6 +47,7 @@ pub(crate) enum What {
     CreateProducer {
         transport: usize,
         producer: usize,
+        name: u32,
     },
     /// Its transport was closed, which the server is told when it has answered.
     Closed {
@@ -54,12 +56,12 @@ pub(crate) enum What {
     },
 }
 
-/// What the server makes.
+/// What the server makes; a transport or producer under one of its names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Makes {
     Peer,
-    Transport(usize),
-    Producer(usize),
+    Transport(usize, u32),
+    Producer(usize, u32),
     Credentials(usize),
 }
 
@@ -67,8 +69,8 @@ impl Makes {
     fn method(self) -> &'static str {
         match self {
             Self::Peer => "join",
-            Self::Transport(_) => "createTransport",
-            Self::Producer(_) => "createProducer",
+            Self::Transport(..) => "createTransport",
+            Self::Producer(..) => "createProducer",
             Self::Credentials(_) => "restartTransport",
         }
     }
@@ -77,8 +79,8 @@ impl Makes {
     fn undo(self) -> Option<Value> {
         match self {
             Self::Peer => Some(to_peer("leave", json!({}), &None)),
-            Self::Transport(id) => Some(to_peer("closeTransport", json!({ "id": id }), &None)),
-            Self::Producer(id) => Some(to_peer("closeProducer", json!({ "id": id }), &None)),
+            Self::Transport(id, _) => Some(to_peer("closeTransport", json!({ "id": id }), &None)),
+            Self::Producer(id, _) => Some(to_peer("closeProducer", json!({ "id": id }), &None)),
             Self::Credentials(_) => None,
         }
     }
@@ -89,9 +91,9 @@ impl What {
         match self {
             Self::QueryRoom { .. } => None,
             Self::Join { .. } => Some(Makes::Peer),
-            Self::CreateTransport { transport, .. } => Some(Makes::Transport(*transport)),
+            Self::CreateTransport { transport, name, .. } => Some(Makes::Transport(*transport, *name)),
             Self::RestartTransport { transport } => Some(Makes::Credentials(*transport)),
-            Self::CreateProducer { producer, .. } => Some(Makes::Producer(*producer)),
+            Self::CreateProducer { producer, name, .. } => Some(Makes::Producer(*producer, *name)),
             Self::Closed { makes, .. } => Some(*makes),
         }
     }
@@ -169,13 +171,17 @@ impl Model {
             self.unexpected += 1;
             return;
         };
-        if how == Answer::Refused {
+        if matches!(how, Answer::Refused | Answer::Taken) {
             return;
         }
         let used = match made {
             Makes::Peer => self.state == RoomState::Joined,
-            Makes::Transport(id) => self.transports.get(&id).is_some_and(Transport::made),
-            Makes::Producer(id) => self.producers.get(&id).is_some_and(Producer::handled),
+            Makes::Transport(id, name) => {
+                self.transports.get(&id).is_some_and(|known| known.made() && known.name == name)
+            }
+            Makes::Producer(id, name) => {
+                self.producers.get(&id).is_some_and(|known| known.handled() && known.name == name)
+            }
             Makes::Credentials(_) if how == Answer::Malformed => {
                 self.malformed += 1;
                 return;
@@ -192,13 +198,17 @@ impl Model {
 
     pub(super) fn answer(&mut self, request: u64, how: Answer) {
         let Some(open) = self.open.remove(&request) else { return self.answer_late(request, how) };
-        if how == Answer::Refused {
-            self.request_failed(request, open, OperationError::Refused(refusal()));
-            return;
+        match how {
+            Answer::Good | Answer::Bare | Answer::Demanding | Answer::Malformed => {}
+            Answer::Refused | Answer::Taken => {
+                let refusal = how.payload(open.what.method()).expect_err("a refusal");
+                self.request_failed(request, open, OperationError::Refused(refusal));
+                return;
+            }
         }
         let garbled = || OperationError::InvalidResponse(String::new());
         match open.what {
-            What::CreateProducer { transport, producer } => self.producer_made(transport, producer),
+            What::CreateProducer { transport, producer, .. } => self.producer_made(transport, producer),
             What::Closed { makes, close } => {
                 self.tell(close);
                 self.obstruct(makes);
@@ -262,12 +272,33 @@ impl Model {
         }
     }
 
+    /// What is being sent has another name, if the last was taken, until too many were.
+    fn named_anew(&mut self, what: &What, error: &OperationError) -> bool {
+        let (What::CreateTransport { transport, .. } | What::CreateProducer { transport, .. }) = what else {
+            return false;
+        };
+        let on = self.transport(*transport);
+        let (Some(Queued::Send { taken, .. }), OperationError::Refused(words)) = (on.queue.front_mut(), error) else {
+            return false;
+        };
+        if *words == refusal() || *taken == IDS_TAKEN {
+            return false;
+        }
+        *taken += 1;
+        match what {
+            What::CreateProducer { producer, .. } => self.producer(*producer).name += 1,
+            _ => on.name += 1,
+        }
+        true
+    }
+
     pub(super) fn producer_made(&mut self, transport: usize, id: usize) {
         if let Some(producer) = self.producers.get_mut(&id)
             && let Life::Pending { told: Some(told), .. } = producer.life.clone()
         {
             let pause = producer.locally_paused;
-            producer.life = Life::Handled { transport };
+            self.handled += 1;
+            producer.life = Life::Handled { transport, order: self.handled };
             if told.paused != pause {
                 self.tell_paused(id, pause, &told.app);
             }
@@ -293,7 +324,7 @@ impl Model {
             }
         }
         if let What::Closed { makes, close } = open.what {
-            if !refused || again || !matches!(makes, Makes::Transport(_)) {
+            if !refused || again || !matches!(makes, Makes::Transport(..)) {
                 self.tell(close);
             }
             return;
@@ -303,11 +334,12 @@ impl Model {
         {
             self.tell(undo);
         }
+        let again = again || self.named_anew(&open.what, &error);
         match open.what {
             What::QueryRoom { operation } => self.join_failed(operation, error),
             What::Join { operation } if again => self.ask_to_join(operation),
             What::Join { operation } => self.join_failed(operation, error),
-            What::CreateTransport { transport: id, operation } => {
+            What::CreateTransport { transport: id, operation, .. } => {
                 let transport = self.transport(id);
                 transport.creating = false;
                 transport.busy = None;
@@ -324,7 +356,7 @@ impl Model {
                 self.transport(id).busy = None;
                 match self.transports[&id].queue.front() {
                     Some(Queued::Closed { .. }) => drop(self.transport(id).queue.pop_front()),
-                    Some(Queued::Send { operation, producer }) => {
+                    Some(Queued::Send { operation, producer, .. }) => {
                         let life = Life::Pending { transport: id, operation: *operation, told: None };
                         let producer = *producer;
                         self.producer(producer).life = life;

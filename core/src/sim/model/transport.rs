@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::inputs::failure;
+use super::inputs::{failure, interval_taken};
 use super::producer::{Life, Producer, Told};
 use super::requests::{Makes, What};
 use super::step::{Says, TransportOp};
@@ -16,6 +16,8 @@ use crate::room::RoomState;
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     pub(crate) app: Option<Value>,
+    /// How often the server's name for it was taken.
+    pub(crate) name: u32,
     /// `createTransport` is under way.
     pub(crate) creating: bool,
     pub(crate) connection: ConnectionState,
@@ -33,6 +35,8 @@ pub(crate) enum Queued {
     Send {
         operation: u64,
         producer: usize,
+        /// How many ids for it the server has refused.
+        taken: u8,
     },
     Restart {
         operation: u64,
@@ -65,6 +69,7 @@ impl Model {
         }
         let transport = Transport {
             app,
+            name: 0,
             creating: false,
             connection: ConnectionState::New,
             stats: None,
@@ -106,9 +111,12 @@ impl Model {
         match op {
             TransportOp::Close(app) => self.close_transport_here(id, app.value()),
             TransportOp::EnableStats { milliseconds } => {
-                let interval = u64::from(milliseconds).max(1000);
-                transport.stats = Some(interval);
+                let interval = interval_taken(milliseconds);
+                let again = transport.stats.replace(interval).is_some();
                 if transport.made() {
+                    if again {
+                        self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
+                    }
                     self.tell(to_peer("enableTransportStats", json!({ "id": id, "interval": interval }), &None));
                 }
             }
@@ -144,7 +152,7 @@ impl Model {
             let busy = self.transports[&id].busy;
             let makes = busy.and_then(|request| self.open[&request].what.makes());
             match (busy, makes) {
-                (Some(request), Some(makes @ (Makes::Transport(_) | Makes::Producer(_)))) => {
+                (Some(request), Some(makes @ (Makes::Transport(..) | Makes::Producer(..)))) => {
                     let open = self.open.get_mut(&request).expect("it is open");
                     open.what = What::Closed { makes, close };
                     self.transport(id).busy = None;
@@ -175,13 +183,13 @@ impl Model {
         let mut unhandled = Vec::new();
         for (producer, known) in &mut self.producers {
             if known.transport() == Some(id) {
-                if known.handled() {
-                    unhandled.push(*producer);
+                if let Life::Handled { order, .. } = std::mem::replace(&mut known.life, Life::Unhandled) {
+                    unhandled.push((order, *producer));
                 }
-                known.life = Life::Unhandled;
             }
         }
-        for producer in unhandled {
+        unhandled.sort_unstable();
+        for (_, producer) in unhandled {
             self.emit_producer(producer, ProducerEvent::Unhandled);
         }
         self.emit_transport(id, TransportEvent::Close { originator, app_data: app });
@@ -204,7 +212,7 @@ impl Model {
                         "dtlsParameters": "ours",
                     });
                     let message = with_app(message, &transport.app);
-                    let what = What::CreateTransport { transport: id, operation: *operation };
+                    let what = What::CreateTransport { transport: id, name: transport.name, operation: *operation };
                     let asked = self.request(what, message);
                     self.transport(id).creating = asked.is_ok();
                     asked
@@ -241,7 +249,8 @@ impl Model {
         if let Life::Pending { told, .. } = &mut known.life {
             *told = Some(Told { paused: known.locally_paused, app: None });
         }
-        self.request(What::CreateProducer { transport: id, producer }, message)
+        let name = known.name;
+        self.request(What::CreateProducer { transport: id, producer, name }, message)
     }
 
     pub(super) fn done(&mut self, id: usize) {
@@ -264,7 +273,7 @@ impl Model {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
-            Some(Queued::Send { operation, producer }) => {
+            Some(Queued::Send { operation, producer, .. }) => {
                 self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
                 self.settle(operation, Err(error));
             }

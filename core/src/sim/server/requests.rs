@@ -91,8 +91,8 @@ impl RoomServer {
             }
             "enableTransportStats" => {
                 let id = transport()?;
-                let subscription = Subscription::new(now, message["interval"].as_u64());
-                self.transports.get_mut(&id).expect("just found").stats = Some(subscription);
+                let stats = &mut self.transports.get_mut(&id).expect("just found").stats;
+                stats.get_or_insert_with(|| Subscription::new(now, message["interval"].as_u64()));
                 self.report_stats(now);
             }
             "disableTransportStats" => {
@@ -115,8 +115,8 @@ impl RoomServer {
             }
             "enableProducerStats" => {
                 let id = producer()?;
-                let subscription = Subscription::new(now, message["interval"].as_u64());
-                self.producers.get_mut(&id).expect("just found").stats = Some(subscription);
+                let stats = &mut self.producers.get_mut(&id).expect("just found").stats;
+                stats.get_or_insert_with(|| Subscription::new(now, message["interval"].as_u64()));
                 self.report_stats(now);
             }
             "disableProducerStats" => {

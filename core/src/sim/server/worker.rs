@@ -73,8 +73,9 @@ impl RoomServer {
 
     /// Does what the worker has come to.
     pub(super) fn work(&mut self, now: Instant) {
-        while let Some(job) = self.jobs.pop_front_if(|job| job.due <= now) {
-            let Job { connection, id, peer, work, .. } = job;
+        while self.jobs.front().is_some_and(|job| job.due <= now)
+            && let Some(Job { connection, id, peer, work, .. }) = self.jobs.pop_front()
+        {
             // The real server goes on with it, out of anybody's reach.
             if !self.peers.get(&*peer).is_some_and(|known| Arc::ptr_eq(&known.name, &peer)) {
                 self.respond(connection, id, Err("InvalidStateError: Peer closed".to_owned()));
