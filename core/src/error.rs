@@ -304,6 +304,10 @@ pub enum MediaError {
     /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
     #[error("{0} packets wait to leave: let time go on before handing in more")]
     TooManyPackets(usize),
+    /// So many datagrams of its transport wait for sockets that take no more (see
+    /// [`Transport::set_backlog`](crate::Transport::set_backlog)).
+    #[error("{0} datagrams wait for a socket that takes no more: encode less")]
+    Blocked(usize),
     /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),

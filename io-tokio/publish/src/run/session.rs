@@ -232,6 +232,7 @@ impl Run {
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
             | MediaError::KeyFrameNeeded { .. }
+            | MediaError::Blocked(_)
             | MediaError::OutputsNotPolled(_)
             | MediaError::DuplicatePacket
             | MediaError::OutOfSequence => {}
