@@ -100,7 +100,7 @@ pub enum CommandError {
 /// before the refusal counts. Answers from before the room was closed mean nothing.
 ///
 /// A server that gives up on its own worker (mediasoup does after 20 s) refuses, and may keep what its worker makes later
-/// where nobody can close it: then the id stays refused. Make another transport, or another producer.
+/// where nobody can close it. The id stays refused then, and what is tried again gets another one at the server.
 ///
 /// The answer in this table is to the oldest request that has none:
 ///
@@ -304,6 +304,10 @@ pub enum MediaError {
     /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
     #[error("{0} packets wait to leave: let time go on before handing in more")]
     TooManyPackets(usize),
+    /// So many datagrams of its transport wait for sockets that take no more (see
+    /// [`Transport::set_backlog`](crate::Transport::set_backlog)).
+    #[error("{0} datagrams wait for a socket that takes no more: encode less")]
+    Blocked(usize),
     /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The whole loop, with std's `UdpSocket`, stands at [`Room`]. For tokio and smol there are the adapter crates
-//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`; [`adapter`] has what another would share with them.
+//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
+//! others, too; [`adapter`] has what a loop of one's own would share with it.
 //!
 //! # From nothing to media
 //!

@@ -99,7 +99,7 @@ pub struct Room {
     announced: bool,
     capabilities: SharedCapabilities,
     peers: Peers,
-    transports: BTreeMap<TransportId, TransportInfo>,
+    pub(crate) transports: BTreeMap<TransportId, TransportInfo>,
     producers: BTreeMap<ProducerId, ProducerInfo>,
     /// What the server knows, or will know, of ours.
     transports_at_server: BTreeMap<ServerId, TransportId>,
@@ -427,6 +427,9 @@ impl Room {
         }
         let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
         let Some(info) = info else { return Err(MediaError::NotConnected(id)) };
+        if info.backlog > 0 {
+            return Err(MediaError::Blocked(info.backlog));
+        }
         if info.pacer.len() >= self.config.limits.packets_waiting {
             return Err(MediaError::TooManyPackets(info.pacer.len()));
         }

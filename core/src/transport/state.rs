@@ -41,6 +41,8 @@ pub struct TransportInfo {
     pub(crate) remote_candidates: Vec<IceCandidate>,
     pub(crate) engine: Option<Box<dyn Engine>>,
     pub(crate) pacer: Pacer,
+    /// Datagrams that wait for its sockets, if they are too many for more media.
+    pub(crate) backlog: usize,
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
     /// Which request brought the ICE credentials in use, if not `createTransport`.
@@ -130,6 +132,7 @@ impl TransportInfo {
             remote_candidates: Vec::new(),
             engine: None,
             pacer: Pacer::default(),
+            backlog: 0,
             operations: VecDeque::new(),
             in_flight: None,
             restarted: None,
