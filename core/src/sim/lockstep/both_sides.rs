@@ -169,7 +169,7 @@ impl BothSides {
         match self.room.handle_input(self.now, Input::Command(command)) {
             Ok(Accepted::Transport(id)) => self.transports.push(id),
             Ok(Accepted::Producer(id)) => self.producers.push(id),
-            Ok(Accepted::Operation(_) | Accepted::Done) | Err(_) => {}
+            Ok(Accepted::Operation(_) | Accepted::Operations(_) | Accepted::Done) | Err(_) => {}
         }
     }
 
