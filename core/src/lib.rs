@@ -113,7 +113,7 @@ mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
-pub use error::{CommandError, InputError, MediaError, OperationError};
+pub use error::{CommandError, InputError, InvalidResponse, MediaError, OperationError, SetupError, UnknownError};
 pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};

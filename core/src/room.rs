@@ -303,9 +303,10 @@ impl Room {
         self.execute(now, Command::CreateProducer { track, options, app_data }).map(Accepted::producer)
     }
 
-    /// Restarts ICE on every transport that was begun (RFC 8445 section 9).
-    pub fn restart_ice(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.execute(now, Command::RestartIce).map(drop)
+    /// Restarts ICE on every transport that was begun (RFC 8445 section 9), in the order in which they were made; each
+    /// settles by itself. A transport whose queue of operations is full is left out.
+    pub fn restart_ice(&mut self, now: Instant) -> Result<Vec<OperationId>, CommandError> {
+        self.execute(now, Command::RestartIce).map(Accepted::operations)
     }
 
     // What there is.

@@ -137,7 +137,7 @@ impl<R: Runtime> Room<R> {
 
     /// Restarts ICE on every transport that was begun.
     pub fn restart_ice(&self) -> Result<(), CommandError> {
-        self.handle.command(core::Room::restart_ice)
+        self.handle.command(|room, now| room.restart_ice(now).map(drop))
     }
 
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server

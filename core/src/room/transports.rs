@@ -153,7 +153,7 @@ impl Room {
                 engine
             }
             Err(error) => {
-                self.journal.answer(now, id, || EngineAnswer::NotMade(error.clone()));
+                self.journal.answer(now, id, || EngineAnswer::NotMade(error));
                 return Err(OperationError::Setup(error));
             }
         };
@@ -210,7 +210,7 @@ impl Room {
             engine.add_local_address(now, *protocol, *address);
         }
         if let Err(error) = engine.connect(now, &remote, role) {
-            self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
+            self.journal.answer(now, id, || EngineAnswer::NotStarted(error));
             let server_id = transport.server_id;
             self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
             self.transport_not_created(now, id, operation, OperationError::Setup(error));
