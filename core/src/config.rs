@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::DtlsBackend;
+use crate::connection::engine::crypto::DtlsBackend;
 use crate::protocol::{DtlsRole, RoomSettings};
 use crate::rtp::{Codec, Profile};
 

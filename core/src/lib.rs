@@ -68,7 +68,7 @@
 
 pub mod adapter;
 mod config;
-mod crypto;
+mod connection;
 mod error;
 pub mod framing;
 mod id;
@@ -76,7 +76,6 @@ mod input;
 mod media;
 mod ortc;
 mod output;
-mod peer;
 mod producer;
 pub mod protocol;
 #[cfg(feature = "serde")]
@@ -90,7 +89,9 @@ pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
+pub use connection::engine::crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
+#[cfg(any(feature = "sim", feature = "serde"))]
+pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use error::{CommandError, InputError, MediaError, OperationError};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
@@ -102,6 +103,4 @@ pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters,
 };
-#[cfg(any(feature = "sim", feature = "serde"))]
-pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use transport::{LocalAddresses, Transport, TransportInfo};

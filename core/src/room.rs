@@ -18,20 +18,20 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::config::{ProducerOptions, RoomConfig};
+use crate::connection::engine::endpoint::{Received, Refused};
+use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
+use crate::connection::streams::StreamError;
 use crate::error::{CommandError, InputError, MediaError, OperationError};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
 use crate::output::{Event, Output, ProducerEvent};
-use crate::peer::{Received, Refused};
-use crate::producer::stream::StreamError;
 use crate::producer::{Producer, ProducerInfo, Track};
 use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::{OutboundRtpStats, RoomStats};
-use crate::transport::engine::{EngineEvent, EngineFactory, Identity};
 use crate::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;
@@ -420,7 +420,9 @@ impl Room {
         }
         let (bytes, limit, profile) = match media {
             Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
-            Media::Packet(packet) => (packet.payload.len(), crate::producer::stream::MAX_PACKET_BYTES, packet.profile),
+            Media::Packet(packet) => {
+                (packet.payload.len(), crate::connection::streams::MAX_PACKET_BYTES, packet.profile)
+            }
         };
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::stream::Streams;
 use super::track::Track;
 use crate::config::SimulcastOptions;
+use crate::connection::streams::Streams;
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::output::{Originator, ProducerEvent};
 use crate::protocol::Notification;

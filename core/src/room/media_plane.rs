@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::Room;
-use crate::crypto::DtlsFailure;
+use crate::connection::allocation::allocate;
+use crate::connection::engine::crypto::DtlsFailure;
+use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::id::{ProducerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
 use crate::producer::ProducerInfo;
 use crate::rtp::{MediaKind, Profile};
 use crate::transport::TransportInfo;
-use crate::transport::allocation::allocate;
-use crate::transport::engine::{EngineEvent, EngineOutput};
 use crate::transport::state::State;
 
 impl Room {

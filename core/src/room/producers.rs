@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::inflight::Waiting;
 use super::{Room, RoomState};
+use crate::connection::engine::EngineAnswer;
+use crate::connection::streams::Streams;
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent};
 use crate::producer::state::{Effect, Lifecycle, Paused};
-use crate::producer::stream::Streams;
 use crate::producer::{ProducerInfo, Track};
 use crate::protocol::{Notification, Request};
 use crate::rtp::{MediaKind, Profile, RtpEncodingParameters, RtxParameters};
 use crate::transport::TransportInfo;
-use crate::transport::engine::EngineAnswer;
 use crate::transport::state::Operation;
 
 impl Room {

@@ -5,9 +5,9 @@ use std::time::Instant;
 #[cfg(feature = "serde")]
 use super::journal::Entered;
 use crate::config::RoomConfig;
+use crate::connection::engine::{EngineAnswer, EngineEvent, Scripted};
 use crate::id::TransportId;
 use crate::room::Room;
-use crate::transport::engine::{EngineAnswer, EngineEvent, Scripted};
 #[cfg(feature = "serde")]
 use crate::{error::MediaError, id::ProducerId, media::Media};
 

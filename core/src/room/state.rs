@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Room;
 use super::inflight::Waiting;
+use crate::connection::engine::EngineAnswer;
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command};
@@ -15,7 +16,6 @@ use crate::producer::ProducerInfo;
 use crate::producer::state::stats_interval;
 use crate::protocol::{Notification, Request, RoomSettings};
 use crate::transport::TransportInfo;
-use crate::transport::engine::EngineAnswer;
 use crate::transport::state::State;
 
 /// Where a room is in its life.

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::inflight::Waiting;
 use super::{Room, RoomState};
+use crate::connection::engine::{EngineAnswer, EngineOutput};
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
 use crate::producer::state::Lifecycle;
 use crate::protocol::{self, DtlsParameters, Notification, Request};
 use crate::transport::TransportInfo;
-use crate::transport::engine::{EngineAnswer, EngineOutput};
 use crate::transport::state::{Operation, State};
 
 impl Room {

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::engine::{Engine, OutgoingPacket};
-use super::pacer::Pacer;
+use crate::connection::engine::{Engine, OutgoingPacket};
+use crate::connection::pacer::Pacer;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::output::ConnectionState;
 use crate::protocol::{IceCandidate, IceProtocol, Notification};

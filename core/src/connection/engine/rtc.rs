@@ -15,12 +15,14 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
 use super::checks::Checks;
 use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto::{self, DtlsBackend};
+use crate::connection::engine::crypto::{self, DtlsBackend};
+use crate::connection::engine::endpoint::{
+    Endpoint, EndpointOutput, Kind, Received, Refused, local_candidate, rtp_ssrc,
+};
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
 use crate::output::Transmit;
-use crate::peer::{Kind, Peer, PeerOutput, Received, Refused, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 
@@ -58,7 +60,7 @@ const RTX_RATIO_CAP: f32 = 0.5;
 const RETRY_PATH: Duration = Duration::from_secs(10);
 
 pub(crate) struct RtcEngine {
-    peer: Peer,
+    endpoint: Endpoint,
     dtls: DtlsBackend,
     /// How many packets of each stream are kept for retransmission.
     repair_packets: usize,
@@ -113,13 +115,13 @@ impl RtcEngine {
                 FormatParams::default(),
             );
         }
-        let mut peer = Peer::new(now, config, dtls, false);
+        let mut endpoint = Endpoint::new(now, config, dtls, false);
         let (algorithm, value) = {
-            let text = peer.api().local_dtls_fingerprint().to_string();
+            let text = endpoint.api().local_dtls_fingerprint().to_string();
             text.split_once(' ').map(|(a, v)| (a.to_owned(), v.to_owned())).unwrap_or_default()
         };
         Self {
-            peer,
+            endpoint,
             dtls,
             repair_packets,
             fingerprint: DtlsFingerprint { algorithm, value },
@@ -137,11 +139,11 @@ impl RtcEngine {
     }
 
     fn drain(&mut self, now: Instant) {
-        while let Some(output) = self.peer.poll_output(now) {
+        while let Some(output) = self.endpoint.poll_output(now) {
             match output {
-                PeerOutput::Transmit(transmit) => self.transmit(transmit),
-                PeerOutput::Event(event) => self.event(now, event),
-                PeerOutput::Failed(failure) => {
+                EndpointOutput::Transmit(transmit) => self.transmit(transmit),
+                EndpointOutput::Event(event) => self.event(now, event),
+                EndpointOutput::Failed(failure) => {
                     self.retry_path_at = None;
                     self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
                 }
@@ -178,7 +180,7 @@ impl RtcEngine {
                 self.ice_up = true;
                 self.retry_path_at = None;
                 if let Some(role) = self.dtls_pending.take() {
-                    self.peer.start_dtls(role);
+                    self.endpoint.start_dtls(role);
                 }
                 if !back {
                     return;
@@ -222,13 +224,13 @@ impl RtcEngine {
     fn set_remote_credentials(&mut self, parameters: &IceParameters) {
         let IceParameters { username_fragment, password, .. } = parameters;
         let credentials = IceCreds { ufrag: username_fragment.clone(), pass: password.clone() };
-        self.peer.api().set_remote_ice_credentials(credentials.clone());
+        self.endpoint.api().set_remote_ice_credentials(credentials.clone());
         self.remote_credentials = Some(credentials);
     }
 
     fn try_paths(&mut self) {
         for candidate in self.remote_candidates.clone() {
-            self.peer.rtc().add_remote_candidate(candidate);
+            self.endpoint.rtc().add_remote_candidate(candidate);
         }
     }
 
@@ -236,10 +238,10 @@ impl RtcEngine {
     /// that was withdrawn comes back to its place.
     fn try_paths_again(&mut self) {
         for candidate in &self.local_candidates {
-            self.peer.api().invalidate_candidate(candidate);
+            self.endpoint.api().invalidate_candidate(candidate);
         }
         for candidate in self.local_candidates.clone() {
-            self.peer.rtc().add_local_candidate(candidate);
+            self.endpoint.rtc().add_local_candidate(candidate);
         }
     }
 }
@@ -261,7 +263,7 @@ impl Engine for RtcEngine {
         if self.remote_candidates.is_empty() {
             return Err("the server gave no address that ICE takes".to_owned());
         }
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         // RFC 8445 section 6.1.1: against a lite agent the full one controls.
         api.set_ice_controlling(true);
         api.set_remote_fingerprint(fingerprint);
@@ -285,7 +287,7 @@ impl Engine for RtcEngine {
 
     fn add_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) -> bool {
         let Some(candidate) = local_candidate(protocol, address, TcpType::Active) else { return false };
-        let added = self.peer.rtc().add_local_candidate(candidate.clone()).is_some();
+        let added = self.endpoint.rtc().add_local_candidate(candidate.clone()).is_some();
         if added && !self.local_candidates.contains(&candidate) {
             self.local_candidates.push(candidate);
         }
@@ -295,7 +297,7 @@ impl Engine for RtcEngine {
 
     fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) {
         if let Some(candidate) = local_candidate(protocol, address, TcpType::Active) {
-            self.peer.api().invalidate_candidate(&candidate);
+            self.endpoint.api().invalidate_candidate(&candidate);
             self.local_candidates.retain(|of_ours| *of_ours != candidate);
             self.flush(now);
         }
@@ -303,7 +305,7 @@ impl Engine for RtcEngine {
 
     fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String {
         let mid = Mid::from(mux_id);
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         api.declare_media(
             mid,
             match kind {
@@ -321,12 +323,12 @@ impl Engine for RtcEngine {
             streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets_resent: 0 });
         }
         self.streams.insert(mux_id.to_owned(), streams);
-        self.peer.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
+        self.endpoint.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
     }
 
     fn remove_streams(&mut self, mux_id: &str) {
         if let Some(streams) = self.streams.remove(mux_id) {
-            let mut api = self.peer.api();
+            let mut api = self.endpoint.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
             }
@@ -351,7 +353,7 @@ impl Engine for RtcEngine {
         .marker(packet.marker)
         .ext_vals(extensions)
         .nackable(true);
-        if let Some(stream) = self.peer.api().stream_tx(&packet.ssrc.into()) {
+        if let Some(stream) = self.endpoint.api().stream_tx(&packet.ssrc.into()) {
             stream.write_rtp(rtp);
         }
     }
@@ -361,7 +363,7 @@ impl Engine for RtcEngine {
             self.retry_path_at = Some(now + RETRY_PATH);
             self.try_paths_again();
         }
-        self.peer.handle_timeout(now);
+        self.endpoint.handle_timeout(now);
         self.drain(now);
     }
 
@@ -371,9 +373,9 @@ impl Engine for RtcEngine {
             let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
             };
-            self.peer.handle_receive(now, &Receive { contents, ..*receive })
+            self.endpoint.handle_receive(now, &Receive { contents, ..*receive })
         } else {
-            self.peer.handle_receive(now, receive)
+            self.endpoint.handle_receive(now, receive)
         };
         match received {
             Received::Taken | Received::Refused(_) => self.flush(now),
@@ -384,7 +386,7 @@ impl Engine for RtcEngine {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.peer.poll_timeout(), self.retry_path_at].into_iter().flatten().min()
+        [self.endpoint.poll_timeout(), self.retry_path_at].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self) -> Option<EngineOutput> {
@@ -397,7 +399,7 @@ impl Engine for RtcEngine {
 
     fn close(&mut self, now: Instant) {
         self.retry_path_at = None;
-        if !self.peer.close() {
+        if !self.endpoint.close() {
             return;
         }
         // What is to be said is said at once: nobody will call again.

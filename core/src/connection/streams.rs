@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::connection::engine::{OutgoingPacket, StreamFeedback};
 #[cfg(all(feature = "sim", feature = "serde"))]
 use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
 use crate::rtp::{Codec, MediaKind, Profile, RtpEncodingParameters};
 use crate::stats::OutboundRtpStats;
-use crate::transport::engine::{OutgoingPacket, StreamFeedback};
 
 /// The most payload in a packet: with header, extensions, RTX and SRTP it stays below 1200 bytes, which passes everywhere
 /// (RFC 8831 section 5 takes the same figure for IPv6).
