@@ -51,7 +51,8 @@ impl RoomConfig {
         self
     }
 
-    /// How long the server may take to answer a request. Default: 10 s.
+    /// How long the server may take to answer a request; [`Duration::MAX`]: for ever. What becomes of a later answer: see
+    /// [`OperationError`](crate::OperationError#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -81,7 +82,7 @@ impl RoomConfig {
         self
     }
 
-    /// What speaks DTLS. Default: OpenSSL with the feature `legacy-dtls`, aws-lc-rs without.
+    /// What speaks DTLS. Default: [`DtlsBackend::Modern`], whatever features are on.
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
         self
@@ -136,8 +137,8 @@ pub struct ProducerOptions {
 }
 
 impl ProducerOptions {
-    /// Sends three layers (video only): `false`, `true` for the default bitrates, or [`SimulcastOptions`].
-    /// Default: false.
+    /// Sends three layers: `false`, `true` for the default bitrates, or [`SimulcastOptions`]. Of audio there is one stream,
+    /// whatever is said here. Default: false.
     pub fn simulcast(mut self, simulcast: impl Into<Simulcast>) -> Self {
         self.simulcast = simulcast.into().0;
         self
@@ -215,6 +216,7 @@ impl SimulcastOptions {
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
 /// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::OperationError::InvalidResponse) |
 /// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::OperationError::TooManyRequests) |
+/// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
 /// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
@@ -252,7 +254,8 @@ impl SimulcastOptions {
 /// | errors of a UDP socket in a row | 64 | the socket is closed: `IoStats::socket_errors` |
 ///
 /// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
-/// that names the file); 64 connections to its room, of 256 messages each way; 16 browsers; 64 KiB in an HTTP request (413).
+/// that names the file); 64 connections to its room, of 256 messages each way and 5 s to take each; 16 browsers; 64 KiB in an
+/// HTTP request (413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -270,6 +273,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Requests without an answer. Default: 256.
     pub pending_requests: usize,
+    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
+    /// Default: 256.
+    pub late_answers: usize,
     /// Operations waiting on one transport. Default: 256.
     pub operations: usize,
     /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
@@ -299,6 +305,7 @@ impl Default for Limits {
             peer_bytes: 8 << 20,
             message_bytes: 8 << 20,
             pending_requests: 256,
+            late_answers: 256,
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,

@@ -47,7 +47,7 @@ pub enum CommandError {
         /// The wanted codec, if the options name one.
         codec: Option<Codec>,
     },
-    /// The wanted codec is of the other kind, or simulcast is wanted for audio.
+    /// The wanted codec is of the other kind.
     #[error("these options are not for a track of kind {0}")]
     OptionsMismatch(MediaKind),
     /// The track has ended: it will bring no media.
@@ -85,6 +85,26 @@ pub enum CommandError {
 }
 
 /// Why an operation that was begun has failed.
+///
+/// # Late answers
+///
+/// The server makes transports and producers in a process of its own, and finds them only once that has answered: a close
+/// that comes sooner is lost. So a transport or producer that is closed while it is being made is closed here at once, and
+/// the server is told when it has answered, or when the time is over.
+///
+/// An operation that [timed out](Self::TimedOut) is over, but its request is remembered (see
+/// [`Limits::late_answers`](crate::Limits::late_answers)), for the server may do it yet. What it makes is closed when
+/// the time is over, in case that only the answer is lost, and once more when the answer comes, unless it is in use by then.
+/// New ICE credentials are taken up whenever they come: the server takes no others. Everything can be tried again at
+/// once, under the same id: if the server refuses that, what an older request has made is closed, and it is asked once more
+/// before the refusal counts. Answers from before the room was closed mean nothing.
+///
+/// A server that gives up on its own worker (mediasoup does after 20 s) refuses, and may keep what its worker makes later
+/// where nobody can close it: then the id stays refused. Make another transport, or another producer.
+///
+/// The answer in this table is to the oldest request that has none:
+///
+#[doc = include_str!("../states/late.md")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
@@ -92,7 +112,8 @@ pub enum OperationError {
     /// The server refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The server did not answer in time (see [`RoomConfig::request_timeout`](crate::RoomConfig::request_timeout)).
+    /// The server did not answer in time (see [`RoomConfig::request_timeout`](crate::RoomConfig::request_timeout)). What it
+    /// does later is dealt with as said above; the same can be tried again at once.
     #[error("the server did not answer {method} in time")]
     TimedOut {
         /// The request.

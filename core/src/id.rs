@@ -37,12 +37,19 @@ macro_rules! id {
 }
 
 id! {
-    /// Identifies a transport within a room: a random integer of eight digits.
+    /// Identifies a transport within a [`Room`](crate::Room): a random integer of eight digits. It stays the same for the
+    /// transport's life; for what the server calls it see [`server_id`](crate::TransportInfo::server_id).
     TransportId(u32)
 }
 id! {
-    /// Identifies a producer within a room: a random integer of eight digits.
+    /// Identifies a producer within a [`Room`](crate::Room): a random integer of eight digits. It stays the same for the
+    /// producer's life; for what the server calls it see [`server_id`](crate::ProducerInfo::server_id).
     ProducerId(u32)
+}
+id! {
+    /// By which the server knows a transport or producer of ours, as it stands in messages: our own id of it, or another
+    /// number of eight digits if that was taken. The server wants it unique among those of all peers of the room.
+    ServerId(u32)
 }
 id! {
     /// Pairs a request to the server with its response. Counts up from 1 for the life of a [`Room`](crate::Room).

@@ -47,7 +47,28 @@
 //!   [settles](Event::Settled) exactly once. Nothing follows a close.
 //! - Every queue and table is bounded ([`Limits`]).
 //! - Ids, SSRCs and first RTP numbers come from the seed; the same seed and inputs give the same messages and events. Keys
-//!   and ICE credentials do not come from it.
+//!   and ICE credentials do not come from it. The server wants ids unique among all its peers: take the seed from
+//!   [`random_seed`].
+//!
+//! # Otherwise than mediasoup-client 2.4.9
+//!
+//! | | mediasoup-client | here |
+//! | --- | --- | --- |
+//! | pause, resume or close while a send is pending | said at once, before the server knows the producer, and lost | local at once; the server hears the difference after its answer |
+//! | `handled` after a close | comes | nothing follows a close |
+//! | statistics switched on before the server knows what of | said at once, and lost | said when it knows |
+//! | statistics switched on when they are on | the server ignores it | off and on again: the new interval holds |
+//! | statistics switched on or off on a closed transport or producer | said | refused |
+//! | statistics switched off when they are off | said | nothing is |
+//! | a transport closed | `closeProducer` follows for each producer on it | `closeTransport` says it all |
+//! | a transport closed that the server never heard of | `closeTransport` | nothing is said |
+//! | a transport closed while a send is pending on it | the send and its producer wait for the answer | settled at once; the producer can be sent over another transport |
+//! | a room left or closed while operations are pending | they settle with the answers, and that of `join` puts the room back | all settle at once |
+//! | a room left before `join` went out | `leave` | nothing is said |
+//! | `transportClosed` from the server | the transport stays, without its connection | the transport is closed |
+//! | an id that another has in the server's room | the operation fails | another is drawn ([`TransportInfo::server_id`], [`ProducerInfo::server_id`]) |
+//! | a request without an answer | fails after 30 s | fails after 10 s ([`RoomConfig::request_timeout`]) |
+//! | bitrates of simulcast layers | said to be kilobits, and are bits per second | bits per second |
 //!
 //! # In scope, and not
 //!
@@ -63,7 +84,7 @@
 //! | `proptest` | `sim`, and strategies for commands, messages and inputs: an embedding is tested against the reference model |
 //! | `arbitrary` | `sim`, and the model's steps from a fuzzer's bytes |
 //! | `serde` | [`Input`], [`Output`] and all within them can be serialised; a run can be recorded, and with `sim` replayed |
-//! | `legacy-dtls` | DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
+//! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
 pub mod adapter;
@@ -93,11 +114,12 @@ pub use connection::engine::crypto::{CertificateRefusal, DtlsBackend, DtlsFailur
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use error::{CommandError, InputError, MediaError, OperationError};
-pub use id::{OperationId, ProducerId, RequestId, TransportId};
+pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
 pub use output::{ConnectionState, Event, Originator, Output, ProducerEvent, Transmit, TransportEvent};
 pub use producer::{Producer, ProducerInfo, Track, TrackState};
+pub use rng::random_seed;
 pub use room::{Room, RoomState};
 pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,

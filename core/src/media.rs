@@ -34,7 +34,7 @@ pub enum Media {
 /// | codec | `data` |
 /// | --- | --- |
 /// | VP8, VP9 | one frame (a superframe for VP9) as the encoder gives it |
-/// | H.264, H.265 | one access unit in Annex B format (start codes) |
+/// | H.264, H.265 | one access unit in Annex B format (start codes); NAL units of types that mean nothing in RTP are left out and counted ([`OutboundRtpStats::nal_units_dropped`](crate::stats::OutboundRtpStats::nal_units_dropped)) |
 /// | Opus, PCMU, PCMA | one packet |
 ///
 /// Frames are handed in as the encoder gives them, and their time must not go back: WebRTC receivers do not reorder
@@ -308,6 +308,15 @@ impl Packetizer {
             Codec::Vp9 => Self::Vp9(vp9::Vp9Packetizer::new(picture_id)),
             Codec::H264 => Self::H264(h264::H264Packetizer::new()),
             Codec::H265 => Self::H265(h265::H265Packetizer::new()),
+        }
+    }
+
+    /// NAL units that were left out of frames that were sent, because they cannot travel in RTP.
+    pub(crate) const fn nal_units_dropped(&self) -> u64 {
+        match self {
+            Self::Audio | Self::Vp8(_) | Self::Vp9(_) => 0,
+            Self::H264(packetizer) => packetizer.dropped(),
+            Self::H265(packetizer) => packetizer.dropped(),
         }
     }
 

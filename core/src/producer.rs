@@ -72,7 +72,8 @@ impl<'a> Producer<'a> {
         self.room.execute(now, Command::EndTrack { id: self.id }).map(drop)
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least:
+    /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
+    /// at once; if they are enabled already, the new interval holds from now on:
     /// [`ProducerEvent::Stats`](crate::ProducerEvent::Stats). None come while it is paused.
     pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), CommandError> {
         self.room.execute(now, Command::EnableProducerStats { id: self.id, interval }).map(drop)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::TransportOptions;
-use crate::id::{ProducerId, TransportId};
+use crate::id::ServerId;
 use crate::rtp::{MediaKind, RtpCapabilities, RtpParameters};
 
 pub use redacted::Redacted;
@@ -40,8 +40,8 @@ pub enum Request {
     },
     /// `createTransport`: makes the server's side of a send transport.
     CreateTransport {
-        /// Chosen by us.
-        id: TransportId,
+        /// Chosen by us; see [`ServerId`].
+        id: ServerId,
         /// What the server is to offer.
         options: TransportOptions,
         /// Our side of DTLS.
@@ -52,16 +52,16 @@ pub enum Request {
     /// `restartTransport`: asks for new ICE credentials.
     RestartTransport {
         /// The transport.
-        id: TransportId,
+        id: ServerId,
     },
     /// `createProducer`: makes the server's side of a producer.
     CreateProducer {
-        /// Chosen by us.
-        id: ProducerId,
+        /// Chosen by us; see [`ServerId`].
+        id: ServerId,
         /// Audio or video.
         kind: MediaKind,
         /// The transport it is sent over.
-        transport_id: TransportId,
+        transport_id: ServerId,
         /// How it is sent.
         rtp_parameters: RtpParameters,
         /// Whether it starts paused.
@@ -102,54 +102,54 @@ pub enum Notification {
     /// `closeTransport`.
     CloseTransport {
         /// The transport.
-        id: TransportId,
+        id: ServerId,
         /// The application's.
         app_data: Option<Value>,
     },
     /// `enableTransportStats`.
     EnableTransportStats {
         /// The transport.
-        id: TransportId,
+        id: ServerId,
         /// Milliseconds between two reports, at least 1000.
         interval_ms: u64,
     },
     /// `disableTransportStats`.
     DisableTransportStats {
         /// The transport.
-        id: TransportId,
+        id: ServerId,
     },
     /// `pauseProducer`.
     PauseProducer {
         /// The producer.
-        id: ProducerId,
+        id: ServerId,
         /// The application's.
         app_data: Option<Value>,
     },
     /// `resumeProducer`.
     ResumeProducer {
         /// The producer.
-        id: ProducerId,
+        id: ServerId,
         /// The application's.
         app_data: Option<Value>,
     },
     /// `closeProducer`.
     CloseProducer {
         /// The producer.
-        id: ProducerId,
+        id: ServerId,
         /// The application's.
         app_data: Option<Value>,
     },
     /// `enableProducerStats`.
     EnableProducerStats {
         /// The producer.
-        id: ProducerId,
+        id: ServerId,
         /// Milliseconds between two reports, at least 1000.
         interval_ms: u64,
     },
     /// `disableProducerStats`.
     DisableProducerStats {
         /// The producer.
-        id: ProducerId,
+        id: ServerId,
     },
 }
 
@@ -182,27 +182,27 @@ pub(crate) enum ServerNotification {
         app_data: Option<Value>,
     },
     TransportClosed {
-        id: TransportId,
+        id: ServerId,
         app_data: Option<Value>,
     },
     TransportStats {
-        id: TransportId,
+        id: ServerId,
         stats: Vec<Value>,
     },
     ProducerPaused {
-        id: ProducerId,
+        id: ServerId,
         app_data: Option<Value>,
     },
     ProducerResumed {
-        id: ProducerId,
+        id: ServerId,
         app_data: Option<Value>,
     },
     ProducerClosed {
-        id: ProducerId,
+        id: ServerId,
         app_data: Option<Value>,
     },
     ProducerStats {
-        id: ProducerId,
+        id: ServerId,
         stats: Vec<Value>,
     },
     NewPeer {
@@ -362,9 +362,9 @@ pub enum RefusalKind {
     DuplicatedPeer,
     /// The peer name is not a string, or empty.
     InvalidPeerName,
-    /// The id names another transport of this peer.
+    /// The id names another transport in the room, of whichever peer.
     DuplicatedTransport,
-    /// The id names another producer of this peer.
+    /// The id names another producer in the room, of whichever peer.
     DuplicatedProducer,
     /// An SSRC is in use on this transport.
     SsrcInUse,

@@ -3,6 +3,18 @@
 //! SplitMix64 (Steele, Lea, Flood 2014), written out because a recorded run must repeat in every later version, which no
 //! general-purpose generator promises. It names things; it makes no secrets (keys and ICE credentials come from str0m).
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// A seed for [`Room::new`](crate::Room::new) from the system's randomness, another each time: rooms that share a server, or
+/// a server's room, must not draw the same ids. It is the only randomness that this library asks for outside of str0m,
+/// once, and where the application says so; a recording holds it, so the run repeats all the same. It is no secret.
+///
+/// A fixed seed is for tests.
+pub fn random_seed() -> u64 {
+    // Keyed by the system once for each thread, and differently each time.
+    RandomState::new().build_hasher().finish()
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 

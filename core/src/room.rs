@@ -1,5 +1,6 @@
 //! The room: the sole driver of everything.
 
+mod ids;
 mod inflight;
 pub(crate) mod journal;
 mod media_plane;
@@ -22,7 +23,7 @@ use crate::connection::engine::endpoint::{Received, Refused};
 use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
 use crate::connection::streams::StreamError;
 use crate::error::{CommandError, InputError, MediaError, OperationError};
-use crate::id::{OperationId, ProducerId, TransportId};
+use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
@@ -51,13 +52,13 @@ pub use state::RoomState;
 /// use std::time::{Duration, Instant};
 ///
 /// use mediasoup_producer::protocol::IceProtocol;
-/// use mediasoup_producer::{Event, Input, Output, Receive, Room, RoomConfig};
+/// use mediasoup_producer::{Event, Input, Output, Receive, Room, RoomConfig, random_seed};
 ///
 /// # fn send_to_server(_: String) {}
 /// # fn hear_from_server() -> Option<Input> { None }
 /// # fn on_event(_: &mut Room, _: Event) {}
 /// let socket = UdpSocket::bind("192.0.2.1:0")?;
-/// let mut room = Room::new(RoomConfig::default(), 42);
+/// let mut room = Room::new(RoomConfig::default(), random_seed());
 /// room.join(Instant::now(), "camera-1", None)?;
 /// loop {
 ///     while let Some(output) = room.poll_output() {
@@ -100,6 +101,9 @@ pub struct Room {
     peers: Peers,
     transports: BTreeMap<TransportId, TransportInfo>,
     producers: BTreeMap<ProducerId, ProducerInfo>,
+    /// What the server knows, or will know, of ours.
+    transports_at_server: BTreeMap<ServerId, TransportId>,
+    producers_at_server: BTreeMap<ServerId, ProducerId>,
     inflight: Inflight,
     last_operation: u64,
     /// Transports and producers made so far.
@@ -114,7 +118,9 @@ pub struct Room {
 
 impl Room {
     /// A room that was not joined yet. `seed` decides the ids, SSRCs and initial RTP numbers: the same seed and inputs
-    /// give the same run. Keys and ICE credentials do not come from it. Two rooms in one process want two seeds.
+    /// give the same run, which is for tests; take it from [`random_seed`](crate::random_seed). The server wants ids unique
+    /// among all its peers, wherever they run: one that is refused as taken is drawn anew, a few times. Keys and ICE
+    /// credentials do not come from the seed.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
         let engines = Box::new(Identity::new(config.dtls_backend, config.limits.repair_packets));
         Self::with_engines(config, seed, engines)
@@ -123,6 +129,7 @@ impl Room {
     pub(crate) fn with_engines(config: RoomConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
         let outputs = Outputs::new(config.limits.outputs, config.limits.output_bytes);
         let journal = Journal::new(&config, seed);
+        let inflight = Inflight::new(config.limits.late_answers);
         Self {
             config,
             rng: Rng::new(seed),
@@ -134,7 +141,9 @@ impl Room {
             peers: Peers::default(),
             transports: BTreeMap::new(),
             producers: BTreeMap::new(),
-            inflight: Inflight::default(),
+            transports_at_server: BTreeMap::new(),
+            producers_at_server: BTreeMap::new(),
+            inflight,
             last_operation: 0,
             created: 0,
             engines,
@@ -177,8 +186,9 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Timeout);
-        while let Some((waiting, method)) = self.inflight.expire(now) {
-            self.failed(now, waiting, OperationError::TimedOut { method: method.to_owned() });
+        while let Some(pending) = self.inflight.expire(now) {
+            let method = pending.method.to_owned();
+            self.failed(now, pending, OperationError::TimedOut { method });
         }
         let due: Vec<_> = self
             .transports
@@ -374,6 +384,7 @@ impl Room {
             transmits_dropped: self.outputs.transmits_dropped,
             outputs_waiting: self.outputs.len(),
             requests_pending: self.inflight.len(),
+            requests_forgotten: self.inflight.forgotten,
             ..self.stats
         }
     }

@@ -9,6 +9,7 @@
 //! | [`RoomServer`] | a v2 room: signalling, ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //! | [`Net`] | a network path with delay, jitter, loss, duplication, reordering, a bottleneck, and cuts |
 //! | [`Scenario`] | one [`Room`](crate::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
+//! | [`BothSides`] | a room and a [`RoomServer`] whose worker takes its time: in the end both have the same |
 //! | [`model`] | what a room must do, as a few tables: the reference that the library is tested against |
 //! | [`Lockstep`] | a room, or an event loop that is an [`Embedding`] of one, beside the model, step by step |
 //! | `strategies` | (feature `proptest`) steps, commands, messages and inputs, to be generated |
@@ -66,7 +67,7 @@ pub mod strategies;
 #[cfg(feature = "proptest")]
 pub use check::{Failure, check, check_reference};
 pub use embedding::Embedding;
-pub use lockstep::{Difference, Lockstep};
+pub use lockstep::{BothSides, Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
 pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
 pub use server::{

@@ -109,6 +109,10 @@ pub struct OutboundRtpStats {
     pub packets_sent: u64,
     /// Payload bytes sent, without retransmissions.
     pub bytes_sent: u64,
+    /// NAL units of H.264 or H.265 left out of frames that were sent, because their type means nothing in RTP or something
+    /// else: H.264's 0 and 24 to 31, H.265's 48 to 63 (RFC 6184 section 5.2, RFC 7798 section 4.4). Phones write data of
+    /// their own so, for example Dolby Vision's.
+    pub nal_units_dropped: u64,
     /// Packets sent again (`retransmittedPacketsSent`).
     pub retransmitted_packets_sent: u64,
     /// NACK messages received (`nackCount`); brought up to date once a second.
@@ -152,7 +156,8 @@ pub struct RoomStats {
     /// Messages of the server that were larger than [`Limits::message_bytes`](crate::Limits::message_bytes); an answer then
     /// counts as one that makes no sense.
     pub messages_too_large: u64,
-    /// Messages of the server about something that we do not know (or no longer): an id, a late answer.
+    /// Messages of the server about something that we do not know (or no longer): an id, a second answer, one from before
+    /// the room was closed.
     pub messages_unexpected: u64,
     /// Events dropped because outputs were not polled.
     pub events_dropped: u64,
@@ -163,6 +168,9 @@ pub struct RoomStats {
     pub candidates_dropped: u64,
     /// Peers not remembered because there were too many, or too much with them.
     pub peers_dropped: u64,
+    /// Requests that were given up and then forgotten, because there were too many
+    /// ([`Limits::late_answers`](crate::Limits::late_answers)): what a late answer brings is not undone.
+    pub requests_forgotten: u64,
     /// Outputs that wait to be polled.
     pub outputs_waiting: usize,
     /// Requests that wait for an answer.

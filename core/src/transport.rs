@@ -108,7 +108,8 @@ impl<'a> Transport<'a> {
         self.room.execute(now, Command::RestartTransportIce { id: self.id }).map(Accepted::operation)
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least:
+    /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
+    /// at once; if they are enabled already, the new interval holds from now on:
     /// [`TransportEvent::Stats`](crate::TransportEvent::Stats).
     pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), CommandError> {
         self.room.execute(now, Command::EnableTransportStats { id: self.id, interval }).map(drop)

@@ -5,14 +5,14 @@
 #![allow(clippy::disallowed_methods)] // a test may ask for the time once
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::sim::model::{Model, Step, TransportOp};
-use mediasoup_producer::sim::strategies::Reference;
-use mediasoup_producer::sim::{Embedding, Lockstep, check, check_reference};
+use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
+use mediasoup_producer::sim::strategies::{self, Reference};
+use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
 use mediasoup_producer::{
     Accepted, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
 };
@@ -64,11 +64,32 @@ impl ReferenceStateMachine for Alone {
     }
 }
 
+#[test]
+fn when_all_is_said_both_sides_have_the_same() {
+    let start = Instant::now();
+    let steps = proptest::collection::vec(strategies::step(), 1..100);
+    // Each tenth step joins, if that is still, or again, to be done.
+    let join = Step::Join { nameless: false, app: App::None };
+    let config = Config { failure_persistence: None, ..Config::with_cases(2 * sequences()) };
+    proptest!(config, |(steps in steps)| {
+        let mut both = BothSides::new(start, 1);
+        for (at, step) in steps.iter().enumerate() {
+            if at % 10 == 0 {
+                both.step(&join)?;
+                both.step(&Step::Pass { milliseconds: 30, jump: false })?;
+            }
+            both.step(step)?;
+        }
+        both.settled()?;
+    });
+}
+
 /// What the sequences are meant to reach. That the model agrees says nothing about what never happens.
 const REACHED: &[&str] = &[
     // Answers.
     "answer: on time",
     "answer: late",
+    "answer: forgotten",
     "answer: duplicate",
     "answer: unasked",
     "answer: refused",
@@ -95,7 +116,6 @@ const REACHED: &[&str] = &[
     "command: RoomState",
     "command: EmptyPeerName",
     "command: CannotSend",
-    "command: OptionsMismatch",
     "command: TrackEnded",
     "command: TrackKind",
     "command: TransportNotFound",
@@ -155,7 +175,14 @@ const REACHED: &[&str] = &[
 fn the_sequences_reach_what_they_are_meant_to() {
     let seen = RefCell::new(BTreeSet::new());
     let config = Config { rng_seed: RngSeed::Fixed(1), ..Config::with_cases(1000) };
-    check(Instant::now(), config, |room| Watched { room, asked: 0, answered: BTreeSet::new(), seen: &seen }).unwrap();
+    check(Instant::now(), config, |room| Watched {
+        room,
+        now: None,
+        asked: BTreeMap::new(),
+        answered: BTreeSet::new(),
+        seen: &seen,
+    })
+    .unwrap();
     let seen = seen.into_inner();
     let missing: Vec<_> = REACHED.iter().filter(|what| !seen.contains(**what)).collect();
     assert!(missing.is_empty(), "{missing:?} never happens, of {seen:#?}");
@@ -164,7 +191,8 @@ fn the_sequences_reach_what_they_are_meant_to() {
 /// A room, and what was seen to go in and out.
 struct Watched<'a> {
     room: Room,
-    asked: u64,
+    now: Option<Instant>,
+    asked: BTreeMap<RequestId, Instant>,
     answered: BTreeSet<RequestId>,
     seen: &'a RefCell<BTreeSet<String>>,
 }
@@ -176,10 +204,13 @@ impl Watched<'_> {
 
     fn answer(&mut self, id: RequestId, unexpected: bool, refused: bool) {
         let first = self.answered.insert(id);
+        let asked = self.asked.get(&id).copied();
+        let late = asked.is_some_and(|at| self.now.is_some_and(|now| now >= at + Duration::from_secs(2)));
         self.see(match (unexpected, first) {
+            (false, _) if late => "answer: late",
             (false, _) => "answer: on time",
             (true, false) => "answer: duplicate",
-            (true, true) if (1..=self.asked).contains(&id.value()) => "answer: late",
+            (true, true) if asked.is_some() => "answer: forgotten",
             (true, true) => "answer: unasked",
         });
         if refused {
@@ -210,6 +241,7 @@ impl Watched<'_> {
 
 impl Embedding for Watched<'_> {
     fn handle_input(&mut self, now: Instant, input: Input) -> Result<Accepted, InputError> {
+        self.now = Some(now);
         let (before, state, deadline) = (self.room.stats(), self.room.state(), self.room.poll_timeout());
         let result = Room::handle_input(&mut self.room, now, input.clone());
         let after = self.room.stats();
@@ -255,7 +287,7 @@ impl Embedding for Watched<'_> {
         let outputs: Vec<_> = std::iter::from_fn(|| self.room.poll_output()).collect();
         for output in &outputs {
             match output {
-                Output::Request { id, .. } => self.asked = id.value(),
+                Output::Request { id, .. } => drop(self.asked.insert(*id, self.now.expect("something came in"))),
                 Output::Transmit(_) => self.see("a packet leaves"),
                 Output::Event(event) => self.event(event),
                 _ => {}

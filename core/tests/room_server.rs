@@ -237,6 +237,37 @@ fn statistics_come_at_once_and_then_at_every_interval_in_the_recorded_shapes() {
     assert_eq!(scenario.take_events(), [], "none while paused, none when disabled");
 }
 
+/// The server ignores that statistics are switched on when they are.
+#[test]
+fn statistics_come_at_the_interval_that_was_asked_for_last() {
+    let mut scenario = plain(3).sending();
+    let (on, audio) = (transport(&scenario), audio(&scenario));
+    let reports = |scenario: &mut Scenario, time| {
+        scenario.take_events();
+        scenario.drive(Duration::from_secs(time));
+        let of_transport =
+            |event: &&Event| matches!(event, Event::Transport { event: TransportEvent::Stats { .. }, .. });
+        let of_producer = |event: &&Event| matches!(event, Event::Producer { event: ProducerEvent::Stats { .. }, .. });
+        let events = scenario.take_events();
+        (events.iter().filter(of_transport).count(), events.iter().filter(of_producer).count())
+    };
+    for interval in [1, 5] {
+        let (now, interval) = (scenario.now(), Duration::from_secs(interval));
+        scenario.room.transport(on).unwrap().enable_stats(now, interval).unwrap();
+        scenario.room.producer(audio).unwrap().enable_stats(now, interval).unwrap();
+        scenario.drive(Duration::from_secs(1));
+    }
+    assert_eq!(scenario.room.transport_info(on).unwrap().stats_interval(), Some(Duration::from_secs(5)));
+    assert_eq!(reports(&mut scenario, 20), (4, 4));
+
+    let now = scenario.now();
+    for (method, id) in [("enableTransportStats", on.value()), ("enableProducerStats", audio.value())] {
+        let message = json!({ "method": method, "target": "peer", "notification": true, "id": id, "interval": 1000 });
+        scenario.server.handle_notification(now, ConnectionId(0), &message);
+    }
+    assert_eq!(reports(&mut scenario, 20), (4, 4), "a second time is ignored");
+}
+
 #[test]
 fn datagrams_of_strangers_are_discarded() {
     let mut scenario = plain(2).sending();

@@ -143,6 +143,10 @@ impl World {
         transport.map_or("gone".to_owned(), |transport| transport.connection_state().to_string())
     }
 
+    fn both_states(&self) -> String {
+        format!("room {}, transport {}, producer {}", self.room_state(), self.transport_state(), self.producer_state())
+    }
+
     fn producer_state(&self) -> String {
         let Some(producer) = self.producer.and_then(|id| self.room.producer_info(id)) else { return "gone".to_owned() };
         let life = match (producer.handled(), producer.transport()) {
@@ -297,6 +301,34 @@ fn transport() {
         "leave",
     ];
     snapshot("transport.md", &table(&cases, &inputs, World::transport_state));
+}
+
+/// The answer is to the oldest request that has none.
+#[test]
+fn late() {
+    const TRANSPORT: [&str; 2] = ["send", "no answer in time"];
+    const PRODUCER: [&str; 3] = ["send", "answer", "no answer in time"];
+    let cases: [Case; 10] = [
+        ("`join` timed out", || World::new().after(&["join", "answer", "no answer in time"])),
+        ("`createTransport` timed out", || World::with_both().after(&TRANSPORT)),
+        ("`createTransport` timed out, and is asked again", || World::with_both().after(&TRANSPORT).after(&["send"])),
+        ("`createTransport` timed out, then transport closed", || {
+            World::with_both().after(&TRANSPORT).after(&["close transport"])
+        }),
+        ("transport closed during `createTransport`", || World::with_both().after(&["send", "close transport"])),
+        ("`createProducer` timed out", || World::with_both().after(&PRODUCER)),
+        ("`createProducer` timed out, and is asked again", || World::with_both().after(&PRODUCER).after(&["send"])),
+        ("producer closed during `createProducer`", || World::with_both().after(&["send", "answer", "close"])),
+        ("transport closed during `createProducer`", || {
+            World::with_both().after(&["send", "answer", "close transport"])
+        }),
+        ("failed, `restartTransport` timed out", || {
+            let path = ["send", "answer", "answer", "media plane disconnected", "restart ICE", "no answer in time"];
+            World::with_both().after(&path)
+        }),
+    ];
+    let inputs = ["answer", "refusal", "nonsense", "no answer in time", "leave"];
+    snapshot("late.md", &table(&cases, &inputs, World::both_states));
 }
 
 #[test]

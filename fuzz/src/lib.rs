@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mediasoup_producer::protocol::protoo::Protoo;
 use mediasoup_producer::protocol::{IceProtocol, Notification};
 use mediasoup_producer::sim::model::Step;
-use mediasoup_producer::sim::{Lockstep, Scenario, ScenarioConfig, Source};
+use mediasoup_producer::sim::{BothSides, Lockstep, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::{Codec, Input, MediaKind, ProducerOptions, Receive, RequestId, Room, RoomConfig, Track};
 use mediasoup_publish::source::{FileSource, Input as PlayedInput, Kind, Options};
 
@@ -93,10 +93,13 @@ pub fn capabilities(data: &[u8]) {
     session.close();
 }
 
-/// Anything happens to a room, and the model says what must come of it.
+/// Anything happens to a room, and the model says what must come of it. When the same happens between a room and a server
+/// with a slow worker, both have the same in the end.
 pub fn operations(data: &[u8]) {
     let mut u = Unstructured::new(data);
-    let mut room = Lockstep::new(Instant::now(), 1).told();
+    let start = Instant::now();
+    let mut room = Lockstep::new(start, 1).told();
+    let mut both = BothSides::new(start, 1);
     // Hundreds of steps find nothing that a hundred do not.
     for _ in 0..200 {
         if u.is_empty() {
@@ -106,7 +109,9 @@ pub fn operations(data: &[u8]) {
         if let Err(difference) = room.step(&step) {
             panic!("{}\n{difference}", room.story().join("\n"));
         }
+        both.step(&step).expect("time goes on");
     }
+    both.settled().expect("nothing is left behind on either side");
 }
 
 /// A recording is run. What it gives is a recording that repeats.

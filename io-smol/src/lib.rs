@@ -6,12 +6,12 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track};
+//! use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track, random_seed};
 //! use mediasoup_producer_smol::{Room, Signalling};
 //!
 //! # fn encode() -> Vec<u8> { Vec::new() }
 //! async fn publish(signalling: impl Signalling) -> Result<(), mediasoup_producer_smol::Error> {
-//!     let (room, events) = Room::new(RoomConfig::default(), 42, signalling);
+//!     let (room, events) = Room::new(RoomConfig::default(), random_seed(), signalling);
 //!     room.operation(|room, now| room.join(now, "microphone-1", None)).await?;
 //!
 //!     let transport = room.with(|room, now| room.create_transport(now, None))?;

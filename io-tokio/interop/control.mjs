@@ -14,13 +14,18 @@ export function operations(rooms, log) {
     return found(peer.getTransportById(id) ?? peer.getProducerById(id) ?? peer.getConsumerById(id), 'id');
   };
 
+  const signal = (name) => {
+    for (const worker of rooms.workers) worker.kill(name);
+  };
+
   return {
     list: () => ({ rooms: rooms.all.map(describeRoom), workers: rooms.workers.map(({ pid }) => pid) }),
     events: ({ since = 0, wait, only }) => log.since(since, { wait, only }),
 
-    // Counters as the worker keeps them; and its whole state.
+    // Counters as the worker keeps them; and its whole state, of one thing and of the room.
     stats: (target) => anything(target).getStats(),
     dump: (target) => anything(target).dump(),
+    dumpRoom: ({ room }) => rooms.room(room).media.dump(),
 
     createRoom: ({ room, codecs, activeSpeaker, maxBitrate }) => {
       const options = Object.entries({ codecs, activeSpeaker, maxBitrate }).filter(([, value]) => value !== undefined);
@@ -51,6 +56,10 @@ export function operations(rooms, log) {
       for (const socket of dropped) polite ? socket.close() : socket._transport._socket.destroy();
       return { dropped: dropped.map(({ id }) => id) };
     },
+
+    // Nothing that is asked of a stopped worker is answered, until it goes on and answers all of it.
+    stopWorker: () => signal('SIGSTOP'),
+    continueWorker: () => signal('SIGCONT'),
 
     // The clients hear `closed`, as after any other end of the room. The next room gets a new worker.
     killWorker: async () => {

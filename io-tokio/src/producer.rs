@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{
-    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, SimulcastOptions, Track,
+    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, ServerId,
+    SimulcastOptions, Track,
 };
 use serde_json::Value;
 
@@ -88,7 +89,7 @@ impl Producer {
         self.command(|mut producer, now| producer.end_track(now))
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least.
+    /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
     pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
         self.command(|mut producer, now| producer.enable_stats(now, interval))
     }
@@ -111,6 +112,11 @@ impl Producer {
     /// Unique identifier.
     pub const fn id(&self) -> ProducerId {
         self.id
+    }
+
+    /// By which the server knows it, or will; see [`mediasoup_producer::ProducerInfo::server_id`].
+    pub fn server_id(&self) -> Option<ServerId> {
+        self.look(core::ProducerInfo::server_id)
     }
 
     /// Audio or video.

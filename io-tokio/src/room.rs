@@ -1,6 +1,5 @@
 //! The handle of a room.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use mediasoup_producer as core;
@@ -38,7 +37,7 @@ impl Room {
     /// to be [joined](Self::join) next.
     pub async fn connect(url: &str, config: RoomConfig) -> Result<Self, SignallingError> {
         let signalling = ProtooConnector::new().connect(url).await?;
-        Ok(Self::new(config, random_seed(), signalling))
+        Ok(Self::new(config, core::random_seed(), signalling))
     }
 
     /// A room over a channel of the application's own, with default options. For `seed` see
@@ -190,9 +189,4 @@ impl Room {
     pub fn io_stats(&self) -> IoStats {
         self.handle.stats()
     }
-}
-
-/// Not secret, only different for each room.
-fn random_seed() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mediasoup_producer as core;
 use mediasoup_producer::protocol::{IceCandidate, IceProtocol};
-use mediasoup_producer::{CommandError, ConnectionState, TransportId};
+use mediasoup_producer::{CommandError, ConnectionState, ServerId, TransportId};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -42,6 +42,11 @@ impl Transport {
     /// Unique identifier.
     pub const fn id(&self) -> TransportId {
         self.id
+    }
+
+    /// By which the server knows it, or will; see [`mediasoup_producer::TransportInfo::server_id`].
+    pub fn server_id(&self) -> Option<ServerId> {
+        self.look(core::TransportInfo::server_id)
     }
 
     /// Whether it was closed.
@@ -113,7 +118,7 @@ impl Transport {
         self.look(core::TransportInfo::stats_interval).flatten()
     }
 
-    /// Asks for the server's statistics every `interval`, a second at least.
+    /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
     pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
         self.command(|mut transport, now| transport.enable_stats(now, interval))
     }

@@ -227,6 +227,15 @@ async fn a_quiet_server_that_answers_pings_is_kept() {
 }
 
 #[tokio::test]
+async fn a_server_may_be_silent_for_ever_if_the_application_likes() {
+    let url = serve(async |stream| be_a_room(&mut accept(stream).await).await).await;
+    let connector = ProtooConnector::new().keep_alive(Duration::MAX).timeout(Duration::MAX);
+    let room = Room::new(RoomConfig::default(), 1, connector.connect(&url).await.unwrap());
+    room.join("alice", None).await.unwrap();
+    room.close().await;
+}
+
+#[tokio::test]
 async fn a_server_that_closes_or_hangs_up_is_said() {
     let url = serve(async |stream| {
         let frame = CloseFrame { code: CloseCode::from(4000), reason: "kicked".into() };

@@ -232,6 +232,7 @@ impl Streams {
                 key_frames_sent: stream.key_frames,
                 packets_sent: stream.packets,
                 bytes_sent: stream.bytes,
+                nal_units_dropped: stream.packetizer.nal_units_dropped(),
                 retransmitted_packets_sent: packets_resent(stream.ssrc),
                 nack_count: stream.feedback.nack_count,
                 pli_count: stream.feedback.pli_count,
@@ -298,9 +299,9 @@ impl Stream {
 
     /// Whether the encoder is to be told: at first, and when it is another figure by more than a twentieth.
     pub(crate) fn set_target_bitrate(&mut self, bitrate_bps: u64) -> bool {
-        let news = self
-            .target_bitrate_bps
-            .is_none_or(|last| last.abs_diff(bitrate_bps) * 20 > last || (last == 0) != (bitrate_bps == 0));
+        let news = self.target_bitrate_bps.is_none_or(|last| {
+            u128::from(last.abs_diff(bitrate_bps)) * 20 > last.into() || (last == 0) != (bitrate_bps == 0)
+        });
         if news {
             self.target_bitrate_bps = Some(bitrate_bps);
         }

@@ -35,15 +35,15 @@ impl NalCodec for H264 {
             return Err(PacketizeError::Malformed("forbidden bit set in a NAL unit"));
         }
         match header & 0x1f {
-            // RFC 6184, 5.2, table 1: these types mean something else in RTP.
-            0 | 24.. => Err(PacketizeError::Malformed("NAL unit type not allowed in an H264 byte stream")),
+            // H.264 leaves them to others, and in RTP they mean something else or nothing (RFC 6184, 5.2, table 1).
+            0 | 24.. => Ok(Role::Unspecified),
             5 => Ok(Role::RandomAccess),
             6 => Ok(Role::Supplement),
             7 => Ok(Role::ParameterSet(0)),
             8 => Ok(Role::ParameterSet(1)),
             // Access unit delimiters say what the marker bit says, filler says nothing. A delimiter in front would also
             // be a packet before the one that the server takes for the start of the key frame.
-            9 | 12 => Ok(Role::Dropped),
+            9 | 12 => Ok(Role::Superfluous),
             1..=4 | 10 | 11 | 13..=23 => Ok(Role::Other),
         }
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn unit() -> impl Strategy<Value = Vec<u8>> {
-        let kind = prop_oneof![Just(1u8), Just(5), Just(6), Just(7), Just(8), Just(9), Just(12), 1u8..24];
+        let kind = prop_oneof![Just(1u8), Just(5), Just(6), Just(7), Just(8), Just(9), Just(12), 1u8..32];
         (kind, 0u8..4, body()).prop_map(|(kind, nri, body)| [vec![nri << 5 | kind], body].concat())
     }
 
@@ -153,7 +153,7 @@ mod tests {
                 let mut out = Vec::new();
                 let result = packetizer.packetize(&stream(&frame, &zeros), max, &mut out);
                 let kind = |unit: &Vec<u8>| unit[0] & 0x1f;
-                let mut expected: Vec<_> = frame.iter().filter(|unit| !matches!(kind(unit), 9 | 12)).cloned().collect();
+                let mut expected: Vec<_> = frame.iter().filter(|unit| !matches!(kind(unit), 0 | 9 | 12 | 24..)).cloned().collect();
                 if expected.is_empty() {
                     prop_assert_eq!(result, Err(PacketizeError::Empty));
                     continue;
@@ -217,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn a_large_unit_is_fragmented_evenly() {
+    fn a_large_unit_is_cut_into_full_fragments_and_the_rest() {
         let mut out = Vec::new();
         H264Packetizer::new().packetize(&stream(&[vec![0x41; 101]], &[1]), 100, &mut out).unwrap();
-        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [52, 52]);
+        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [100, 4]);
         assert_eq!((&out[0][..3], &out[1][..3]), (&[0x5c, 0x81, 0x41][..], &[0x5c, 0x41, 0x41][..]));
     }
 
@@ -245,10 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn types_that_rtp_uses_itself_are_refused() {
-        for kind in [0x60, 24, 28, 31, 0x80 | 1] {
-            let result = H264Packetizer::new().packetize(&[0, 0, 1, kind, 1], 1200, &mut Vec::new());
-            assert!(matches!(result, Err(PacketizeError::Malformed(_))), "{kind}: {result:?}");
-        }
+    fn what_is_no_h264_unit_is_refused() {
+        let result = H264Packetizer::new().packetize(&[0, 0, 1, 0x80 | 1, 1], 1200, &mut Vec::new());
+        assert!(matches!(result, Err(PacketizeError::Malformed(_))), "{result:?}");
     }
 }

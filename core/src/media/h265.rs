@@ -36,14 +36,14 @@ impl NalCodec for H265 {
             return Err(PacketizeError::Malformed("NAL unit without a temporal layer"));
         }
         match high >> 1 {
-            // RFC 7798, 4.4: 48 to 50 mean something else in RTP; those above are not specified.
-            48.. => Err(PacketizeError::Malformed("NAL unit type not allowed in an H265 byte stream")),
+            // H.265 leaves them to others, and in RTP they mean something else (48 to 50) or nothing (RFC 7798, 4.4).
+            48.. => Ok(Role::Unspecified),
             16..=23 => Ok(Role::RandomAccess),
             32 => Ok(Role::ParameterSet(0)),
             33 => Ok(Role::ParameterSet(1)),
             34 => Ok(Role::ParameterSet(2)),
             // Access unit delimiters say what the marker bit says, filler data says nothing.
-            35 | 38 => Ok(Role::Dropped),
+            35 | 38 => Ok(Role::Superfluous),
             39 | 40 => Ok(Role::Supplement),
             0..=15 | 24..=31 | 36 | 37 | 41..=47 => Ok(Role::Other),
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn unit() -> impl Strategy<Value = Vec<u8>> {
-        let kind = prop_oneof![Just(1u8), Just(19), Just(21), 32u8..41, 0u8..48];
+        let kind = prop_oneof![Just(1u8), Just(19), Just(21), 32u8..41, 0u8..64];
         (kind, 0u8..64, 1u8..8, body()).prop_map(|(kind, layer, temporal, body)| {
             [vec![kind << 1 | layer >> 5, layer << 3 | temporal], body].concat()
         })
@@ -147,7 +147,7 @@ mod tests {
         ) {
             let mut out = Vec::new();
             let result = packetizer().packetize(&stream(&frame, &zeros), max, &mut out);
-            let mut expected: Vec<_> = frame.iter().filter(|unit| !matches!(kind(unit), 35 | 38)).cloned().collect();
+            let mut expected: Vec<_> = frame.iter().filter(|unit| !matches!(kind(unit), 35 | 38 | 48..)).cloned().collect();
             if expected.is_empty() {
                 prop_assert_eq!(result, Err(PacketizeError::Empty));
                 return Ok(());
@@ -200,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn a_large_unit_is_fragmented_evenly() {
+    fn a_large_unit_is_cut_into_full_fragments_and_the_rest() {
         let mut out = Vec::new();
         let unit = [&[0x02, 0x01][..], &[7; 100]].concat();
         H265Packetizer::new().packetize(&stream(&[unit], &[1]), 100, &mut out).unwrap();
-        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [53, 53]);
+        assert_eq!(out.iter().map(|payload| payload.len()).collect::<Vec<_>>(), [100, 6]);
         assert_eq!((&out[0][..4], &out[1][..4]), (&[0x62, 0x01, 0x81, 7][..], &[0x62, 0x01, 0x41, 7][..]));
     }
 
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_no_h265_unit_is_refused() {
-        for unit in [&[0x60, 0x01, 1][..], &[0x7e, 0x01, 1], &[0x82, 0x01], &[0x02, 0x08, 1], &[0x02]] {
+        for unit in [&[0x82, 0x01][..], &[0x02, 0x08, 1], &[0x02]] {
             let result = H265Packetizer::new().packetize(&[&[0, 0, 1], unit].concat(), 1200, &mut Vec::new());
             assert!(matches!(result, Err(PacketizeError::Malformed(_))), "{unit:?}: {result:?}");
         }

@@ -18,8 +18,10 @@ pub(crate) enum Role {
     RandomAccess,
     /// Sent as it is.
     Other,
-    /// Never sent.
-    Dropped,
+    /// Never sent, and nothing is lost with it: the payload format says it in another way, or nobody needs it.
+    Superfluous,
+    /// Cannot be sent: its type means nothing in RTP, or something else.
+    Unspecified,
 }
 
 pub(crate) trait NalCodec {
@@ -43,17 +45,24 @@ pub(crate) trait NalCodec {
 const MAX_REMEMBERED: usize = 8192;
 
 /// The packetizer of both. Input is the byte stream format (Annex B); the length-prefixed form of MP4 files is not
-/// understood and is refused. A random access picture that lacks its parameter sets gets the last ones seen.
+/// understood and is refused. A random access picture that lacks its parameter sets gets the last ones seen. What cannot be
+/// sent is left out and counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NalPacketizer<C> {
     /// For each kind, the parameter sets of the last frame that held any of that kind.
     remembered: Vec<Vec<Vec<u8>>>,
+    dropped: u64,
     codec: PhantomData<C>,
 }
 
 impl<C: NalCodec> NalPacketizer<C> {
     pub(crate) fn new() -> Self {
-        Self { remembered: vec![Vec::new(); C::PARAMETER_SETS], codec: PhantomData }
+        Self { remembered: vec![Vec::new(); C::PARAMETER_SETS], dropped: 0, codec: PhantomData }
+    }
+
+    /// How many NAL units could not be sent, of the frames that were.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Appends the payloads of one access unit to `out`; the marker bit belongs on the last one. An error changes nothing.
@@ -64,11 +73,12 @@ impl<C: NalCodec> NalPacketizer<C> {
         out: &mut Vec<Arc<[u8]>>,
     ) -> Result<(), PacketizeError> {
         let limit = checked_limit(frame, max_payload)?;
-        let mut units = Vec::new();
+        let (mut units, mut dropped) = (Vec::new(), 0);
         for unit in annex_b(frame)? {
             let unit = unit?;
             match C::role(unit)? {
-                Role::Dropped => {}
+                Role::Superfluous => {}
+                Role::Unspecified => dropped += 1,
                 role @ (Role::ParameterSet(_) | Role::Supplement | Role::RandomAccess | Role::Other) => {
                     units.push((role, unit));
                 }
@@ -79,6 +89,7 @@ impl<C: NalCodec> NalPacketizer<C> {
         }
         self.write(&self.completed(&units)?, limit, out);
         self.remember(&units);
+        self.dropped += dropped;
         Ok(())
     }
 

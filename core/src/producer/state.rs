@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::track::Track;
 use crate::config::SimulcastOptions;
 use crate::connection::streams::Streams;
-use crate::id::{OperationId, ProducerId, TransportId};
+use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::output::{Originator, ProducerEvent};
 use crate::protocol::Notification;
 use crate::rtp::{Codec, MediaKind, RtpParameters};
@@ -36,6 +36,7 @@ use crate::rtp::{Codec, MediaKind, RtpParameters};
 #[derive(Debug)]
 pub struct ProducerInfo {
     pub(crate) id: ProducerId,
+    pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
     pub(crate) order: u64,
     pub(crate) codec: Codec,
@@ -75,6 +76,8 @@ pub(crate) enum Lifecycle {
     },
     Handled {
         transport: TransportId,
+        /// Grows with each producer that is handled on the transport.
+        order: u64,
         rtp_parameters: RtpParameters,
     },
 }
@@ -100,6 +103,11 @@ impl ProducerInfo {
     /// Unique identifier.
     pub const fn id(&self) -> ProducerId {
         self.id
+    }
+
+    /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
     /// Whether it was closed.
@@ -200,7 +208,7 @@ impl ProducerInfo {
             // The server may not know the producer yet: what it should know follows its answer.
             Lifecycle::Pending { announced: Some(announced), .. } => announced.app_data = app_data.clone(),
             Lifecycle::Handled { .. } => {
-                effects.push(Effect::Notify(pause_or_resume(self.id, paused, app_data.clone())));
+                effects.push(Effect::Notify(pause_or_resume(self.server_id, paused, app_data.clone())));
             }
         }
         effects.push(Effect::Emit(paused_event(paused, Originator::Local, app_data)));
@@ -246,19 +254,28 @@ impl ProducerInfo {
         paused
     }
 
-    /// The server has made its side: it is told what has changed meanwhile.
-    pub(crate) fn created(&mut self, effects: &mut Vec<Effect>) {
+    /// The server has made its side: it is told what has changed meanwhile. `order` grows with each producer of the
+    /// transport.
+    pub(crate) fn created(&mut self, order: u64, effects: &mut Vec<Effect>) {
         let Lifecycle::Pending { transport, announced: Some(announced), .. } = &self.lifecycle else { return };
         let (transport, announced) = (*transport, announced.clone());
         if announced.paused != self.paused.local {
-            effects.push(Effect::Notify(pause_or_resume(self.id, self.paused.local, announced.app_data)));
+            effects.push(Effect::Notify(pause_or_resume(self.server_id, self.paused.local, announced.app_data)));
         }
-        self.lifecycle = Lifecycle::Handled { transport, rtp_parameters: announced.rtp_parameters };
+        self.lifecycle = Lifecycle::Handled { transport, order, rtp_parameters: announced.rtp_parameters };
         effects.push(Effect::Emit(ProducerEvent::Handled));
         if let Some(interval) = self.stats_interval {
-            effects.push(Effect::Notify(enable_stats(self.id, interval)));
+            effects.push(Effect::Notify(enable_stats(self.server_id, interval)));
         }
         self.may_flow(false, effects);
+    }
+
+    /// The server has not made its side. Gives what is to be removed of ours.
+    pub(crate) fn unannounced(&mut self) -> Option<RtpParameters> {
+        match &mut self.lifecycle {
+            Lifecycle::Pending { announced, .. } => announced.take().map(|announced| announced.rtp_parameters),
+            Lifecycle::Unhandled | Lifecycle::Handled { .. } => None,
+        }
     }
 
     /// `send` came to nothing: it can be tried again.
@@ -282,9 +299,10 @@ impl ProducerInfo {
     pub(crate) fn close(&mut self, silently: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
         if self.handled() && !silently {
             if self.stats_interval.is_some() {
-                effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.id }));
+                effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.server_id }));
             }
-            effects.push(Effect::Notify(Notification::CloseProducer { id: self.id, app_data: app_data.clone() }));
+            effects
+                .push(Effect::Notify(Notification::CloseProducer { id: self.server_id, app_data: app_data.clone() }));
         }
         self.end(Originator::Local, app_data, effects);
     }
@@ -317,31 +335,36 @@ impl ProducerInfo {
         }
     }
 
+    /// The server ignores that they are enabled when they are, whatever the interval (mediasoup's Producer.js).
     pub(crate) fn enable_stats(&mut self, interval: Duration, effects: &mut Vec<Effect>) {
+        self.disable_stats(effects);
         let interval = stats_interval(interval);
         self.stats_interval = Some(interval);
         if self.handled() {
-            effects.push(Effect::Notify(enable_stats(self.id, interval)));
+            effects.push(Effect::Notify(enable_stats(self.server_id, interval)));
         }
     }
 
     pub(crate) fn disable_stats(&mut self, effects: &mut Vec<Effect>) {
         if self.stats_interval.take().is_some() && self.handled() {
-            effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.id }));
+            effects.push(Effect::Notify(Notification::DisableProducerStats { id: self.server_id }));
         }
     }
 }
 
-/// mediasoup-client: less than a second becomes a second.
+/// What the server keeps to: whole milliseconds, a second at least (mediasoup-client), and at most what its timer takes: a
+/// longer one would fire without a pause (Node's `setInterval`).
 pub(crate) fn stats_interval(interval: Duration) -> Duration {
-    interval.max(Duration::from_secs(1))
+    const LONGEST_MS: u32 = i32::MAX as u32;
+    let milliseconds = u32::try_from(interval.as_millis()).unwrap_or(LONGEST_MS);
+    Duration::from_millis(milliseconds.clamp(1000, LONGEST_MS).into())
 }
 
-fn enable_stats(id: ProducerId, interval: Duration) -> Notification {
+fn enable_stats(id: ServerId, interval: Duration) -> Notification {
     Notification::EnableProducerStats { id, interval_ms: interval.as_millis() as u64 }
 }
 
-fn pause_or_resume(id: ProducerId, paused: bool, app_data: Option<Value>) -> Notification {
+fn pause_or_resume(id: ServerId, paused: bool, app_data: Option<Value>) -> Notification {
     if paused { Notification::PauseProducer { id, app_data } } else { Notification::ResumeProducer { id, app_data } }
 }
 

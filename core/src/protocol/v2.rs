@@ -8,7 +8,7 @@ use super::redacted::without_contents;
 use super::{
     MessageError, Notification, Peer, RefusalKind, RemoteTransport, Request, RoomSettings, ServerNotification,
 };
-use crate::id::{ProducerId, TransportId};
+use crate::id::ServerId;
 
 pub(super) fn request(request: &Request) -> Value {
     let (target, body) = match request {
@@ -87,22 +87,22 @@ pub(crate) fn server_notification(message: &Value) -> Result<ServerNotification,
     Ok(match method {
         "closed" => ServerNotification::Closed { app_data: app_data(message) },
         "transportClosed" => {
-            ServerNotification::TransportClosed { id: transport_id(method, message)?, app_data: app_data(message) }
+            ServerNotification::TransportClosed { id: id(method, message)?, app_data: app_data(message) }
         }
         "transportStats" => {
-            ServerNotification::TransportStats { id: transport_id(method, message)?, stats: stats(method, message)? }
+            ServerNotification::TransportStats { id: id(method, message)?, stats: stats(method, message)? }
         }
         "producerPaused" => {
-            ServerNotification::ProducerPaused { id: producer_id(method, message)?, app_data: app_data(message) }
+            ServerNotification::ProducerPaused { id: id(method, message)?, app_data: app_data(message) }
         }
         "producerResumed" => {
-            ServerNotification::ProducerResumed { id: producer_id(method, message)?, app_data: app_data(message) }
+            ServerNotification::ProducerResumed { id: id(method, message)?, app_data: app_data(message) }
         }
         "producerClosed" => {
-            ServerNotification::ProducerClosed { id: producer_id(method, message)?, app_data: app_data(message) }
+            ServerNotification::ProducerClosed { id: id(method, message)?, app_data: app_data(message) }
         }
         "producerStats" => {
-            ServerNotification::ProducerStats { id: producer_id(method, message)?, stats: stats(method, message)? }
+            ServerNotification::ProducerStats { id: id(method, message)?, stats: stats(method, message)? }
         }
         "newPeer" => ServerNotification::NewPeer { peer: peer(method, message)? },
         "peerClosed" => {
@@ -193,20 +193,13 @@ fn field(method: &str, what: impl Into<String>) -> MessageError {
     MessageError::Field { method: method.to_owned(), what: what.into() }
 }
 
-fn id(method: &str, message: &Value) -> Result<u32, MessageError> {
+fn id(method: &str, message: &Value) -> Result<ServerId, MessageError> {
     message
         .get("id")
         .and_then(Value::as_u64)
         .and_then(|id| u32::try_from(id).ok())
+        .map(ServerId::new)
         .ok_or_else(|| field(method, "id is not an integer"))
-}
-
-fn transport_id(method: &str, message: &Value) -> Result<TransportId, MessageError> {
-    id(method, message).map(TransportId::new)
-}
-
-fn producer_id(method: &str, message: &Value) -> Result<ProducerId, MessageError> {
-    id(method, message).map(ProducerId::new)
 }
 
 fn app_data(message: &Value) -> Option<Value> {

@@ -9,7 +9,7 @@ use super::{Room, RoomState};
 use crate::connection::engine::EngineAnswer;
 use crate::connection::streams::Streams;
 use crate::error::{CommandError, OperationError};
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent};
 use crate::producer::state::{Effect, Lifecycle, Paused};
 use crate::producer::{ProducerInfo, Track};
@@ -32,8 +32,7 @@ impl Room {
             return Err(CommandError::TrackEnded);
         }
         let kind = track.kind();
-        let mismatch = options.codec.is_some_and(|codec| codec.kind() != kind);
-        if mismatch || (options.simulcast.is_some() && kind == MediaKind::Audio) {
+        if options.codec.is_some_and(|codec| codec.kind() != kind) {
             return Err(CommandError::OptionsMismatch(kind));
         }
         let shared = self.capabilities.codec(kind, options.codec);
@@ -51,19 +50,16 @@ impl Room {
         if self.producers.len() >= limit {
             return Err(CommandError::Limit { what: "producers", limit });
         }
-        let id = loop {
-            let id = ProducerId::new(self.rng.eight_digits());
-            if !self.producers.contains_key(&id) {
-                break id;
-            }
-        };
+        let id = self.draw_producer_id();
         let clone = track.clone_as(self.track_id());
         self.created += 1;
         let producer = ProducerInfo {
             id,
+            server_id: ServerId::new(id.value()),
             order: self.created,
             codec,
-            simulcast,
+            // mediasoup-client: of audio there is one stream, whatever is asked for.
+            simulcast: simulcast.filter(|_| track.kind() == MediaKind::Video),
             paused: Paused { local: !track.enabled(), remote: false },
             track: clone,
             original_track: track,
@@ -73,6 +69,7 @@ impl Room {
             closed: false,
             streams: Streams::new(codec, &mut self.rng),
         };
+        self.producers_at_server.insert(producer.server_id, id);
         self.producers.insert(id, producer);
         Ok(id)
     }
@@ -106,6 +103,17 @@ impl Room {
         transition(self.producer_mut(id)?, &mut effects);
         self.apply(now, id, &mut effects);
         Ok(())
+    }
+
+    /// The same, of what the server calls so. False: there is no such producer.
+    pub(super) fn with_producer_at_server(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        transition: impl FnOnce(&mut ProducerInfo, &mut Vec<Effect>),
+    ) -> bool {
+        let known = self.producers_at_server.get(&id).copied();
+        known.is_some_and(|id| self.with_producer(now, id, transition).is_ok())
     }
 
     pub(super) fn send_paced(&mut self, now: Instant, id: ProducerId) {
@@ -153,7 +161,7 @@ impl Room {
             Lifecycle::Pending { .. } | Lifecycle::Handled { .. } => return Err(CommandError::AlreadyHandled(id)),
         }
         self.transport_mut(transport)?;
-        self.enqueue(now, transport, |operation| Operation::Send { operation, producer: id })
+        self.enqueue(now, transport, |operation| Operation::Send { operation, producer: id, ids_refused: 0 })
     }
 
     pub(super) fn create_producer_at_server(
@@ -161,10 +169,11 @@ impl Room {
         now: Instant,
         id: TransportId,
         producer: ProducerId,
-    ) -> Option<RequestId> {
-        let transport = self.transports.get_mut(&id)?;
-        let info = self.producers.get_mut(&producer)?;
-        let shared = self.capabilities.codec(info.kind(), Some(info.codec))?;
+    ) -> Result<RequestId, OperationError> {
+        let transport = self.transports.get_mut(&id).ok_or(OperationError::TransportClosed)?;
+        let info = self.producers.get_mut(&producer).ok_or(OperationError::ProducerClosed)?;
+        let shared = self.capabilities.codec(info.kind(), Some(info.codec)).ok_or(OperationError::ProducerClosed)?;
+        let engine = transport.engine.as_mut().ok_or(OperationError::TransportClosed)?;
         let profiles: &[Option<Profile>] = match info.simulcast {
             None => &[None],
             Some(_) => &[Some(Profile::Low), Some(Profile::Medium), Some(Profile::High)],
@@ -185,29 +194,45 @@ impl Room {
             .collect();
         let mux_id = transport.next_mux_id.to_string();
         transport.next_mux_id += 1;
-        let cname = transport.engine.as_mut()?.add_streams(&mux_id, info.kind(), &encodings);
+        let cname = engine.add_streams(&mux_id, info.kind(), &encodings);
         self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
         info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
         let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
         let request = Request::CreateProducer {
-            id: producer,
+            id: info.server_id,
             kind: info.kind(),
-            transport_id: id,
+            transport_id: transport.server_id,
             rtp_parameters: rtp_parameters.clone(),
             paused: info.announce(rtp_parameters),
             app_data: info.app_data.clone(),
         };
-        self.request(now, request, Waiting::CreateProducer { transport: id, producer })
+        let waiting = Waiting::CreateProducer { transport: id, producer, id: info.server_id };
+        self.request(now, request, waiting)
     }
 
     pub(super) fn producer_created(&mut self, now: Instant, transport: TransportId, id: ProducerId) {
         let mut effects = Vec::new();
-        if let Some(producer) = self.producers.get_mut(&id) {
-            producer.created(&mut effects);
+        if let (Some(producer), Some(on)) = (self.producers.get_mut(&id), self.transports.get_mut(&transport)) {
+            on.producers_handled += 1;
+            producer.created(on.producers_handled, &mut effects);
         }
         self.apply(now, id, &mut effects);
         self.reallocate(transport);
-        self.operation_done(now, transport);
+        self.operation_ended(now, transport, Ok(()));
+    }
+
+    /// `createProducer` was refused because of its id. What was in the way is undone by now, or the id is another.
+    pub(super) fn create_producer_again(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
+        let Some(transport) = self.transports.get_mut(&id) else { return };
+        transport.in_flight = None;
+        match transport.operations.front().and_then(Operation::id) {
+            Some(_) => {
+                self.unannounce(now, id, producer);
+                self.next_operation_of(now, id);
+            }
+            // It was closed meanwhile.
+            None => self.operation_ended(now, id, Err(OperationError::ProducerClosed)),
+        }
     }
 
     pub(super) fn remove_streams(
@@ -239,6 +264,7 @@ impl Room {
     ) {
         self.send_paced(now, id);
         let Some(mut producer) = self.producers.remove(&id) else { return };
+        self.producers_at_server.remove(&producer.server_id);
         let mut effects = Vec::new();
         let silently = self.state == RoomState::Closed;
         match originator {
@@ -247,13 +273,13 @@ impl Room {
         }
         match producer.lifecycle {
             Lifecycle::Unhandled => {}
-            Lifecycle::Handled { transport, rtp_parameters } => {
+            Lifecycle::Handled { transport, rtp_parameters, .. } => {
                 self.remove_streams(now, transport, &rtp_parameters);
                 self.reallocate(transport);
             }
             Lifecycle::Pending { transport, operation, announced } => {
                 let then = match originator {
-                    Originator::Local => Some(Notification::CloseProducer { id, app_data }),
+                    Originator::Local => Some(Notification::CloseProducer { id: producer.server_id, app_data }),
                     Originator::Remote => None,
                 };
                 self.abandon(now, transport, operation, announced.is_some(), then);

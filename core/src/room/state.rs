@@ -13,7 +13,7 @@ use crate::input::{Accepted, Command};
 use crate::ortc::SharedCapabilities;
 use crate::output::{Event, Originator};
 use crate::producer::ProducerInfo;
-use crate::producer::state::stats_interval;
+use crate::producer::state::{Lifecycle, stats_interval};
 use crate::protocol::{Notification, Request, RoomSettings};
 use crate::transport::TransportInfo;
 use crate::transport::state::State;
@@ -74,15 +74,20 @@ impl Room {
             }
             Command::EnableTransportStats { id, interval } => {
                 let transport = self.transport_mut(id)?;
-                let interval = stats_interval(interval);
-                transport.stats_interval = Some(interval);
+                let before = transport.stats_interval.replace(stats_interval(interval));
                 if transport.state.created() {
+                    if before.is_some() {
+                        // The server ignores that they are enabled when they are (mediasoup's WebRtcTransport.js).
+                        let id = transport.server_id;
+                        self.outputs.notification(Notification::DisableTransportStats { id });
+                    }
                     self.notify_transport_stats(id);
                 }
             }
             Command::DisableTransportStats { id } => {
                 let transport = self.transport_mut(id)?;
                 if transport.stats_interval.take().is_some() && transport.state.created() {
+                    let id = transport.server_id;
                     self.outputs.notification(Notification::DisableTransportStats { id });
                 }
             }
@@ -155,13 +160,15 @@ impl Room {
         self.state = RoomState::Joining;
         self.announced = false;
         self.peers.clear();
-        self.peer_name = Some(peer_name.clone());
+        self.peer_name = Some(peer_name);
         let join = self.next_operation();
         match self.config.room_settings.clone() {
-            Some(settings) => self.settings_known(now, join, peer_name, app_data, settings),
+            Some(settings) => self.settings_known(now, join, app_data, settings),
             None => {
-                let waiting = Waiting::QueryRoom { join, peer_name, app_data };
-                self.request(now, Request::QueryRoom, waiting);
+                let waiting = Waiting::QueryRoom { join, app_data };
+                if let Err(error) = self.request(now, Request::QueryRoom, waiting) {
+                    self.join_failed(join, error);
+                }
             }
         }
         Ok(Accepted::Operation(join))
@@ -171,7 +178,6 @@ impl Room {
         &mut self,
         now: Instant,
         join: OperationId,
-        peer_name: String,
         app_data: Option<Value>,
         settings: RoomSettings,
     ) {
@@ -186,10 +192,20 @@ impl Room {
             self.join_failed(join, OperationError::MandatoryCodecs(names));
             return;
         }
-        let rtp_capabilities = self.capabilities.receiving();
-        let request = Request::Join { peer_name, rtp_capabilities, spy: self.config.spy, app_data };
         self.announced = true;
-        self.request(now, request, Waiting::Join { join });
+        self.request_join(now, join, app_data);
+    }
+
+    pub(super) fn request_join(&mut self, now: Instant, join: OperationId, app_data: Option<Value>) {
+        let request = Request::Join {
+            peer_name: self.peer_name.clone().unwrap_or_default(),
+            rtp_capabilities: self.capabilities.receiving(),
+            spy: self.config.spy,
+            app_data: app_data.clone(),
+        };
+        if let Err(error) = self.request(now, request, Waiting::Join { join, app_data }) {
+            self.join_failed(join, error);
+        }
     }
 
     pub(super) fn join_failed(&mut self, join: OperationId, error: OperationError) {
@@ -225,10 +241,11 @@ impl Room {
             .inflight
             .cancel_all()
             .filter_map(|waiting| match waiting {
-                Waiting::QueryRoom { join, .. } | Waiting::Join { join } => Some(join),
-                Waiting::CreateTransport { .. } | Waiting::RestartTransport { .. } | Waiting::CreateProducer { .. } => {
-                    None
-                }
+                Waiting::QueryRoom { join, .. } | Waiting::Join { join, .. } => Some(join),
+                Waiting::CreateTransport { .. }
+                | Waiting::RestartTransport { .. }
+                | Waiting::CreateProducer { .. }
+                | Waiting::Closed { .. } => None,
             })
             .collect();
         for join in joins {
@@ -253,6 +270,18 @@ impl Room {
     pub(super) fn producers_in_order(&self, of_interest: impl Fn(&ProducerInfo) -> bool) -> Vec<ProducerId> {
         let mut found: Vec<_> = self.producers.values().filter(|producer| of_interest(producer)).collect();
         found.sort_by_key(|producer| producer.order);
+        found.into_iter().map(ProducerInfo::id).collect()
+    }
+
+    /// The producers of a transport, in the order in which they were handled; those that are not yet come first.
+    pub(super) fn producers_on(&self, transport: TransportId) -> Vec<ProducerId> {
+        let handled = |producer: &ProducerInfo| match producer.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { .. } => 0,
+            Lifecycle::Handled { order, .. } => order,
+        };
+        let of_it = |producer: &&ProducerInfo| producer.transport() == Some(transport);
+        let mut found: Vec<_> = self.producers.values().filter(of_it).collect();
+        found.sort_by_key(|producer| handled(producer));
         found.into_iter().map(ProducerInfo::id).collect()
     }
 

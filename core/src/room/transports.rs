@@ -8,12 +8,12 @@ use super::inflight::Waiting;
 use super::{Room, RoomState};
 use crate::connection::engine::{EngineAnswer, EngineOutput};
 use crate::error::{CommandError, OperationError};
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
-use crate::producer::state::Lifecycle;
+use crate::producer::ProducerInfo;
 use crate::protocol::{self, DtlsParameters, Notification, Request};
 use crate::transport::TransportInfo;
-use crate::transport::state::{Operation, State};
+use crate::transport::state::{Next, Operation, State};
 
 impl Room {
     pub(super) fn new_transport(&mut self, app_data: Option<Value>) -> Result<TransportId, CommandError> {
@@ -25,14 +25,11 @@ impl Room {
         if self.transports.len() >= limit {
             return Err(CommandError::Limit { what: "transports", limit });
         }
-        let id = loop {
-            let id = TransportId::new(self.rng.eight_digits());
-            if !self.transports.contains_key(&id) {
-                break id;
-            }
-        };
+        let id = self.draw_transport_id();
         self.created += 1;
-        self.transports.insert(id, TransportInfo::new(id, self.created, app_data));
+        let transport = TransportInfo::new(id, self.created, app_data);
+        self.transports_at_server.insert(transport.server_id, id);
+        self.transports.insert(id, transport);
         Ok(id)
     }
 
@@ -41,8 +38,9 @@ impl Room {
     }
 
     pub(super) fn notify_transport_stats(&mut self, id: TransportId) {
-        if let Some(interval) = self.transports.get(&id).and_then(|transport| transport.stats_interval) {
-            let interval_ms = interval.as_millis() as u64;
+        let Some(transport) = self.transports.get(&id) else { return };
+        if let Some(interval) = transport.stats_interval {
+            let (id, interval_ms) = (transport.server_id, interval.as_millis() as u64);
             self.outputs.notification(Notification::EnableTransportStats { id, interval_ms });
         }
     }
@@ -67,7 +65,7 @@ impl Room {
         }
         let next = self.next_operation();
         let operation = operation(next);
-        if let Operation::Send { operation, producer } = &operation
+        if let Operation::Send { operation, producer, .. } = &operation
             && let Some(producer) = self.producers.get_mut(producer)
         {
             producer.send(id, *operation);
@@ -77,81 +75,78 @@ impl Room {
         Ok(next)
     }
 
-    /// Begins what is first in a transport's queue, unless something is under way.
+    /// Begins what is first in a transport's queue, unless something is under way. What cannot be begun fails, and the next
+    /// has its turn.
     pub(super) fn next_operation_of(&mut self, now: Instant, id: TransportId) {
-        let Some(transport) = self.transports.get_mut(&id) else { return };
-        if transport.in_flight.is_some() {
-            return;
-        }
-        let Some(operation) = transport.operations.front().cloned() else { return };
-        let in_flight = match operation {
-            Operation::Send { producer, .. } => match transport.state {
-                State::New | State::Creating => self.create_transport_at_server(now, id),
-                State::Connecting | State::Connected | State::Disconnected | State::Failed => {
-                    self.create_producer_at_server(now, id, producer)
-                }
-            },
-            // Only ever first in the queue while its request is out.
-            Operation::Abandoned { .. } => None,
-            Operation::RestartIce { .. } => match transport.state {
-                // A `send` that failed has left nothing to restart.
-                State::New | State::Creating => {
-                    self.operation_failed(now, id, OperationError::TransportClosed);
-                    None
-                }
-                State::Connecting | State::Connected | State::Disconnected | State::Failed => {
-                    self.request(now, Request::RestartTransport { id }, Waiting::RestartTransport { transport: id })
-                }
-            },
-        };
-        if let Some(transport) = self.transports.get_mut(&id)
-            && in_flight.is_some()
+        while let Some((server_id, next)) =
+            self.transports.get(&id).and_then(|info| Some((info.server_id, info.next()?)))
         {
-            transport.in_flight = in_flight;
+            let begun = match next {
+                Next::CreateTransport { operation } => self.create_transport_at_server(now, id, server_id, operation),
+                Next::CreateProducer { producer } => self.create_producer_at_server(now, id, producer),
+                Next::RestartTransport => {
+                    let request = Request::RestartTransport { id: server_id };
+                    self.request(now, request, Waiting::RestartTransport { transport: id })
+                }
+                Next::Fail => Err(OperationError::TransportClosed),
+            };
+            match begun {
+                Ok(request) => {
+                    if let Some(transport) = self.transports.get_mut(&id) {
+                        transport.in_flight = Some(request);
+                    }
+                }
+                Err(error) => self.end_operation(now, id, Err(error)),
+            }
         }
     }
 
     /// Ends what is first in a transport's queue, and begins the next.
-    pub(super) fn operation_done(&mut self, now: Instant, id: TransportId) {
-        let Some(transport) = self.transports.get_mut(&id) else { return };
-        transport.in_flight = None;
-        match transport.operations.pop_front() {
-            Some(Operation::Send { operation, .. } | Operation::RestartIce { operation }) => {
-                self.settled(operation, Ok(()));
-            }
-            Some(Operation::Abandoned { then: Some(notification) }) => self.outputs.notification(notification),
-            Some(Operation::Abandoned { then: None }) | None => {}
-        }
+    pub(super) fn operation_ended(&mut self, now: Instant, id: TransportId, result: Result<(), OperationError>) {
+        self.end_operation(now, id, result);
         self.next_operation_of(now, id);
     }
 
-    pub(super) fn operation_failed(&mut self, now: Instant, id: TransportId, error: OperationError) {
+    fn end_operation(&mut self, now: Instant, id: TransportId, result: Result<(), OperationError>) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
         match transport.operations.pop_front() {
-            Some(Operation::Send { operation, producer }) => {
-                self.unsent(now, id, producer);
-                self.settled(operation, Err(error));
+            Some(Operation::Send { operation, producer, .. }) => {
+                if result.is_err() {
+                    self.unsent(now, id, producer);
+                }
+                self.settled(operation, result);
             }
-            Some(Operation::RestartIce { operation }) => self.settled(operation, Err(error)),
+            Some(Operation::RestartIce { operation }) => self.settled(operation, result),
+            Some(Operation::Abandoned { then: Some(notification) }) if result.is_ok() => {
+                self.outputs.notification(notification);
+            }
             Some(Operation::Abandoned { .. }) | None => {}
         }
-        self.next_operation_of(now, id);
     }
 
     /// A `send` came to nothing.
     pub(super) fn unsent(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
-        let Some(producer) = self.producers.get_mut(&producer) else { return };
-        if let Lifecycle::Pending { announced: Some(announced), .. } = &producer.lifecycle {
-            let parameters = announced.rtp_parameters.clone();
-            producer.not_created();
-            self.remove_streams(now, id, &parameters);
-        } else {
+        self.unannounce(now, id, producer);
+        if let Some(producer) = self.producers.get_mut(&producer) {
             producer.not_created();
         }
     }
 
-    pub(super) fn create_transport_at_server(&mut self, now: Instant, id: TransportId) -> Option<RequestId> {
+    /// The server has not made a producer that it was asked for.
+    pub(super) fn unannounce(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
+        if let Some(parameters) = self.producers.get_mut(&producer).and_then(ProducerInfo::unannounced) {
+            self.remove_streams(now, id, &parameters);
+        }
+    }
+
+    fn create_transport_at_server(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        server_id: ServerId,
+        operation: OperationId,
+    ) -> Result<RequestId, OperationError> {
         let engine = match self.engines.engine(now, &self.capabilities) {
             Ok(engine) => {
                 self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
@@ -159,24 +154,49 @@ impl Room {
             }
             Err(error) => {
                 self.journal.answer(now, id, || EngineAnswer::NotMade(error.clone()));
-                self.operation_failed(now, id, OperationError::Setup(error));
-                return None;
+                return Err(OperationError::Setup(error));
             }
         };
-        let transport = self.transports.get_mut(&id)?;
         let dtls_parameters = DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
-        transport.engine = Some(engine);
-        transport.state = State::Creating;
         let request = Request::CreateTransport {
-            id,
+            id: server_id,
             options: self.config.transport_options,
             dtls_parameters,
-            app_data: transport.app_data.clone(),
+            app_data: self.transports.get(&id).and_then(|transport| transport.app_data.clone()),
         };
-        self.request(now, request, Waiting::CreateTransport { transport: id })
+        let waiting = Waiting::CreateTransport { transport: id, id: server_id, operation };
+        let request = self.request(now, request, waiting)?;
+        if let Some(transport) = self.transports.get_mut(&id) {
+            transport.engine = Some(engine);
+            transport.state = State::Creating;
+        }
+        Ok(request)
     }
 
-    pub(super) fn transport_created(&mut self, now: Instant, id: TransportId, mut remote: protocol::RemoteTransport) {
+    /// `createTransport` has come to nothing. So has the operation that asked for it, if it is still wanted; whoever is next
+    /// asks again.
+    pub(super) fn transport_not_created(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        operation: OperationId,
+        error: OperationError,
+    ) {
+        let Some(transport) = self.transports.get_mut(&id) else { return };
+        transport.not_created();
+        if transport.operations.front().and_then(Operation::id) == Some(operation) {
+            self.end_operation(now, id, Err(error));
+        }
+        self.next_operation_of(now, id);
+    }
+
+    pub(super) fn transport_created(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        operation: OperationId,
+        mut remote: protocol::RemoteTransport,
+    ) {
         let role = self.config.dtls_role;
         remote.ice_candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
         let candidates = &mut remote.ice_candidates;
@@ -190,11 +210,10 @@ impl Room {
             engine.add_local_address(now, *protocol, *address);
         }
         if let Err(error) = engine.connect(now, &remote, role) {
-            transport.state = State::New;
-            transport.engine = None;
             self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
-            self.outputs.notification(Notification::CloseTransport { id, app_data: None });
-            self.operation_failed(now, id, OperationError::Setup(error));
+            let server_id = transport.server_id;
+            self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
+            self.transport_not_created(now, id, operation, OperationError::Setup(error));
             return;
         }
         let candidates = remote.ice_candidates;
@@ -207,18 +226,27 @@ impl Room {
         self.next_operation_of(now, id);
     }
 
-    pub(super) fn ice_restarted(&mut self, now: Instant, id: TransportId, parameters: &protocol::IceParameters) {
-        if let Some(transport) = self.transports.get_mut(&id) {
-            let lost = transport.state == State::Failed;
-            if let Some(engine) = &mut transport.engine {
-                engine.restart_ice(now, parameters);
-            }
-            if lost {
-                self.set_transport_state(id, State::Connecting);
-            }
-            self.settle(id);
+    /// The server has new ICE credentials, from this request on. In time or late: it takes no others any more, unless a
+    /// later request has replaced them in turn.
+    pub(super) fn ice_restarted(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        request: RequestId,
+        parameters: &protocol::IceParameters,
+    ) {
+        let Some(transport) = self.transports.get_mut(&id) else { return };
+        if !transport.restarted(request) {
+            return;
         }
-        self.operation_done(now, id);
+        let lost = transport.state == State::Failed;
+        if let Some(engine) = &mut transport.engine {
+            engine.restart_ice(now, parameters);
+        }
+        if lost {
+            self.set_transport_state(id, State::Connecting);
+        }
+        self.settle(id);
     }
 
     pub(super) fn set_transport_state(&mut self, id: TransportId, state: State) {
@@ -246,15 +274,20 @@ impl Room {
             self.settle(id);
         }
         let Some(mut transport) = self.transports.remove(&id) else { return };
-        if let Some(request) = transport.in_flight {
-            self.inflight.end(request);
+        self.transports_at_server.remove(&transport.server_id);
+        let close = Notification::CloseTransport { id: transport.server_id, app_data: app_data.clone() };
+        if tell_server && transport.stats_interval.is_some() && transport.state.created() {
+            self.outputs.notification(Notification::DisableTransportStats { id: transport.server_id });
         }
-        // While creating, the request is on its way, and the server reads in order.
-        if tell_server && transport.state != State::New {
-            if transport.stats_interval.is_some() && transport.state.created() {
-                self.outputs.notification(Notification::DisableTransportStats { id });
+        // The server finds neither what it is making, nor later what it made on a transport that is gone.
+        let held = tell_server && transport.in_flight.is_some_and(|request| self.inflight.hold(request, &close));
+        if !held {
+            if let Some(request) = transport.in_flight {
+                self.inflight.cancel(request);
             }
-            self.outputs.notification(Notification::CloseTransport { id, app_data: app_data.clone() });
+            if tell_server && transport.state != State::New {
+                self.outputs.notification(close);
+            }
         }
         let error = match self.state {
             RoomState::New | RoomState::Joining | RoomState::Joined => OperationError::TransportClosed,
@@ -264,8 +297,7 @@ impl Room {
             self.settled(operation, Err(error.clone()));
         }
         let mut effects = Vec::new();
-        let on_it = self.producers_in_order(|producer| producer.transport() == Some(id));
-        for producer in on_it {
+        for producer in self.producers_on(id) {
             if let Some(producer) = self.producers.get_mut(&producer) {
                 producer.transport_closed(&mut effects);
             }

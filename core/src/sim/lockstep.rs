@@ -1,5 +1,6 @@
 //! A room, or a loop around one, in step with the model.
 
+mod both_sides;
 mod compare;
 mod names;
 
@@ -16,6 +17,7 @@ use crate::media::Media;
 use crate::output::{Event, Output, ProducerEvent, TransportEvent};
 use crate::room::Room;
 
+pub use both_sides::BothSides;
 use names::{Names, error_name};
 
 /// Where an implementation and the model part.
@@ -215,7 +217,18 @@ impl<E: Embedding> Lockstep<E> {
                 let request = model.answered(to);
                 Happening::Input(Input::Response { id: RequestId::from(request), result: model.payload(request, how) })
             }
-            Step::Server(notice) => Happening::Input(Input::Notification(notice.message(transport, producer))),
+            Step::Server(notice) => {
+                let room = embedding.room();
+                let of_transport = |number| {
+                    let id = transport(number);
+                    room.transport_info(id).map_or(id.value().into(), |info| info.server_id())
+                };
+                let of_producer = |number| {
+                    let id = producer(number);
+                    room.producer_info(id).map_or(id.value().into(), |info| info.server_id())
+                };
+                Happening::Input(Input::Notification(notice.message(of_transport, of_producer)))
+            }
             Step::Engine { pick, says } => Happening::Engine(transport(pick), says.event()),
             Step::KeyFrame { producer: number, layer: of } => {
                 let profile = layer(model.producers.get(&index(number)), of);
@@ -320,6 +333,7 @@ impl<E: Embedding> Lockstep<E> {
                     *self.sent.entry(ssrc).or_default() += 1;
                 }
                 Output::Request { id, request } => {
+                    self.names.learn(&self.embedding.room(), &request)?;
                     let message = self.names.normal(request.to_json())?;
                     self.said.push(Said::Request(id.value(), message));
                 }

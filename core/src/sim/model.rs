@@ -27,7 +27,7 @@ use crate::room::RoomState;
 pub(super) use inputs::{address, datagram, frame};
 use producer::Producer;
 pub(super) use producer::layer;
-use requests::Open;
+use requests::{Late, Open};
 pub use step::{Answer, App, Notice, ProducerOp, Says, Step, TrackKind, TransportOp};
 use transport::Transport;
 
@@ -38,6 +38,10 @@ const ADDRESSES: usize = 2;
 const PEERS: usize = 3;
 /// Requests without an answer: fewer than there may be transports to ask for.
 const PENDING: usize = 2;
+/// So many ids of one send may be taken.
+const IDS_TAKEN: u8 = 4;
+/// Requests that were given up, and may still be answered.
+const LATE: usize = 2;
 /// How long the server may take, in milliseconds.
 const REQUEST_TIMEOUT: u64 = 2_000;
 
@@ -78,8 +82,12 @@ pub struct Model {
     pub(super) sends_video: bool,
     join_app: Option<Value>,
     open: BTreeMap<u64, Open>,
+    late: BTreeMap<u64, Late>,
+    pub(super) forgotten: u64,
     pub(super) requests: u64,
     operations: u64,
+    /// How often a producer was handled.
+    handled: u64,
     pub(super) malformed: u64,
     pub(super) unexpected: u64,
     pub(super) peers_dropped: u64,
@@ -104,8 +112,11 @@ impl Default for Model {
             sends_video: false,
             join_app: None,
             open: BTreeMap::new(),
+            late: BTreeMap::new(),
+            forgotten: 0,
             requests: 0,
             operations: 0,
+            handled: 0,
             malformed: 0,
             unexpected: 0,
             peers_dropped: 0,
@@ -167,6 +178,7 @@ impl Model {
             local_addresses: ADDRESSES,
             peers: PEERS,
             pending_requests: PENDING,
+            late_answers: LATE,
             ..Limits::default()
         };
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))

@@ -99,7 +99,7 @@ pub struct LinkCounters {
     pub sent: u64,
     /// Handed out, duplicates too.
     pub delivered: u64,
-    /// Lost by chance, or because [`Net::lose_next`] asked for it.
+    /// Lost by chance, because [`Net::lose_next`] asked for it, or on the way for longer than `Instant` can say.
     pub lost: u64,
     /// Delivered twice.
     pub duplicated: u64,
@@ -221,24 +221,33 @@ impl Net {
             None => now,
             Some(bandwidth) => {
                 let free_at = line.free_at.map_or(now, |at| at.max(now));
-                if free_at > now + link.queue {
+                if free_at.saturating_duration_since(now) > link.queue {
                     line.counters.overflowed += 1;
                     return;
                 }
                 let bits = (transmit.contents.len() as u64 + HEADERS) * 8;
-                let sent_at = free_at + Duration::from_nanos(bits.saturating_mul(1_000_000_000) / bandwidth.max(1));
+                let takes = Duration::from_nanos(bits.saturating_mul(1_000_000_000) / bandwidth.max(1));
+                // Beyond what `Instant` can say the bottleneck is never free again.
+                let Some(sent_at) = free_at.checked_add(takes) else {
+                    line.counters.overflowed += 1;
+                    return;
+                };
                 line.free_at = Some(sent_at);
                 sent_at
             }
         };
         let arrival = if reorder < link.reorder && !reliable {
             line.counters.reordered += 1;
-            start + (link.delay * 2).max(link.delay + Duration::from_millis(10))
+            start.checked_add(link.delay.saturating_mul(2).max(link.delay.saturating_add(Duration::from_millis(10))))
         } else {
-            let arrival = start + link.delay + link.jitter.mul_f64(jitter);
-            let arrival = line.last_arrival.map_or(arrival, |last| last.max(arrival));
-            line.last_arrival = Some(arrival);
+            let arrival = start.checked_add(link.delay.saturating_add(link.jitter.mul_f64(jitter)));
+            let arrival = arrival.map(|arrival| line.last_arrival.map_or(arrival, |last| last.max(arrival)));
+            line.last_arrival = arrival.or(line.last_arrival);
             arrival
+        };
+        let Some(arrival) = arrival else {
+            line.counters.lost += 1;
+            return;
         };
         let twice = duplicate < link.duplicate && !reliable;
         line.counters.duplicated += u64::from(twice);

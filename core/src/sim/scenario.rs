@@ -80,7 +80,7 @@ impl ScenarioConfig {
         self
     }
 
-    /// How long a signalling message takes, either way. Default: 10 ms.
+    /// How long a signalling message takes, either way; [`Duration::MAX`]: it never arrives. Default: 10 ms.
     pub const fn signalling_delay(mut self, delay: Duration) -> Self {
         self.signalling_delay = delay;
         self
@@ -278,7 +278,7 @@ impl Scenario {
     pub fn release(&mut self) {
         self.faults.clear();
         for signal in std::mem::take(&mut self.held) {
-            self.signal(self.now + self.signalling_delay, signal);
+            self.signal(1, signal);
         }
     }
 

@@ -11,6 +11,7 @@ mod requests;
 mod state;
 mod stats;
 mod validate;
+mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub use output::{ReceivedPacket, ServerEvent, ServerOutput, Side};
 
 use numbers::RawExtensions;
 use receiver::{ReceiverEvent, ReceiverOutput};
+use worker::{Asked, Job};
 
 /// Names a signalling connection; the caller's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +110,8 @@ pub struct RoomServer {
     users: BTreeMap<String, TransportId>,
     /// Where transports are heard from.
     routes: BTreeMap<(IceProtocol, SocketAddr), TransportId>,
+    /// What the worker is at, in order.
+    jobs: VecDeque<Job>,
     outputs: VecDeque<ServerOutput>,
     counters: ServerCounters,
 }
@@ -130,6 +134,7 @@ impl RoomServer {
             producers: BTreeMap::new(),
             users: BTreeMap::new(),
             routes: BTreeMap::new(),
+            jobs: VecDeque::new(),
             outputs: VecDeque::new(),
             counters: ServerCounters::default(),
         }
@@ -143,9 +148,12 @@ impl RoomServer {
         if self.overrun() {
             return;
         }
-        let result = self.request(now, connection, request);
-        self.counters.requests_refused += u64::from(result.is_err());
-        self.outputs.push_back(ServerOutput::Response { connection, id, result });
+        match self.request(connection, request) {
+            Ok(Asked::Answered(answer)) => self.respond(connection, id, Ok(answer)),
+            Ok(Asked::Worker { peer, work }) => self.ask_worker(now, connection, id, peer, work),
+            Err(error) => self.respond(connection, id, Err(error)),
+        }
+        self.work(now);
         self.settle_all(now);
     }
 
@@ -197,6 +205,7 @@ impl RoomServer {
     /// Says that time went on. Needed when the deadline of [`poll_timeout`](Self::poll_timeout) is reached.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.work(now);
         let due: Vec<_> = self
             .transports
             .values()
@@ -231,7 +240,8 @@ impl RoomServer {
         let subscriptions = transports
             .filter_map(|transport| transport.stats)
             .chain(self.producers.values().filter(|producer| !producer.paused()).filter_map(|producer| producer.stats));
-        receivers.chain(subscriptions.map(|subscription| subscription.due)).min()
+        let jobs = self.jobs.front().map(|job| job.due);
+        receivers.chain(subscriptions.map(|subscription| subscription.due)).chain(jobs).min()
     }
 
     // What the room's owner can do.

@@ -160,6 +160,7 @@ pub fn answer() -> impl Strategy<Value = Answer> {
         1 => Just(Answer::Demanding),
         3 => Just(Answer::Malformed),
         4 => Just(Answer::Refused),
+        2 => Just(Answer::Taken),
     ]
 }
 
@@ -188,7 +189,7 @@ pub fn says() -> impl Strategy<Value = Says> {
         3 => Just(Says::Disconnected),
         1 => Just(Says::Closed),
         1 => Just(Says::Failed),
-        3 => (0..3_000_000u32).prop_map(Says::Limit),
+        3 => prop_oneof![20 => 0..3_000_000u32, 1 => Just(u32::MAX)].prop_map(Says::Limit),
     ]
 }
 
@@ -211,7 +212,7 @@ fn track() -> impl Strategy<Value = TrackKind> + Clone {
 }
 
 fn interval() -> impl Strategy<Value = u16> {
-    0..4000u16
+    prop_oneof![20 => 0..4000u16, 1 => Just(u16::MAX)]
 }
 
 fn frame_bytes() -> impl Strategy<Value = u16> {
@@ -274,7 +275,9 @@ pub fn command(ids: Ids) -> impl Strategy<Value = Command> {
 /// What the server says of its own accord: for senders and for others, well-formed and not, about what is known and what
 /// is not.
 pub fn notification(ids: Ids) -> impl Strategy<Value = Value> {
-    notice().prop_map(move |notice| notice.message(|pick| ids.transport(pick), |pick| ids.producer(pick)))
+    let transport = |ids: &Ids, pick| ids.transport(pick).value().into();
+    let producer = |ids: &Ids, pick| ids.producer(pick).value().into();
+    notice().prop_map(move |notice| notice.message(|pick| transport(&ids, pick), |pick| producer(&ids, pick)))
 }
 
 /// What the server answers: good, malformed, refused, and not always to what was asked.

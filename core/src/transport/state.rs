@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::connection::engine::{Engine, OutgoingPacket};
 use crate::connection::pacer::Pacer;
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::ConnectionState;
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
@@ -31,6 +31,7 @@ use crate::protocol::{IceCandidate, IceProtocol, Notification};
 #[derive(Debug)]
 pub struct TransportInfo {
     pub(crate) id: TransportId,
+    pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
     pub(crate) order: u64,
     pub(crate) app_data: Option<Value>,
@@ -42,7 +43,11 @@ pub struct TransportInfo {
     pub(crate) pacer: Pacer,
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
+    /// Which request brought the ICE credentials in use, if not `createTransport`.
+    pub(crate) restarted: Option<RequestId>,
     pub(crate) next_mux_id: u32,
+    /// How many producers the server has made on it so far.
+    pub(crate) producers_handled: u64,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
     /// What the server last said it can take.
@@ -80,8 +85,8 @@ impl State {
 /// One thing to be done on a transport, after those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Operation {
-    /// Sends a producer.
-    Send { operation: OperationId, producer: ProducerId },
+    /// Sends a producer. The server may have refused ids for it that others have.
+    Send { operation: OperationId, producer: ProducerId, ids_refused: u8 },
     /// Asks for new ICE credentials.
     RestartIce { operation: OperationId },
     /// A send whose producer was closed after its request went out: its answer is still to come, and may have to be
@@ -99,10 +104,24 @@ impl Operation {
     }
 }
 
+/// What a transport has to ask the server for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Its own counterpart, for this operation.
+    CreateTransport { operation: OperationId },
+    /// That of a producer.
+    CreateProducer { producer: ProducerId },
+    /// New ICE credentials.
+    RestartTransport,
+    /// Nothing: a `send` that failed has left nothing to restart.
+    Fail,
+}
+
 impl TransportInfo {
     pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
             id,
+            server_id: ServerId::new(id.value()),
             order,
             app_data,
             state: State::New,
@@ -113,7 +132,9 @@ impl TransportInfo {
             pacer: Pacer::default(),
             operations: VecDeque::new(),
             in_flight: None,
+            restarted: None,
             next_mux_id: 0,
+            producers_handled: 0,
             ssrcs: BTreeSet::new(),
             bitrate_limit_bps: None,
             video: None,
@@ -123,6 +144,11 @@ impl TransportInfo {
     /// Unique identifier.
     pub const fn id(&self) -> TransportId {
         self.id
+    }
+
+    /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
     /// Always false: a closed transport is no longer in its room.
@@ -181,6 +207,37 @@ impl TransportInfo {
     /// The interval of the server's statistics, if they are enabled.
     pub const fn stats_interval(&self) -> Option<Duration> {
         self.stats_interval
+    }
+
+    /// What is to be asked for the operation that is first in the queue; nothing while an answer is waited for.
+    pub(crate) fn next(&self) -> Option<Next> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        Some(match (self.operations.front()?, self.state.created()) {
+            (Operation::Send { operation, .. }, false) => Next::CreateTransport { operation: *operation },
+            (Operation::Send { producer, .. }, true) => Next::CreateProducer { producer: *producer },
+            (Operation::RestartIce { .. }, true) => Next::RestartTransport,
+            (Operation::RestartIce { .. }, false) => Next::Fail,
+            // Only ever first while its request is out.
+            (Operation::Abandoned { .. }, _) => return None,
+        })
+    }
+
+    /// The server has not made its side, or it is of no use.
+    pub(crate) fn not_created(&mut self) {
+        self.state = State::New;
+        self.engine = None;
+        self.in_flight = None;
+    }
+
+    /// This request has brought new ICE credentials. False: a later one has before.
+    pub(crate) fn restarted(&mut self, request: RequestId) -> bool {
+        let newer = self.restarted < Some(request);
+        if newer {
+            self.restarted = Some(request);
+        }
+        newer
     }
 
     /// Whether media can be written.

@@ -20,6 +20,7 @@ type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Value, String>>>>>
 pub struct Browser {
     stdin: tokio::sync::Mutex<(ChildStdin, u64)>,
     pending: Pending,
+    origin: String,
     // Ends with the process.
     _child: tokio::task::JoinHandle<()>,
 }
@@ -27,7 +28,8 @@ pub struct Browser {
 impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
-        let Node { child, stdin, mut stdout, .. } = Node::start("viewer.mjs", &[]).await;
+        let Node { child, stdin, mut stdout, ready } = Node::start("viewer.mjs", &[]).await;
+        let origin = ready["pages"].as_str().expect("it serves the pages").trim_end_matches('/').to_owned();
         let pending = Pending::default();
         let answers = Arc::clone(&pending);
         let reader = tokio::spawn(async move {
@@ -44,7 +46,12 @@ impl Browser {
                 let _ = waiter.map(|waiter| waiter.send(result));
             }
         });
-        Self { stdin: tokio::sync::Mutex::new((stdin, 0)), pending, _child: reader }
+        Self { stdin: tokio::sync::Mutex::new((stdin, 0)), pending, origin, _child: reader }
+    }
+
+    /// The origin of the bench's pages.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     async fn call(&self, op: &str, mut request: Value) -> Result<Value, String> {

@@ -26,6 +26,8 @@ pub use picture::{CLIP_FRAMES, Picture, SHORT_CLIP_FRAMES, assert_smooth, longes
 pub use player::{Played, Player};
 pub use poll::{PATIENCE, eventually, within};
 pub use program::{Finished, Program};
+#[cfg(feature = "legacy-dtls")]
+pub use publisher::stock;
 pub use publisher::{Publisher, audio_track, video_track};
 pub use relay::{Relay, Rule, Stream};
 pub use server::{PEER, ROOM, Server};

@@ -9,6 +9,12 @@ use crate::events::Events;
 use crate::poll::{PATIENCE, eventually, within};
 use crate::server::{PEER, Server};
 
+/// Options for a server with the stock certificate, which the default DTLS does not take.
+#[cfg(feature = "legacy-dtls")]
+pub fn stock() -> RoomConfig {
+    RoomConfig::default().dtls_backend(mediasoup_producer::DtlsBackend::Legacy)
+}
+
 /// A room that was joined, with all that it says.
 #[derive(Debug)]
 pub struct Publisher {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mediasoup_interop::{Player, Publisher, Server, clip, eventually, layers, video_track};
-use mediasoup_producer::{Event as RoomEvent, ProducerEvent, ProducerOptions, Profile, RoomConfig};
+use mediasoup_interop::{Player, Publisher, Server, clip, eventually, layers, stock, video_track};
+use mediasoup_producer::{Event as RoomEvent, ProducerEvent, ProducerOptions, Profile};
 use mediasoup_producer_tokio::Event;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const LIMIT: u64 = 300_000;
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn a_limit_set_by_the_server_arrives_as_target_bitrates_and_so_does_its_end() {
     let server = Server::start(&[]).await;
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let transport = publisher.transport();
     let video = publisher.send(&transport, video_track(), ProducerOptions::default().simulcast(true)).await;
     publisher.connected(&transport).await;

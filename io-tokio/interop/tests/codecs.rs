@@ -4,9 +4,9 @@
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
     Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, eventually, h264, h265,
-    tone, video_track, vp9,
+    stock, tone, video_track, vp9,
 };
-use mediasoup_producer::{Codec, MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::{Codec, MediaKind, ProducerOptions, Track};
 use mediasoup_producer_tokio::Producer;
 
 /// Sending one stream to a server that takes this codec alone of its kind.
@@ -27,7 +27,7 @@ impl Sending {
         let codecs = format!("{},{other}", codec.name());
         let arguments = ["--codecs", &codecs];
         let (server, browser) = tokio::join!(Server::start(&arguments), Browser::start());
-        let publisher = Publisher::join(&server, RoomConfig::default()).await;
+        let publisher = Publisher::join(&server, stock()).await;
         let transport = publisher.transport();
         let producer = publisher.send(&transport, track, ProducerOptions::default()).await;
         assert_eq!(producer.codec(), Some(codec));

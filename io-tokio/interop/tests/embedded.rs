@@ -20,8 +20,8 @@ async fn mediasoup_client_sends_simulcast_to_our_room() {
 }
 
 async fn sends(query: &[(&str, &str)], layers: &[Profile]) {
-    let (room, browser) = tokio::join!(Room::start(), Browser::start());
-    let room = room.unwrap();
+    let browser = Browser::start().await;
+    let room = Room::start_for(vec![browser.origin().to_owned()]).await.unwrap();
     let (ws, _) = room.ws_url.split_once('?').unwrap();
     let sender = browser.open("carol", "sender", ws, query).await;
     eventually("it sends", async || {

@@ -1,13 +1,13 @@
 //! The server's worker dies, the WebSocket is cut: events say so, and a new room can be joined.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, video_track, within};
-use mediasoup_producer::{Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, RoomConfig};
+use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, stock, video_track, within};
+use mediasoup_producer::{Event as RoomEvent, Originator, ProducerEvent, ProducerOptions};
 use mediasoup_producer_tokio::{Event, Producer, SignallingError};
 use serde_json::json;
 
 async fn sending(server: &Server) -> (Publisher, Producer, Player) {
-    let publisher = Publisher::join(server, RoomConfig::default()).await;
+    let publisher = Publisher::join(server, stock()).await;
     let transport = publisher.transport();
     let video = publisher.send(&transport, video_track(), ProducerOptions::default()).await;
     publisher.connected(&transport).await;

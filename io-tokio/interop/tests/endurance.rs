@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::{Browser, Player, Publisher, Server, audio_track, beat, clip, layers, video_track};
-use mediasoup_producer::{ProducerOptions, RoomConfig};
+use mediasoup_interop::{Browser, Player, Publisher, Server, audio_track, beat, clip, layers, stock, video_track};
+use mediasoup_producer::ProducerOptions;
 use tokio::time::{Instant, interval};
 
 #[tokio::test]
@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval};
 async fn nothing_drifts_grows_or_freezes() {
     let seconds: u64 = std::env::var("INTEROP_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;

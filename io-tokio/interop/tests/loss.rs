@@ -13,11 +13,11 @@
 use std::collections::BTreeMap;
 
 use mediasoup_interop::{
-    Browser, Player, Publisher, Relay, Rule, Server, Stream, audio_track, beat, clip, eventually, layers, tampered,
-    video_track,
+    Browser, Player, Publisher, Relay, Rule, Server, Stream, audio_track, beat, clip, eventually, layers, stock,
+    tampered, video_track,
 };
 use mediasoup_producer::stats::InboundRtpStats;
-use mediasoup_producer::{ProducerId, ProducerOptions, RoomConfig};
+use mediasoup_producer::{ProducerId, ProducerOptions};
 use mediasoup_producer_tokio::Options;
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn losses_are_repaired(percent: u8) {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     let relay = Relay::new(percent.into(), Rule::Lose(percent));
     let signalling = tampered(&server.url(mediasoup_interop::PEER), relay.clone()).await;
-    let publisher = Publisher::join_over(signalling, RoomConfig::default(), Options::default().tcp(false)).await;
+    let publisher = Publisher::join_over(signalling, stock(), Options::default().tcp(false)).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;
@@ -155,7 +155,7 @@ async fn a_path_cut_for_long_is_lost_and_found_again() {
     let server = Server::start(&[]).await;
     let relay = Relay::new(1, Rule::Lose(0));
     let signalling = tampered(&server.url(mediasoup_interop::PEER), relay.clone()).await;
-    let publisher = Publisher::join_over(signalling, RoomConfig::default(), Options::default().tcp(false)).await;
+    let publisher = Publisher::join_over(signalling, stock(), Options::default().tcp(false)).await;
     let transport = publisher.transport();
     let video = publisher.send(&transport, video_track(), ProducerOptions::default()).await;
     publisher.connected(&transport).await;

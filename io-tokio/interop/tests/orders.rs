@@ -2,9 +2,9 @@
 #![cfg(feature = "legacy-dtls")]
 
 use mediasoup_interop::{
-    Browser, Player, Publisher, Server, Viewer, audio_track, beat, clip, eventually, layers, video_track,
+    Browser, Player, Publisher, Server, Viewer, audio_track, beat, clip, eventually, layers, stock, video_track,
 };
-use mediasoup_producer::{MediaKind, ProducerOptions, RoomConfig};
+use mediasoup_producer::{MediaKind, ProducerOptions};
 use mediasoup_producer_tokio::{Producer, Transport};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ async fn decoding(viewer: &Viewer<'_>, kind: &str) -> Vec<Value> {
 async fn audio_before_video_and_video_before_audio() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     for first in [MediaKind::Audio, MediaKind::Video] {
-        let publisher = Publisher::join(&server, RoomConfig::default()).await;
+        let publisher = Publisher::join(&server, stock()).await;
         let viewer = browser.view(&server).await;
         let transport = publisher.transport();
         let sent = match first {
@@ -59,7 +59,7 @@ async fn audio_before_video_and_video_before_audio() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn several_of_a_kind_over_two_transports() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let [one, two] = [publisher.transport(), publisher.transport()];
     let mut sent = vec![
@@ -91,7 +91,7 @@ async fn several_of_a_kind_over_two_transports() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn a_producer_closed_and_made_anew() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let (_audio, _playing) = audio(&publisher, &transport).await;
@@ -110,7 +110,7 @@ async fn a_producer_closed_and_made_anew() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn sent_again_over_a_new_transport_after_the_first_was_closed() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let first = publisher.transport();
     let (producer, player) = video(&publisher, &first, "medium").await;
@@ -136,7 +136,7 @@ async fn sent_again_over_a_new_transport_after_the_first_was_closed() {
 async fn app_data_reaches_the_server_and_other_peers() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     let _viewer = browser.view(&server).await;
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let transport = publisher.transport();
     let (producer, player) = audio(&publisher, &transport).await;
     let peer = server.peer().await;

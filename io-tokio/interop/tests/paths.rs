@@ -2,10 +2,10 @@
 #![cfg(feature = "legacy-dtls")]
 
 use mediasoup_interop::{
-    Browser, CLIP_FRAMES, PEER, Player, Publisher, Relay, Rule, Server, Viewer, assert_smooth, clip, eventually,
+    Browser, CLIP_FRAMES, PEER, Player, Publisher, Relay, Rule, Server, Viewer, assert_smooth, clip, eventually, stock,
     tampered, video_track,
 };
-use mediasoup_producer::{ProducerOptions, RoomConfig, TransportOptions};
+use mediasoup_producer::{ProducerOptions, TransportOptions};
 use mediasoup_producer_tokio::{Options, Producer, Transport};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ async fn undisturbed(viewer: &Viewer<'_>, what: impl Future<Output = ()>) {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn an_ice_restart_disturbs_nothing() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let sending = begin(&server, Publisher::join(&server, RoomConfig::default()).await).await;
+    let sending = begin(&server, Publisher::join(&server, stock()).await).await;
     let viewer = browser.view(&server).await;
     viewer.sees_more().await;
     let mark = sending.publisher.events.mark();
@@ -63,7 +63,7 @@ async fn an_ice_restart_disturbs_nothing() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn a_new_address_of_ours_is_taken_up() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let sending = begin(&server, Publisher::join(&server, RoomConfig::default()).await).await;
+    let sending = begin(&server, Publisher::join(&server, stock()).await).await;
     let viewer = browser.view(&server).await;
     viewer.sees_more().await;
     for _ in 0..3 {
@@ -87,7 +87,7 @@ async fn a_new_address_of_ours_is_taken_up() {
 async fn over_tcp_alone() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     let options = TransportOptions { udp: Some(false), tcp: Some(true), ..TransportOptions::default() };
-    let config = RoomConfig::default().transport_options(options);
+    let config = stock().transport_options(options);
     let sending = begin(&server, Publisher::join(&server, config).await).await;
     assert_eq!(sending.tuple(&server).await["protocol"], "tcp");
     let viewer = browser.view(&server).await;
@@ -101,7 +101,7 @@ async fn over_tcp_alone() {
 async fn udp_is_preferred_where_both_get_through() {
     let server = Server::start(&[]).await;
     let options = TransportOptions { prefer_udp: Some(true), ..TransportOptions::default() };
-    let config = RoomConfig::default().transport_options(options);
+    let config = stock().transport_options(options);
     let sending = begin(&server, Publisher::join(&server, config).await).await;
     assert_eq!(sending.tuple(&server).await["protocol"], "udp");
     sending.all_arrived(&server).await;
@@ -114,7 +114,7 @@ async fn tcp_takes_over_where_udp_does_not_get_through() {
     let relay = Relay::new(1, Rule::Cut);
     let signalling = tampered(&server.url(PEER), relay.clone()).await;
     let options = TransportOptions { prefer_udp: Some(true), ..TransportOptions::default() };
-    let config = RoomConfig::default().transport_options(options);
+    let config = stock().transport_options(options);
     let publisher = Publisher::join_over(signalling, config, Options::default()).await;
     let sending = begin(&server, publisher).await;
     assert_eq!(sending.tuple(&server).await["protocol"], "tcp");
@@ -131,7 +131,7 @@ async fn tcp_takes_over_when_udp_is_cut_under_way() {
     let relay = Relay::new(1, Rule::Lose(0));
     let signalling = tampered(&server.url(PEER), relay.clone()).await;
     let options = TransportOptions { prefer_udp: Some(true), ..TransportOptions::default() };
-    let config = RoomConfig::default().transport_options(options);
+    let config = stock().transport_options(options);
     let publisher = Publisher::join_over(signalling, config, Options::default()).await;
     let sending = begin(&server, publisher).await;
     assert_eq!(sending.tuple(&server).await["protocol"], "udp");
@@ -150,7 +150,7 @@ async fn tcp_takes_over_when_udp_is_cut_under_way() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn over_ipv6() {
     let (server, browser) = tokio::join!(Server::start(&["--listen-ip", "::1"]), Browser::start());
-    let sending = begin(&server, Publisher::join(&server, RoomConfig::default()).await).await;
+    let sending = begin(&server, Publisher::join(&server, stock()).await).await;
     assert_eq!(sending.tuple(&server).await["localIP"], "::1");
     let viewer = browser.view(&server).await;
     viewer.sees_more().await;
@@ -168,7 +168,7 @@ async fn the_preferred_family_is_used_where_there_are_two() {
             prefer_udp: Some(true),
             ..TransportOptions::default()
         };
-        let publisher = Publisher::join(&server, RoomConfig::default().transport_options(options)).await;
+        let publisher = Publisher::join(&server, stock().transport_options(options)).await;
         let sending = begin(&server, publisher).await;
         let tuple = sending.tuple(&server).await;
         assert_eq!((&tuple["localIP"], &tuple["protocol"]), (&json!(ip), &json!("udp")));

@@ -1,9 +1,9 @@
 //! Pause, resume and close, from this side and from the server's.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::{Browser, Player, Publisher, Server, clip, eventually, video_track};
+use mediasoup_interop::{Browser, Player, Publisher, Server, clip, eventually, stock, video_track};
 use mediasoup_producer::{
-    ConnectionState, Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
+    ConnectionState, Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, TransportEvent,
 };
 use mediasoup_producer_tokio::{Event, Producer, Transport};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ struct Sending {
 impl Sending {
     async fn begin() -> Self {
         let server = Server::start(&[]).await;
-        let publisher = Publisher::join(&server, RoomConfig::default()).await;
+        let publisher = Publisher::join(&server, stock()).await;
         let transport = publisher.transport();
         let video = publisher.send(&transport, video_track(), ProducerOptions::default()).await;
         publisher.connected(&transport).await;

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, tampered, video_track};
+use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
 use mediasoup_producer::protocol::RefusalKind;
-use mediasoup_producer::{CommandError, OperationError, ProducerOptions, RoomConfig};
+use mediasoup_producer::{CommandError, OperationError, ProducerOptions};
 use mediasoup_producer_tokio::{Error, Options, Transport};
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Tampering for Crafted {
 async fn crafted(server: &Server) -> (Crafted, Publisher) {
     let crafted = Crafted::default();
     let signalling = tampered(&server.url(PEER), crafted.clone()).await;
-    (crafted, Publisher::connect_over(signalling, RoomConfig::default(), Options::default()))
+    (crafted, Publisher::connect_over(signalling, stock(), Options::default()))
 }
 
 fn assert_refused(result: Result<(), Error>, kind: RefusalKind, words: &str) {

@@ -4,9 +4,9 @@
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
     Browser, CLIP_FRAMES, Player, Publisher, SHORT_CLIP_FRAMES, Server, Viewer, assert_smooth, clip, eventually, h264,
-    layers, longest_on_show, video_track,
+    layers, longest_on_show, stock, video_track,
 };
-use mediasoup_producer::{Codec, ProducerOptions, Profile, RoomConfig};
+use mediasoup_producer::{Codec, ProducerOptions, Profile};
 
 /// From each layer to each other.
 const SWITCHES: [(&str, u64); 6] =
@@ -32,7 +32,7 @@ async fn each_layer_is_shown_when_it_is_asked_for(
     let codecs = format!("opus,{}", codec.name());
     let arguments = ["--codecs", &codecs];
     let (server, browser) = tokio::join!(Server::start(&arguments), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let video = publisher.send(&transport, video_track(), ProducerOptions::default().simulcast(true)).await;

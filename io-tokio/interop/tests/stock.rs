@@ -2,10 +2,11 @@
 #![cfg(feature = "legacy-dtls")]
 
 use mediasoup_interop::{
-    Browser, CLIP_FRAMES, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, eventually, video_track,
+    Browser, CLIP_FRAMES, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, eventually, stock,
+    video_track,
 };
+use mediasoup_producer::ProducerOptions;
 use mediasoup_producer::protocol::DtlsRole;
-use mediasoup_producer::{ProducerOptions, RoomConfig};
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
@@ -21,7 +22,7 @@ async fn audio_and_video_arrive_as_dtls_server() {
 
 async fn audio_and_video_arrive(role: DtlsRole) {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default().dtls_role(role)).await;
+    let publisher = Publisher::join(&server, stock().dtls_role(role)).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let audio = publisher.send(&transport, audio_track(), ProducerOptions::default()).await;

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use mediasoup_interop::{
-    Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, video_track,
+    Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, stock,
+    video_track,
 };
 use mediasoup_producer::stats::{ProducerStats, TransportStats};
-use mediasoup_producer::{
-    Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, RoomConfig, Track, TransportEvent,
-};
+use mediasoup_producer::{Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, Track, TransportEvent};
 use mediasoup_producer_tokio::Event;
 use serde_json::Value;
 
@@ -17,7 +16,7 @@ use serde_json::Value;
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn a_replaced_track_keeps_id_and_ssrc_and_shows_its_own_picture() {
     let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let viewer = browser.view(&server).await;
     let transport = publisher.transport();
     let video = publisher.send(&transport, video_track(), ProducerOptions::default()).await;
@@ -62,7 +61,7 @@ async fn a_replaced_track_keeps_id_and_ssrc_and_shows_its_own_picture() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn statistics_come_typed_at_their_interval_and_none_while_paused() {
     let server = Server::start(&[]).await;
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
     let transport = publisher.transport();
     // Before the server knows of either: held until it does.
     transport.enable_stats(Duration::from_millis(100)).unwrap();

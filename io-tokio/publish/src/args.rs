@@ -22,9 +22,20 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// Where to serve the page that plays what the embedded room receives.
+    /// Where to serve the page that plays what the embedded room receives. Reached from elsewhere (0.0.0.0:3080) it answers
+    /// to this machine's IP addresses; to names see --page-host.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3080", conflicts_with_all = ["no_page", "room"])]
     pub page: SocketAddr,
+
+    /// A host name under which browsers may ask for the page, for example one of this machine in the local network. May be
+    /// given several times. IP addresses and localhost need none.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["no_page", "room"])]
+    pub page_host: Vec<String>,
+
+    /// A web page whose scripts may join the embedded room, by its origin, for example http://localhost:8080. May be given
+    /// several times. Programs need none.
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "room")]
+    pub allow_origin: Vec<String>,
 
     /// Serve no page.
     #[arg(long)]

@@ -128,8 +128,15 @@ enum Command {
 }
 
 impl Room {
-    /// Starts a room on the loopback interface, on ports that the operating system chooses. Needs a tokio runtime.
+    /// Starts a room on the loopback interface, on ports that the operating system chooses. Needs a tokio runtime. Programs
+    /// can join it, web pages cannot.
     pub async fn start() -> Result<EmbeddedRoom, StartError> {
+        Self::start_for(Vec::new()).await
+    }
+
+    /// The same, and scripts of web pages with these origins (`http://localhost:8080`) can join it, too. Of others no
+    /// WebSocket is taken: any page that a browser on this machine shows could open one, and see the picture.
+    pub async fn start_for(origins: Vec<String>) -> Result<EmbeddedRoom, StartError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let refused = |source| StartError { address: any_port, source };
         let socket = UdpSocket::bind(any_port).await.map_err(refused)?;
@@ -139,7 +146,7 @@ impl Room {
         let (commands, orders) = mpsc::channel(COMMANDS_WAITING);
         let packets = broadcast::Sender::new(PACKETS_KEPT);
         let (views, producers) = watch::channel(BTreeMap::new());
-        let (visitors, door) = front_door::open(listener);
+        let (visitors, door) = front_door::open(listener, origins);
         let driver = Driver::new(socket, visitors, orders, packets.clone(), views).map_err(refused)?;
         tokio::spawn(async move {
             driver.run().await;

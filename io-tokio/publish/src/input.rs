@@ -28,6 +28,8 @@ pub struct Track {
     pub layers: Vec<Layer>,
     /// Where the media comes from.
     pub feed: Feed,
+    /// Its files with pictures that are shown in another order than they stand in: receivers will show few of them.
+    pub reordered: Vec<String>,
 }
 
 /// One encoding of a track.
@@ -109,7 +111,10 @@ pub async fn open(args: &MediaArgs) -> Result<Vec<Track>, InputError> {
             file.length()?;
         }
     }
-    let mut tracks: Vec<_> = [audio, video].into_iter().filter_map(of_files).collect();
+    let mut tracks = Vec::new();
+    for sources in [audio, video] {
+        tracks.extend(of_files(sources)?);
+    }
     if let Some(address) = args.audio_rtp {
         tracks.insert(0, of_rtp("--audio-rtp", address, args.audio_rtp_codec.into()).await?);
     }
@@ -124,8 +129,8 @@ fn open_files<I: Into<Input>>(inputs: impl IntoIterator<Item = I>, kind: Kind) -
 }
 
 /// `None`: no files, no track.
-fn of_files(sources: Vec<FileSource>) -> Option<Track> {
-    let first = sources.first()?;
+fn of_files(sources: Vec<FileSource>) -> Result<Option<Track>, SourceError> {
+    let Some(first) = sources.first() else { return Ok(None) };
     let (label, codec) = (first.name(), codec(first.info().codec));
     let profiles: &[Profile] = if sources.len() > 1 { &Profile::SIMULCAST } else { &[Profile::Default] };
     let layers = profiles
@@ -133,13 +138,20 @@ fn of_files(sources: Vec<FileSource>) -> Option<Track> {
         .zip(&sources)
         .map(|(profile, source)| Layer { profile: *profile, size: source.info().width.zip(source.info().height) })
         .collect();
-    Some(Track { label, codec, layers, feed: Feed::Files(sources) })
+    let mut reordered = Vec::new();
+    for source in &sources {
+        if source.reordered()? {
+            reordered.push(source.name());
+        }
+    }
+    Ok(Some(Track { label, codec, layers, feed: Feed::Files(sources), reordered }))
 }
 
 async fn of_rtp(option: &'static str, address: SocketAddr, codec: Codec) -> Result<Track, InputError> {
     let socket = UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
     let layers = vec![Layer { profile: Profile::Default, size: None }];
-    Ok(Track { label: option.trim_start_matches('-').to_owned(), codec, layers, feed: Feed::Rtp(socket) })
+    let label = option.trim_start_matches('-').to_owned();
+    Ok(Track { label, codec, layers, feed: Feed::Rtp(socket), reordered: Vec::new() })
 }
 
 const fn codec(codec: source::Codec) -> Codec {

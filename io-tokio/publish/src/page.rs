@@ -45,15 +45,23 @@ pub struct OpenError {
 }
 
 impl Page {
-    /// Opens the page of a room at `address`; port 0 lets the operating system choose one. Needs a tokio runtime.
+    /// Opens the page of a room at `address`; port 0 lets the operating system choose one. Needs a tokio runtime. It is
+    /// found under an IP address of this machine, and as `localhost`.
     pub async fn open(address: SocketAddr, room: Handle) -> Result<Self, OpenError> {
+        Self::open_as(address, Vec::new(), room).await
+    }
+
+    /// The same, found under these host names, too. Under any other it does not answer: another site could make a name of
+    /// its own point here, and so read what its visitor's browser may (DNS rebinding).
+    pub async fn open_as(address: SocketAddr, names: Vec<String>, room: Handle) -> Result<Self, OpenError> {
         let refused = |source| OpenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (open, closed) = watch::channel(());
         let samples = Samples::take(room.clone(), closed.clone());
-        let state = http::State { room, viewers: Viewers::default(), samples: Arc::new(samples), closed };
-        tokio::spawn(http::serve(listener, address, state));
+        let state =
+            http::State { room, names: names.into(), viewers: Viewers::default(), samples: Arc::new(samples), closed };
+        tokio::spawn(http::serve(listener, state));
         Ok(Self { address, _open: open })
     }
 

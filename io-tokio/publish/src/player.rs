@@ -1,7 +1,8 @@
 //! When the frames of files are due.
 //!
 //! All files play on one schedule: a frame is due at the start plus its media time, whatever was late before, so that
-//! nothing drifts and sound and picture stay together. No clock is read here.
+//! nothing drifts and sound and picture stay together. With B-frames, which are decoded after a picture that is shown after
+//! them, it is due with that picture. No clock is read here.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ struct Stream {
     profile: Profile,
     source: FileSource,
     next: Option<EncodedFrame>,
+    /// When the next frame is due, in media time: its own, or that of one before it which is shown later. Frames are sent in
+    /// decoding order, so that none before it could have been sent earlier.
+    due: Duration,
     /// A frame was not sent: what refers to it is of no use.
     broken: bool,
 }
@@ -47,7 +51,8 @@ impl Player {
     /// Adds a file.
     pub fn add(&mut self, track: usize, profile: Profile, mut source: FileSource) -> Result<(), SourceError> {
         let next = source.next_frame()?;
-        self.streams.push(Stream { track, profile, source, next, broken: false });
+        let due = next.as_ref().map_or(Duration::ZERO, |frame| frame.time);
+        self.streams.push(Stream { track, profile, source, next, due, broken: false });
         Ok(())
     }
 
@@ -76,6 +81,7 @@ impl Player {
         let stream = &mut self.streams[index];
         let Some(frame) = stream.next.take() else { return Ok(None) };
         stream.next = stream.source.next_frame()?;
+        stream.due = stream.next.as_ref().map_or(stream.due, |next| stream.due.max(next.time));
         stream.broken &= !frame.key_frame;
         let due = Due { track: stream.track, profile: stream.profile, frame };
         Ok((!stream.broken).then_some(due))
@@ -95,8 +101,8 @@ impl Player {
 
     /// The stream whose frame is next. Audio, which was added first, before the pictures of the same time.
     fn first(&self) -> Option<(usize, Duration)> {
-        let next = |(index, stream): (usize, &Stream)| Some((index, stream.next.as_ref()?.time));
-        self.streams.iter().enumerate().filter_map(next).min_by_key(|(_, time)| *time)
+        let waiting = self.streams.iter().enumerate().filter(|(_, stream)| stream.next.is_some());
+        waiting.map(|(index, stream)| (index, stream.due)).min_by_key(|(_, due)| *due)
     }
 }
 
@@ -164,6 +170,25 @@ mod tests {
         assert_eq!(player.stalls(), 1);
         let times: Vec<_> = before.iter().chain(&after).filter(|(_, due)| due.track == 1).collect();
         assert!(times.windows(2).all(|pair| pair[1].1.frame.time - pair[0].1.frame.time < Duration::from_millis(34)));
+    }
+
+    /// One picture a second, the second of which is shown when four seconds are over: those it stands before are not late.
+    #[test]
+    fn pictures_that_are_shown_in_another_order_keep_their_pace() {
+        let data = include_bytes!("../tests/media/reordered.mkv");
+        let mut source =
+            FileSource::open(Input::bundled("reordered.mkv", data), Kind::Video, Options::default()).unwrap();
+        loop_together(&mut [&mut source]).unwrap();
+        let mut player = Player::default();
+        player.add(0, Profile::Default, source).unwrap();
+        let start = Instant::now();
+        let mut now = start;
+        let sent = play(&mut player, &mut now, start + Duration::from_secs(80));
+        assert_eq!((sent.len(), player.stalls()), (80, 0));
+        for (at, due) in sent {
+            let late = at.duration_since(start).checked_sub(due.frame.time).expect("never before it is shown");
+            assert!(late < Duration::from_secs(4), "{late:?}");
+        }
     }
 
     #[test]

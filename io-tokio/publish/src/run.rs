@@ -78,6 +78,9 @@ impl Run {
         let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
         self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
         let tracks = input::open(&self.args.media).await?;
+        for file in tracks.iter().flat_map(|track| &track.reordered) {
+            self.event(reordered(file).with("file", &**file));
+        }
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
 
@@ -85,12 +88,12 @@ impl Run {
         let (url, _embedded, _page) = match self.args.room.url.clone() {
             Some(url) => (url, None, None),
             None => {
-                let room = embedded::Room::start().await?;
+                let room = embedded::Room::start_for(self.args.allow_origin.clone()).await?;
                 self.event(Event::new("room", format!("embedded room at {}", room.ws_url)).with("url", &*room.ws_url));
                 let page = if self.args.no_page {
                     None
                 } else {
-                    let page = Page::open(self.args.page, room.handle.clone()).await?;
+                    let page = Page::open_as(self.args.page, self.args.page_host.clone(), room.handle.clone()).await?;
                     self.event(Event::new("page", format!("watch it at {}", page.url())).with("url", page.url()));
                     Some(page)
                 };
@@ -140,6 +143,13 @@ impl Run {
     fn event(&self, event: Event) {
         self.reporter.event(self.start.elapsed(), event);
     }
+}
+
+/// Of media whose pictures are shown in another order than they are sent in.
+fn reordered(what: &str) -> Event {
+    let text = "has B-frames: receivers of WebRTC do not put pictures in order, and will show few of them; encode it \
+                without (ffmpeg: -bf 0)";
+    Event::new("reordered", format!("{what} {text}"))
 }
 
 /// The name in the URL; or a new one, and the URL with it: the v2 demo wants it there.

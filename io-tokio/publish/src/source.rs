@@ -15,7 +15,7 @@
 //!
 //! The format is told by the content, never by the name.
 
-use std::{fmt, time::Duration};
+use std::{cell::OnceCell, fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -41,6 +41,7 @@ mod media;
 mod nal;
 mod ogg;
 mod opus;
+mod order;
 mod reader;
 mod sps;
 #[cfg(test)]
@@ -227,6 +228,14 @@ pub struct FileSource {
     /// What a pass takes at least.
     period: Duration,
     ended: bool,
+    survey: OnceCell<Survey>,
+}
+
+/// What is known of a file when it was read through.
+#[derive(Debug, Clone, Copy)]
+struct Survey {
+    length: Duration,
+    reordered: bool,
 }
 
 impl FileSource {
@@ -250,6 +259,7 @@ impl FileSource {
             base: Duration::ZERO,
             period: Duration::ZERO,
             ended: false,
+            survey: OnceCell::new(),
         })
     }
 
@@ -272,15 +282,30 @@ impl FileSource {
 
     /// How long the stream is. Reads the file through unless it is IVF, and so finds all that is wrong with it.
     pub fn length(&self) -> Result<Duration, SourceError> {
+        Ok(self.survey()?.length)
+    }
+
+    /// Whether there are pictures that are shown before others that stand before them (B-frames). A WebRTC receiver shows
+    /// pictures as they come, so that most of such a stream is lost to it. Reads the file through as
+    /// [`length`](Self::length) does.
+    pub fn reordered(&self) -> Result<bool, SourceError> {
+        Ok(self.survey()?.reordered)
+    }
+
+    fn survey(&self) -> Result<Survey, SourceError> {
+        if let Some(known) = self.survey.get() {
+            return Ok(*known);
+        }
+        // VP8 and VP9 know no other order.
         if let Some(length) = self.reader.known_length() {
-            return Ok(length);
+            return Ok(Survey { length, reordered: false });
         }
         let mut reader = open_reader(&self.input, self.kind, &self.options)?;
         let mut frames = 0;
         while reader.next().map_err(|fault| fault.of(&self.name(), self.kind, frames))?.is_some() {
             frames += 1;
         }
-        Ok(reader.elapsed())
+        Ok(*self.survey.get_or_init(|| Survey { length: reader.elapsed(), reordered: reader.reordered() }))
     }
 
     /// The next frame. `None`: the file is over and does not loop, or an error was given already.

@@ -182,6 +182,34 @@ async fn other_sites_in_the_same_browser_are_kept_out() {
     }
 }
 
+/// A name of another site can be made to point at any address of this machine, not only at the loopback interface's.
+#[tokio::test]
+async fn on_every_address_only_names_that_were_given_are_answered_to() {
+    let room = Room::start().await.expect("a room");
+    let names = vec!["studio.example".to_owned()];
+    let page = Page::open_as(([0, 0, 0, 0], 0).into(), names, room.handle.clone()).await.expect("a page");
+    let port = page.address().port();
+    let bench = Bench { _room: room, page };
+    for (host, status) in [
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("192.0.2.7:{port}"), 200),
+        (format!("[2001:db8::7]:{port}"), 200),
+        (format!("localhost:{port}"), 200),
+        (format!("Studio.Example:{port}"), 200),
+        ("studio.example".to_owned(), 200),
+        (format!("evil.example:{port}"), 403),
+        (format!("studio.example.evil.example:{port}"), 403),
+        (format!("127.0.0.1.evil.example:{port}"), 403),
+        (String::new(), 403),
+    ] {
+        let answer = bench.send("GET", "/", &[("host", &host)], "").await;
+        assert_eq!(answer.status, status, "{host}");
+        assert!(status == 200 || answer.body.contains("--page-host"), "it says what to do: {answer:?}");
+    }
+    let origin = [("host", "studio.example"), ("origin", "https://studio.example")];
+    assert_eq!(bench.send("GET", "/", &origin, "").await.status, 200, "behind a proxy that adds TLS");
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_told_with_what_to_do() {
     let bench = Bench::new().await;

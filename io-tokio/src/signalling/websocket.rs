@@ -161,7 +161,10 @@ pub struct ProtooWebSocket {
 impl ProtooWebSocket {
     fn heard(&mut self) {
         self.pinged = false;
-        self.silence.as_mut().reset(Instant::now() + self.keep_alive);
+        // A time that `Instant` cannot say is never reached, as it began.
+        if let Some(at) = Instant::now().checked_add(self.keep_alive) {
+            self.silence.as_mut().reset(at);
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -192,7 +195,7 @@ impl ProtooWebSocket {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Result<(), SignallingError> {
         while self.silence.as_mut().poll(cx).is_ready() {
             if self.pinged {
-                return Err(SignallingError::Silent(2 * self.keep_alive));
+                return Err(SignallingError::Silent(self.keep_alive.saturating_mul(2)));
             }
             self.heard();
             self.pinged = true;

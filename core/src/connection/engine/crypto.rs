@@ -38,20 +38,20 @@ pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};
 
 /// Which DTLS implementation a transport handshakes with.
 ///
-/// What kind of certificate a server has is not signalled, so it cannot be chosen by server before the handshake.
-/// `Legacy` works with every server and is the default wherever the feature `legacy-dtls` is on:
-/// whoever switches it on has such a server. It trusts no more than the other does: the fingerprint decides either way.
+/// What kind of certificate a server has is not signalled, so it cannot be chosen by server before the handshake: the
+/// application chooses, with [`RoomConfig::dtls_backend`](crate::RoomConfig::dtls_backend). `Legacy` works with every server
+/// and is there with the feature `legacy-dtls`, which changes nothing by itself. It trusts no more than the other does: the
+/// fingerprint decides either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DtlsBackend {
     /// str0m's own over aws-lc-rs. Takes ECDSA certificates (P-256, P-384) and no other: the one that a stock
     /// mediasoup v2 server makes for itself (RSA-1024, signed with SHA-1) is refused.
-    #[cfg_attr(not(feature = "legacy-dtls"), default)]
+    #[default]
     Modern,
     /// OpenSSL's, which takes RSA certificates too.
     #[cfg(feature = "legacy-dtls")]
-    #[default]
     Legacy,
 }
 
@@ -164,9 +164,9 @@ fn stock() -> CryptoProvider {
 
 fn legacy_remedy() -> &'static str {
     if cfg!(feature = "legacy-dtls") {
-        "choose the legacy DTLS for the room"
+        "choose the legacy DTLS: RoomConfig::dtls_backend(DtlsBackend::Legacy)"
     } else {
-        "build with the feature `legacy-dtls`"
+        "build with the feature `legacy-dtls` and choose the legacy DTLS: RoomConfig::dtls_backend(DtlsBackend::Legacy)"
     }
 }
 

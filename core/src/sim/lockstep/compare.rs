@@ -51,6 +51,7 @@ impl<E: Embedding> Lockstep<E> {
         same!(peers, model.peers.iter().collect::<Vec<_>>(), "the peers");
         let stats = room.stats();
         same!(stats.requests_pending, model.pending(), "requests without an answer");
+        same!(stats.requests_forgotten, model.forgotten, "requests given up and forgotten");
         same!(stats.messages_malformed, model.malformed, "messages that cannot be read");
         same!(stats.messages_unexpected, model.unexpected, "messages about nothing we know");
         same!(stats.peers_dropped, model.peers_dropped, "peers not remembered");

@@ -1,16 +1,28 @@
 //! The model's names for things, and the room's.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Difference;
 use crate::error::{CommandError, InputError, MediaError};
-use crate::id::{ProducerId, TransportId};
+use crate::id::{ProducerId, ServerId, TransportId};
+use crate::protocol::Request;
+use crate::room::Room;
 
 /// In the order of creation, as the model names them.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) transports: Vec<TransportId>,
     pub(super) producers: Vec<ProducerId>,
+    /// What the server was asked to make, in the order of creation of what it is for.
+    at_server: BTreeMap<(Kind, ServerId), usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Transport,
+    Producer,
 }
 
 impl Names {
@@ -33,6 +45,31 @@ impl Names {
         at.ok_or_else(|| Difference(format!("producer {id} was never made")))
     }
 
+    /// Takes note of what the server will call things.
+    pub(super) fn learn(&mut self, room: &Room, request: &Request) -> Result<(), Difference> {
+        let (key, index) = match request {
+            Request::CreateTransport { id, .. } => {
+                let made = |ours: &TransportId| room.transport_info(*ours).is_some_and(|info| info.server_id() == *id);
+                ((Kind::Transport, *id), self.transports.iter().position(made))
+            }
+            Request::CreateProducer { id, .. } => {
+                let made = |ours: &ProducerId| room.producer_info(*ours).is_some_and(|info| info.server_id() == *id);
+                ((Kind::Producer, *id), self.producers.iter().position(made))
+            }
+            Request::QueryRoom | Request::Join { .. } | Request::RestartTransport { .. } => return Ok(()),
+        };
+        let index = index.ok_or_else(|| Difference(format!("{request:?} is for nothing that was made")))?;
+        match self.at_server.insert(key, index) {
+            Some(other) if other != index => Err(Difference(format!("{request:?} has the id of another"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn index(&self, kind: Kind, id: u32) -> Result<usize, Difference> {
+        let index = self.at_server.get(&(kind, id.into())).copied();
+        index.ok_or_else(|| Difference(format!("the server was never asked to make {kind:?} {id}")))
+    }
+
     /// A message with the model's names for things, and without what is ours to choose.
     pub(super) fn normal(&self, mut message: Value) -> Result<Value, Difference> {
         let method = message["method"].as_str().unwrap_or_default().to_owned();
@@ -40,8 +77,8 @@ impl Names {
         for (name, value) in fields.iter_mut() {
             let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
             match (name.as_str(), id) {
-                ("id", Some(id)) if !method.contains("Transport") => *value = self.producer_index(id.into())?.into(),
-                ("id" | "transportId", Some(id)) => *value = self.transport_index(id.into())?.into(),
+                ("id", Some(id)) if !method.contains("Transport") => *value = self.index(Kind::Producer, id)?.into(),
+                ("id" | "transportId", Some(id)) => *value = self.index(Kind::Transport, id)?.into(),
                 ("rtpCapabilities" | "dtlsParameters", _) => *value = "ours".into(),
                 ("rtpParameters", _) => {
                     let encodings = value["encodings"].as_array().into_iter().flatten();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::step::{Answer, App, Notice, ProducerOp, Says, TrackKind, TransportOp};
 use crate::connection::engine::EngineEvent;
 use crate::connection::engine::crypto::DtlsFailure;
-use crate::id::{ProducerId, TransportId};
+use crate::id::{ProducerId, ServerId, TransportId};
 use crate::input::{Command, Receive};
 use crate::media::Frame;
 use crate::producer::Track;
@@ -46,7 +46,7 @@ impl TransportOp {
         match self {
             Self::Close(app) => Command::CloseTransport { id, app_data: app.value() },
             Self::EnableStats { milliseconds } => {
-                Command::EnableTransportStats { id, interval: Duration::from_millis(milliseconds.into()) }
+                Command::EnableTransportStats { id, interval: interval(milliseconds) }
             }
             Self::DisableStats => Command::DisableTransportStats { id },
             Self::SetAppData(app) => Command::SetTransportAppData { id, app_data: app.value() },
@@ -66,9 +66,7 @@ impl ProducerOp {
             Self::Resume(app) => Command::Resume { id, app_data: app.value() },
             Self::ReplaceTrack(kind) => Command::ReplaceTrack { id, track: kind.track() },
             Self::EndTrack => Command::EndTrack { id },
-            Self::EnableStats { milliseconds } => {
-                Command::EnableProducerStats { id, interval: Duration::from_millis(milliseconds.into()) }
-            }
+            Self::EnableStats { milliseconds } => Command::EnableProducerStats { id, interval: interval(milliseconds) },
             Self::DisableStats => Command::DisableProducerStats { id },
             Self::SetAppData(app) => Command::SetProducerAppData { id, app_data: app.value() },
         }
@@ -79,7 +77,8 @@ impl Answer {
     /// The answer to a request of this method; `""` stands for a request that is not open.
     pub fn payload(self, method: &str) -> Result<Value, Refusal> {
         match (self, method) {
-            (Self::Refused, _) => Err(refusal()),
+            (Self::Taken, "createTransport" | "createProducer") => Err(taken(method)),
+            (Self::Refused | Self::Taken, _) => Err(refusal()),
             (Self::Malformed, _) => Ok(json!({ "rtpCapabilities": 7, "peers": 7 })),
             (_, "queryRoom") => Ok(room_settings(self)),
             (Self::Good, "join") => Ok(json!({ "peers": [{ "name": "alice", "appData": 1 }, { "name": "bob" }] })),
@@ -98,7 +97,7 @@ impl Answer {
 
 impl Notice {
     /// The message, with the ids that its numbers pick.
-    pub fn message(self, transport: impl Fn(u8) -> TransportId, producer: impl Fn(u8) -> ProducerId) -> Value {
+    pub fn message(self, transport: impl Fn(u8) -> ServerId, producer: impl Fn(u8) -> ServerId) -> Value {
         let peer = |number| format!("peer {}", number % 8);
         let (method, mut message, app) = match self {
             Self::Closed(app) => ("closed", json!({}), app.value()),
@@ -136,9 +135,20 @@ impl Says {
             Self::Disconnected => EngineEvent::Disconnected,
             Self::Closed => EngineEvent::Closed,
             Self::Failed => EngineEvent::Failed(failure()),
+            Self::Limit(u32::MAX) => EngineEvent::BitrateLimit { bitrate_bps: u64::MAX },
             Self::Limit(bitrate_bps) => EngineEvent::BitrateLimit { bitrate_bps: bitrate_bps.into() },
         }
     }
+}
+
+/// As a step has it: the largest number stands for the longest time there is.
+fn interval(milliseconds: u16) -> Duration {
+    if milliseconds == u16::MAX { Duration::MAX } else { Duration::from_millis(milliseconds.into()) }
+}
+
+/// What becomes of it, in milliseconds: a second at least, and at most what the server's timer takes.
+pub(crate) fn interval_taken(milliseconds: u16) -> u64 {
+    if milliseconds == u16::MAX { i32::MAX as u64 } else { u64::from(milliseconds).max(1000) }
 }
 
 /// Its bytes are no key frame's.
@@ -164,6 +174,15 @@ pub(crate) fn address(number: u8) -> SocketAddr {
 /// The server's refusal, in one of its wordings.
 pub(crate) fn refusal() -> Refusal {
     Refusal::new("TypeError: WebRtcTransport not found")
+}
+
+/// As the server says of a request that another has the id.
+pub(crate) fn taken(method: &str) -> Refusal {
+    Refusal::new(if method == "createTransport" {
+        "Error: a Transport with same transportId already exists"
+    } else {
+        "Error: a Producer with same producerId already exists"
+    })
 }
 
 pub(crate) fn failure() -> DtlsFailure {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::inputs::interval_taken;
 use super::step::{ProducerOp, TrackKind};
 use super::transport::Queued;
 use super::{Model, OPERATIONS, PRODUCERS, to_peer};
@@ -20,6 +21,8 @@ pub(crate) struct Producer {
     pub(crate) video: bool,
     pub(crate) simulcast: bool,
     pub(crate) app: Option<Value>,
+    /// How often the server's name for it was taken.
+    pub(crate) name: u32,
     pub(crate) locally_paused: bool,
     pub(crate) remotely_paused: bool,
     pub(crate) track_ended: bool,
@@ -34,8 +37,16 @@ pub(crate) struct Producer {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Life {
     Unhandled,
-    Pending { transport: usize, operation: u64, told: Option<Told> },
-    Handled { transport: usize },
+    Pending {
+        transport: usize,
+        operation: u64,
+        told: Option<Told>,
+    },
+    /// `order`: that in which producers were handled.
+    Handled {
+        transport: usize,
+        order: u64,
+    },
 }
 
 /// What the server was told of a producer it has not made yet.
@@ -53,7 +64,7 @@ impl Producer {
     pub(crate) fn transport(&self) -> Option<usize> {
         match self.life {
             Life::Unhandled => None,
-            Life::Pending { transport, .. } | Life::Handled { transport } => Some(transport),
+            Life::Pending { transport, .. } | Life::Handled { transport, .. } => Some(transport),
         }
     }
 
@@ -87,9 +98,6 @@ impl Model {
         if track == TrackKind::Ended {
             return Err("TrackEnded");
         }
-        if simulcast && !video {
-            return Err("OptionsMismatch");
-        }
         if !(if video { self.sends_video } else { self.sends_audio }) {
             return Err("CannotSend");
         }
@@ -98,8 +106,9 @@ impl Model {
         }
         let producer = Producer {
             video,
-            simulcast,
+            simulcast: simulcast && video,
             app,
+            name: 0,
             locally_paused: track == TrackKind::Disabled,
             remotely_paused: false,
             track_ended: false,
@@ -124,7 +133,7 @@ impl Model {
         }
         let operation = self.operation();
         self.producer(producer).life = Life::Pending { transport, operation, told: None };
-        self.queue(transport, Queued::Send { operation, producer });
+        self.queue(transport, Queued::Send { operation, producer, taken: 0 });
         Ok(())
     }
 
@@ -148,8 +157,11 @@ impl Model {
                 }
             }
             ProducerOp::EnableStats { milliseconds } => {
-                producer.stats = Some(u64::from(milliseconds).max(1000));
+                let again = producer.stats.replace(interval_taken(milliseconds)).is_some();
                 if producer.handled() {
+                    if again {
+                        self.tell(to_peer("disableProducerStats", json!({ "id": id }), &None));
+                    }
                     self.tell_stats(id);
                 }
             }
@@ -282,7 +294,7 @@ impl Model {
 
     fn frame(&self, id: usize, number: u8, bytes: u16, key_frame: bool) -> Result<(), &'static str> {
         let Some(producer) = self.producers.get(&id) else { return Err("ProducerNotFound") };
-        let Life::Handled { transport } = producer.life else { return Err("Unhandled") };
+        let Life::Handled { transport, .. } = producer.life else { return Err("Unhandled") };
         if producer.paused() {
             return Err("Paused");
         }

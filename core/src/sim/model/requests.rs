@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::inputs::refusal;
 use super::producer::Life;
 use super::step::Answer;
-use super::{Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
+use super::transport::Queued;
+use super::{IDS_TAKEN, LATE, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
 use crate::error::OperationError;
 use crate::output::{ConnectionState, Event, ProducerEvent, TransportEvent};
 use crate::protocol::{Peer, Refusal};
@@ -15,26 +16,90 @@ use crate::room::RoomState;
 pub(crate) struct Open {
     pub(crate) deadline: u64,
     pub(crate) what: What,
+    /// An older request for the same has succeeded since this one was sent.
+    pub(crate) obstructed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A request that was given up.
+#[derive(Debug, Clone)]
+pub(crate) struct Late {
+    makes: Makes,
+    /// What it may have made was undone, because a later one was refused.
+    blamed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum What {
-    QueryRoom { operation: u64 },
-    Join { operation: u64 },
-    CreateTransport { transport: usize },
-    RestartTransport { transport: usize },
-    CreateProducer { transport: usize, producer: usize },
+    QueryRoom {
+        operation: u64,
+    },
+    Join {
+        operation: u64,
+    },
+    CreateTransport {
+        transport: usize,
+        name: u32,
+        operation: u64,
+    },
+    RestartTransport {
+        transport: usize,
+    },
+    CreateProducer {
+        transport: usize,
+        producer: usize,
+        name: u32,
+    },
+    /// Its transport was closed, which the server is told when it has answered.
+    Closed {
+        makes: Makes,
+        close: Value,
+    },
+}
+
+/// What the server makes; a transport or producer under one of its names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Makes {
+    Peer,
+    Transport(usize, u32),
+    Producer(usize, u32),
+    Credentials(usize),
+}
+
+impl Makes {
+    fn method(self) -> &'static str {
+        match self {
+            Self::Peer => "join",
+            Self::Transport(..) => "createTransport",
+            Self::Producer(..) => "createProducer",
+            Self::Credentials(_) => "restartTransport",
+        }
+    }
+
+    /// What takes it back.
+    fn undo(self) -> Option<Value> {
+        match self {
+            Self::Peer => Some(to_peer("leave", json!({}), &None)),
+            Self::Transport(id, _) => Some(to_peer("closeTransport", json!({ "id": id }), &None)),
+            Self::Producer(id, _) => Some(to_peer("closeProducer", json!({ "id": id }), &None)),
+            Self::Credentials(_) => None,
+        }
+    }
 }
 
 impl What {
-    fn method(self) -> &'static str {
+    pub(super) fn makes(&self) -> Option<Makes> {
         match self {
-            Self::QueryRoom { .. } => "queryRoom",
-            Self::Join { .. } => "join",
-            Self::CreateTransport { .. } => "createTransport",
-            Self::RestartTransport { .. } => "restartTransport",
-            Self::CreateProducer { .. } => "createProducer",
+            Self::QueryRoom { .. } => None,
+            Self::Join { .. } => Some(Makes::Peer),
+            Self::CreateTransport { transport, name, .. } => Some(Makes::Transport(*transport, *name)),
+            Self::RestartTransport { transport } => Some(Makes::Credentials(*transport)),
+            Self::CreateProducer { producer, name, .. } => Some(Makes::Producer(*producer, *name)),
+            Self::Closed { makes, .. } => Some(*makes),
         }
+    }
+
+    fn method(&self) -> &'static str {
+        self.makes().map_or("queryRoom", Makes::method)
     }
 }
 
@@ -43,44 +108,114 @@ impl Model {
     pub(crate) fn answered(&self, number: u8) -> u64 {
         let open = match number {
             0..128 => self.open.keys().next(),
-            128..192 => self.open.keys().next_back(),
-            192.. => None,
+            128..160 => self.open.keys().next_back(),
+            160..224 => self.late.keys().next(),
+            224.. => None,
         };
         open.copied().unwrap_or(u64::from(number) % (self.requests + 2))
     }
 
     /// What the server sends for a request.
     pub(crate) fn payload(&self, request: u64, how: Answer) -> Result<Value, Refusal> {
-        how.payload(self.open.get(&request).map_or("", |open| open.what.method()))
+        let open = self.open.get(&request).map(|open| open.what.method());
+        let late = || self.late.get(&request).map(|late| late.makes.method());
+        how.payload(open.or_else(late).unwrap_or(""))
     }
 
-    /// Asks the server, unless too much is asked already: then it has failed when this returns.
-    pub(super) fn request(&mut self, what: What, message: Value) -> Option<u64> {
+    /// Asks the server, unless too much is asked already.
+    pub(super) fn request(&mut self, what: What, message: Value) -> Result<u64, OperationError> {
         if self.open.len() == PENDING {
-            self.request_failed(what, OperationError::TooManyRequests(PENDING));
-            return None;
+            return Err(OperationError::TooManyRequests(PENDING));
         }
         self.requests += 1;
-        self.open.insert(self.requests, Open { deadline: self.now + REQUEST_TIMEOUT, what });
+        self.open.insert(self.requests, Open { deadline: self.now + REQUEST_TIMEOUT, what, obstructed: false });
         self.said.push(Said::Request(self.requests, message));
-        Some(self.requests)
+        Ok(self.requests)
     }
 
-    pub(super) fn answer(&mut self, request: u64, how: Answer) {
-        let Some(open) = self.open.remove(&request) else {
+    fn ask_to_join(&mut self, operation: u64) {
+        let message = json!({
+            "method": "join", "target": "room", "peerName": "model", "spy": false, "rtpCapabilities": "ours",
+        });
+        let message = with_app(message, &self.join_app);
+        if let Err(error) = self.request(What::Join { operation }, message) {
+            self.join_failed(operation, error);
+        }
+    }
+
+    /// Nobody waits for this any more, but it may still be answered. Only so many are remembered.
+    pub(super) fn give_up(&mut self, request: u64) -> Option<Open> {
+        let open = self.open.remove(&request)?;
+        if let Some(makes) = open.what.makes() {
+            self.late.insert(request, Late { makes, blamed: false });
+            if self.late.len() > LATE {
+                self.late.pop_first();
+                self.forgotten += 1;
+            }
+        }
+        Some(open)
+    }
+
+    /// Whether the same was asked for again; the answer to that will tell whether this is still there.
+    fn obstruct(&mut self, made: Makes) -> bool {
+        let mut asked_again = false;
+        for open in self.open.values_mut().filter(|open| open.what.makes() == Some(made)) {
+            open.obstructed = true;
+            asked_again = true;
+        }
+        asked_again
+    }
+
+    fn answer_late(&mut self, request: u64, how: Answer) {
+        let Some(Late { makes: made, .. }) = self.late.remove(&request) else {
             self.unexpected += 1;
             return;
         };
-        if how == Answer::Refused {
-            self.request_failed(open.what, OperationError::Refused(refusal()));
+        if matches!(how, Answer::Refused | Answer::Taken) {
             return;
+        }
+        let used = match made {
+            Makes::Peer => self.state == RoomState::Joined,
+            Makes::Transport(id, name) => {
+                self.transports.get(&id).is_some_and(|known| known.made() && known.name == name)
+            }
+            Makes::Producer(id, name) => {
+                self.producers.get(&id).is_some_and(|known| known.handled() && known.name == name)
+            }
+            Makes::Credentials(_) if how == Answer::Malformed => {
+                self.malformed += 1;
+                return;
+            }
+            Makes::Credentials(id) => return self.restarted(id, request),
+        };
+        if !used
+            && !self.obstruct(made)
+            && let Some(message) = made.undo()
+        {
+            self.tell(message);
+        }
+    }
+
+    pub(super) fn answer(&mut self, request: u64, how: Answer) {
+        let Some(open) = self.open.remove(&request) else { return self.answer_late(request, how) };
+        match how {
+            Answer::Good | Answer::Bare | Answer::Demanding | Answer::Malformed => {}
+            Answer::Refused | Answer::Taken => {
+                let refusal = how.payload(open.what.method()).expect_err("a refusal");
+                self.request_failed(request, open, OperationError::Refused(refusal));
+                return;
+            }
         }
         let garbled = || OperationError::InvalidResponse(String::new());
         match open.what {
-            What::CreateProducer { transport, producer } => self.producer_made(transport, producer),
+            What::CreateProducer { transport, producer, .. } => self.producer_made(transport, producer),
+            What::Closed { makes, close } => {
+                self.tell(close);
+                self.obstruct(makes);
+            }
             what if how == Answer::Malformed => {
                 self.malformed += 1;
-                self.request_failed(what, garbled());
+                self.request_failed(request, Open { what, ..open }, garbled());
             }
             What::QueryRoom { operation } => {
                 if how == Answer::Demanding {
@@ -91,11 +226,7 @@ impl Model {
                 self.sends_audio = true;
                 self.sends_video = how == Answer::Good;
                 self.known_to_server = true;
-                let message = json!({
-                    "method": "join", "target": "room", "peerName": "model", "spy": false, "rtpCapabilities": "ours",
-                });
-                let message = with_app(message, &self.join_app);
-                self.request(What::Join { operation }, message);
+                self.ask_to_join(operation);
             }
             What::Join { operation } => {
                 self.state = RoomState::Joined;
@@ -110,7 +241,7 @@ impl Model {
                 self.emit(Event::Joined { peers });
                 self.settle(operation, Ok(()));
             }
-            What::CreateTransport { transport: id } => {
+            What::CreateTransport { transport: id, .. } => {
                 let transport = self.transport(id);
                 transport.busy = None;
                 transport.creating = false;
@@ -124,12 +255,41 @@ impl Model {
                 self.work(id);
             }
             What::RestartTransport { transport } => {
-                if self.transports[&transport].connection == ConnectionState::Failed {
-                    self.connection(transport, ConnectionState::Connecting);
-                }
+                self.restarted(transport, request);
                 self.done(transport);
             }
         }
+    }
+
+    /// The server takes no other ICE credentials from now on, unless a later request has brought newer ones.
+    fn restarted(&mut self, id: usize, request: u64) {
+        let Some(transport) = self.transports.get_mut(&id).filter(|transport| transport.restarted < request) else {
+            return;
+        };
+        transport.restarted = request;
+        if transport.connection == ConnectionState::Failed {
+            self.connection(id, ConnectionState::Connecting);
+        }
+    }
+
+    /// What is being sent has another name, if the last was taken, until too many were.
+    fn named_anew(&mut self, what: &What, error: &OperationError) -> bool {
+        let (What::CreateTransport { transport, .. } | What::CreateProducer { transport, .. }) = what else {
+            return false;
+        };
+        let on = self.transport(*transport);
+        let (Some(Queued::Send { taken, .. }), OperationError::Refused(words)) = (on.queue.front_mut(), error) else {
+            return false;
+        };
+        if *words == refusal() || *taken == IDS_TAKEN {
+            return false;
+        }
+        *taken += 1;
+        match what {
+            What::CreateProducer { producer, .. } => self.producer(*producer).name += 1,
+            _ => on.name += 1,
+        }
+        true
     }
 
     pub(super) fn producer_made(&mut self, transport: usize, id: usize) {
@@ -137,7 +297,8 @@ impl Model {
             && let Life::Pending { told: Some(told), .. } = producer.life.clone()
         {
             let pause = producer.locally_paused;
-            producer.life = Life::Handled { transport };
+            self.handled += 1;
+            producer.life = Life::Handled { transport, order: self.handled };
             if told.paused != pause {
                 self.tell_paused(id, pause, &told.app);
             }
@@ -148,32 +309,66 @@ impl Model {
         self.done(transport);
     }
 
-    /// It was not asked, refused, not answered, or answered with nonsense. In the last two cases the server may have done
-    /// it all the same, and must not keep what nobody uses.
-    pub(super) fn request_failed(&mut self, what: What, error: OperationError) {
-        let undone = matches!(error, OperationError::Refused(_) | OperationError::TooManyRequests(_));
-        match what {
+    /// It was refused, not answered, or answered with nonsense. In the last two cases the server may have done it all the
+    /// same, and must not keep what nobody uses. A refusal is not final as long as something that an older request has made
+    /// may be its cause.
+    pub(super) fn request_failed(&mut self, request: u64, open: Open, error: OperationError) {
+        let refused = matches!(error, OperationError::Refused(_));
+        let makes = open.what.makes();
+        let undo = makes.and_then(Makes::undo);
+        let mut again = refused && undo.is_some() && open.obstructed;
+        if refused && undo.is_some() {
+            let older = self.late.iter_mut().filter(|(other, late)| **other < request && Some(late.makes) == makes);
+            for (_, late) in older {
+                again |= !std::mem::replace(&mut late.blamed, true);
+            }
+        }
+        if let What::Closed { makes, close } = open.what {
+            if !refused || again || !matches!(makes, Makes::Transport(..)) {
+                self.tell(close);
+            }
+            return;
+        }
+        if let Some(undo) = undo
+            && (!refused || again)
+        {
+            self.tell(undo);
+        }
+        let again = again || self.named_anew(&open.what, &error);
+        match open.what {
             What::QueryRoom { operation } => self.join_failed(operation, error),
-            What::Join { operation } => {
-                if !undone {
-                    self.tell(to_peer("leave", json!({}), &None));
+            What::Join { operation } if again => self.ask_to_join(operation),
+            What::Join { operation } => self.join_failed(operation, error),
+            What::CreateTransport { transport: id, operation, .. } => {
+                let transport = self.transport(id);
+                transport.creating = false;
+                transport.busy = None;
+                // It is the failure of who asked. For the others it is tried again.
+                let asked = matches!(transport.queue.front(),
+                    Some(Queued::Send { operation: first, .. } | Queued::Restart { operation: first }) if *first == operation);
+                if asked && !again {
+                    self.failed(id, error);
+                } else {
+                    self.work(id);
                 }
-                self.join_failed(operation, error);
             }
-            What::CreateTransport { transport: id } => {
-                if !undone {
-                    self.tell(to_peer("closeTransport", json!({ "id": id }), &None));
+            What::CreateProducer { transport: id, .. } if again => {
+                self.transport(id).busy = None;
+                match self.transports[&id].queue.front() {
+                    Some(Queued::Closed { .. }) => drop(self.transport(id).queue.pop_front()),
+                    Some(Queued::Send { operation, producer, .. }) => {
+                        let life = Life::Pending { transport: id, operation: *operation, told: None };
+                        let producer = *producer;
+                        self.producer(producer).life = life;
+                    }
+                    Some(Queued::Restart { .. }) | None => {}
                 }
-                self.transport(id).creating = false;
-                self.failed(id, error);
+                self.work(id);
             }
-            What::RestartTransport { transport } => self.failed(transport, error),
-            What::CreateProducer { transport, producer } => {
-                if !undone {
-                    self.tell(to_peer("closeProducer", json!({ "id": producer }), &None));
-                }
+            What::RestartTransport { transport } | What::CreateProducer { transport, .. } => {
                 self.failed(transport, error);
             }
+            What::Closed { .. } => {}
         }
     }
 
@@ -185,9 +380,10 @@ impl Model {
         while let Some(deadline) = self.deadline().filter(|deadline| *deadline <= until) {
             self.now = self.now.max(deadline);
             let overdue = self.open.iter().find(|(_, open)| open.deadline <= deadline).map(|(request, _)| *request);
-            let what = self.open.remove(&overdue.expect("it has the deadline")).expect("it is open").what;
-            let method = what.method().to_owned();
-            self.request_failed(what, OperationError::TimedOut { method });
+            let overdue = overdue.expect("it has the deadline");
+            let method = self.open[&overdue].what.method().to_owned();
+            let open = self.give_up(overdue).expect("it is open");
+            self.request_failed(overdue, open, OperationError::TimedOut { method });
         }
         self.now = until;
     }

@@ -24,7 +24,10 @@ impl Model {
         self.peers.clear();
         self.join_app = app;
         let operation = self.operation();
-        self.request(What::QueryRoom { operation }, json!({ "method": "queryRoom", "target": "room" }));
+        let message = json!({ "method": "queryRoom", "target": "room" });
+        if let Err(error) = self.request(What::QueryRoom { operation }, message) {
+            self.join_failed(operation, error);
+        }
         Ok(())
     }
 
@@ -47,6 +50,7 @@ impl Model {
         self.state = RoomState::Closed;
         self.known_to_server = false;
         self.emit(Event::Closed { originator, app_data });
+        self.late.clear();
         for (_, open) in std::mem::take(&mut self.open) {
             if let What::QueryRoom { operation } | What::Join { operation } = open.what {
                 self.settle(operation, Err(OperationError::RoomClosed));

@@ -62,9 +62,8 @@ pub enum Step {
         /// Over which.
         transport: u8,
     },
-    /// The server answers: the oldest open request (0 to 127), the newest (128 to 191), or any there ever was or will be,
-    /// so that answers come late, twice, and unasked. A request that is not answered before enough time passes was
-    /// answered never.
+    /// The server answers: the oldest open request (0 to 127), the newest (128 to 159), the oldest that was given up (160 to
+    /// 223), or any there ever was or will be, so that answers come late, twice, and unasked.
     Answer {
         /// What it answers.
         to: u8,
@@ -150,6 +149,7 @@ impl Step {
 #[allow(missing_docs)] // each is the command of the same name
 pub enum TransportOp {
     Close(App),
+    /// 65535: the longest time there is.
     EnableStats {
         milliseconds: u16,
     },
@@ -171,7 +171,10 @@ pub enum ProducerOp {
     Resume(App),
     ReplaceTrack(TrackKind),
     EndTrack,
-    EnableStats { milliseconds: u16 },
+    /// 65535: the longest time there is.
+    EnableStats {
+        milliseconds: u16,
+    },
     DisableStats,
     SetAppData(App),
 }
@@ -216,6 +219,8 @@ pub enum Answer {
     Malformed,
     /// With an error.
     Refused,
+    /// That the id is taken, by whichever peer. For requests without one: with another error.
+    Taken,
 }
 
 /// What the server says of its own accord. A number that picks reaches closed and foreign ids as in [`Step`].
@@ -258,6 +263,6 @@ pub enum Says {
     Closed,
     /// DTLS failed.
     Failed,
-    /// What the server can receive, in bits per second (REMB).
+    /// What the server can receive, in bits per second (REMB); the largest number stands for as much as can be counted.
     Limit(u32),
 }

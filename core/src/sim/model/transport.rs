@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::inputs::failure;
+use super::inputs::{failure, interval_taken};
 use super::producer::{Life, Producer, Told};
-use super::requests::What;
+use super::requests::{Makes, What};
 use super::step::{Says, TransportOp};
 use super::{ADDRESSES, Model, OPERATIONS, TRANSPORTS, to_peer, with_app};
 use crate::error::OperationError;
@@ -16,6 +16,8 @@ use crate::room::RoomState;
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     pub(crate) app: Option<Value>,
+    /// How often the server's name for it was taken.
+    pub(crate) name: u32,
     /// `createTransport` is under way.
     pub(crate) creating: bool,
     pub(crate) connection: ConnectionState,
@@ -24,6 +26,8 @@ pub(crate) struct Transport {
     pub(crate) addresses: BTreeSet<u8>,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) busy: Option<u64>,
+    /// Which request brought its ICE credentials; 0: `createTransport`.
+    pub(crate) restarted: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub(crate) enum Queued {
     Send {
         operation: u64,
         producer: usize,
+        /// How many ids for it the server has refused.
+        taken: u8,
     },
     Restart {
         operation: u64,
@@ -63,12 +69,14 @@ impl Model {
         }
         let transport = Transport {
             app,
+            name: 0,
             creating: false,
             connection: ConnectionState::New,
             stats: None,
             addresses: BTreeSet::new(),
             queue: VecDeque::new(),
             busy: None,
+            restarted: 0,
         };
         self.transports.insert(self.transports_made, transport);
         self.transports_made += 1;
@@ -103,9 +111,12 @@ impl Model {
         match op {
             TransportOp::Close(app) => self.close_transport_here(id, app.value()),
             TransportOp::EnableStats { milliseconds } => {
-                let interval = u64::from(milliseconds).max(1000);
-                transport.stats = Some(interval);
+                let interval = interval_taken(milliseconds);
+                let again = transport.stats.replace(interval).is_some();
                 if transport.made() {
+                    if again {
+                        self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
+                    }
                     self.tell(to_peer("enableTransportStats", json!({ "id": id, "interval": interval }), &None));
                 }
             }
@@ -136,7 +147,18 @@ impl Model {
             if transport.made() && transport.stats.is_some() {
                 self.tell(to_peer("disableTransportStats", json!({ "id": id }), &None));
             }
-            self.tell(to_peer("closeTransport", json!({ "id": id }), &app));
+            let close = to_peer("closeTransport", json!({ "id": id }), &app);
+            // The server does not find what it is still making.
+            let busy = self.transports[&id].busy;
+            let makes = busy.and_then(|request| self.open[&request].what.makes());
+            match (busy, makes) {
+                (Some(request), Some(makes @ (Makes::Transport(..) | Makes::Producer(..)))) => {
+                    let open = self.open.get_mut(&request).expect("it is open");
+                    open.what = What::Closed { makes, close };
+                    self.transport(id).busy = None;
+                }
+                _ => self.tell(close),
+            }
         }
         self.close_transport(id, Originator::Local, app, OperationError::TransportClosed);
     }
@@ -151,7 +173,7 @@ impl Model {
     ) {
         let Some(transport) = self.transports.remove(&id) else { return };
         if let Some(request) = transport.busy {
-            self.open.remove(&request);
+            self.give_up(request);
         }
         for queued in transport.queue {
             if let Queued::Send { operation, .. } | Queued::Restart { operation } = queued {
@@ -161,13 +183,13 @@ impl Model {
         let mut unhandled = Vec::new();
         for (producer, known) in &mut self.producers {
             if known.transport() == Some(id) {
-                if known.handled() {
-                    unhandled.push(*producer);
+                if let Life::Handled { order, .. } = std::mem::replace(&mut known.life, Life::Unhandled) {
+                    unhandled.push((order, *producer));
                 }
-                known.life = Life::Unhandled;
             }
         }
-        for producer in unhandled {
+        unhandled.sort_unstable();
+        for (_, producer) in unhandled {
             self.emit_producer(producer, ProducerEvent::Unhandled);
         }
         self.emit_transport(id, TransportEvent::Close { originator, app_data: app });
@@ -181,33 +203,35 @@ impl Model {
     }
 
     pub(super) fn work(&mut self, id: usize) {
-        let Some(transport) = self.transports.get(&id) else { return };
-        if transport.busy.is_some() {
-            return;
-        }
-        match transport.queue.front() {
-            None | Some(Queued::Closed { .. }) => {}
-            Some(Queued::Send { .. }) if !transport.made() => {
-                let message = json!({
-                    "method": "createTransport", "target": "peer", "id": id, "direction": "send", "options": {},
-                    "dtlsParameters": "ours",
-                });
-                let message = with_app(message, &transport.app);
-                self.transport(id).creating = true;
-                let request = self.request(What::CreateTransport { transport: id }, message);
-                self.busy(id, request);
-            }
-            Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer),
-            Some(Queued::Restart { .. }) if !transport.made() => self.failed(id, OperationError::TransportClosed),
-            Some(Queued::Restart { .. }) => {
-                let message = json!({ "method": "restartTransport", "target": "peer", "id": id });
-                let request = self.request(What::RestartTransport { transport: id }, message);
-                self.busy(id, request);
+        while let Some(transport) = self.transports.get(&id).filter(|transport| transport.busy.is_none()) {
+            let asked = match transport.queue.front() {
+                None | Some(Queued::Closed { .. }) => return,
+                Some(Queued::Send { operation, .. }) if !transport.made() => {
+                    let message = json!({
+                        "method": "createTransport", "target": "peer", "id": id, "direction": "send", "options": {},
+                        "dtlsParameters": "ours",
+                    });
+                    let message = with_app(message, &transport.app);
+                    let what = What::CreateTransport { transport: id, name: transport.name, operation: *operation };
+                    let asked = self.request(what, message);
+                    self.transport(id).creating = asked.is_ok();
+                    asked
+                }
+                Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer),
+                Some(Queued::Restart { .. }) if !transport.made() => Err(OperationError::TransportClosed),
+                Some(Queued::Restart { .. }) => {
+                    let message = json!({ "method": "restartTransport", "target": "peer", "id": id });
+                    self.request(What::RestartTransport { transport: id }, message)
+                }
+            };
+            match asked {
+                Ok(request) => self.transport(id).busy = Some(request),
+                Err(error) => self.fail_first(id, error),
             }
         }
     }
 
-    pub(super) fn ask_for_producer(&mut self, id: usize, producer: usize) {
+    fn ask_for_producer(&mut self, id: usize, producer: usize) -> Result<u64, OperationError> {
         let known = self.producers.get_mut(&producer).expect("a closed one leaves the queue");
         let layers: Vec<_> = if known.simulcast {
             known.layers().iter().map(|layer| Value::from(layer.as_str())).collect()
@@ -225,15 +249,8 @@ impl Model {
         if let Life::Pending { told, .. } = &mut known.life {
             *told = Some(Told { paused: known.locally_paused, app: None });
         }
-        let request = self.request(What::CreateProducer { transport: id, producer }, message);
-        self.busy(id, request);
-    }
-
-    /// Waits for the answer, if it was asked at all.
-    fn busy(&mut self, id: usize, request: Option<u64>) {
-        if request.is_some() {
-            self.transport(id).busy = request;
-        }
+        let name = known.name;
+        self.request(What::CreateProducer { transport: id, producer, name }, message)
     }
 
     pub(super) fn done(&mut self, id: usize) {
@@ -248,18 +265,23 @@ impl Model {
     }
 
     pub(super) fn failed(&mut self, id: usize, error: OperationError) {
+        self.fail_first(id, error);
+        self.work(id);
+    }
+
+    fn fail_first(&mut self, id: usize, error: OperationError) {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
-            Some(Queued::Send { operation, producer }) => {
+            Some(Queued::Send { operation, producer, .. }) => {
                 self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
                 self.settle(operation, Err(error));
             }
             Some(Queued::Restart { operation }) => self.settle(operation, Err(error)),
             Some(Queued::Closed { .. }) | None => {}
         }
-        self.work(id);
     }
+
     // The connection.
 
     pub(super) fn engine(&mut self, id: usize, says: Says) {

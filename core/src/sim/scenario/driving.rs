@@ -141,7 +141,6 @@ impl Scenario {
     /// Takes what both sides have to say, and sends it on its way.
     pub(super) fn collect(&mut self) {
         let now = self.now;
-        let later = now + self.signalling_delay;
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
@@ -155,17 +154,17 @@ impl Scenario {
                     match self.faults.get(request.method()) {
                         Some(Fault::Answer { result }) => {
                             let result = result.clone();
-                            self.signal(later + self.signalling_delay, Signal::Response { id, result });
+                            self.signal(2, Signal::Response { id, result });
                         }
                         Some(Fault::Keep | Fault::Drop | Fault::Patch { .. }) | None => {
-                            self.signal(later, Signal::Request { id, message });
+                            self.signal(1, Signal::Request { id, message });
                         }
                     }
                 }
                 Output::Notification(notification) => {
                     let message = notification.to_json();
                     self.messages.push(message.clone());
-                    self.signal(later, Signal::Notification { message });
+                    self.signal(1, Signal::Notification { message });
                 }
                 Output::Event(event) => {
                     self.heed(&event);
@@ -180,7 +179,7 @@ impl Scenario {
                     let id = RequestId::from(id);
                     let method = self.methods.remove(&id).unwrap_or_default();
                     match self.faults.get(&method) {
-                        None | Some(Fault::Answer { .. }) => self.signal(later, Signal::Response { id, result }),
+                        None | Some(Fault::Answer { .. }) => self.signal(1, Signal::Response { id, result }),
                         Some(Fault::Keep) => self.held.push(Signal::Response { id, result }),
                         Some(Fault::Drop) => {}
                         Some(Fault::Patch { pointer, value }) => {
@@ -188,12 +187,12 @@ impl Scenario {
                             if let Some(place) = result.as_mut().ok().and_then(|answer| answer.pointer_mut(pointer)) {
                                 *place = value.clone();
                             }
-                            self.signal(later, Signal::Response { id, result });
+                            self.signal(1, Signal::Response { id, result });
                         }
                     }
                 }
                 ServerOutput::Notification { connection: CONNECTION, message } => {
-                    self.signal(later, Signal::ServerNotification { message });
+                    self.signal(1, Signal::ServerNotification { message });
                 }
                 output @ (ServerOutput::Response { .. } | ServerOutput::Notification { .. }) => {
                     self.other_peers.push(output);
@@ -204,8 +203,10 @@ impl Scenario {
         }
     }
 
-    pub(super) fn signal(&mut self, at: Instant, signal: Signal) {
-        if !self.signalling_cut {
+    /// Sends a message on its way, which is so many ways long. One that arrives later than `Instant` can say never does.
+    pub(super) fn signal(&mut self, ways: u32, signal: Signal) {
+        let at = self.now.checked_add(self.signalling_delay.saturating_mul(ways));
+        if let Some(at) = at.filter(|_| !self.signalling_cut) {
             let place = self.signals.partition_point(|(before, _)| *before <= at);
             self.signals.insert(place, (at, signal));
         }

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crate::media::{AudioLevel, Frame};
 use crate::rtp::{Codec, Profile};
 
+/// No frame is longer, whatever the bitrate, but for key frames: a room takes no more.
+const MAX_FRAME_BYTES: u64 = 4 << 20;
+
 /// A made-up source of frames for a producer.
 ///
 /// Every frame begins with bytes that are right for its codec as far as this library looks at it, and goes on with bytes
@@ -116,7 +119,8 @@ impl Source {
         let mut frames = Vec::new();
         for layer in self.layers.iter().filter(|layer| layer.effective_bps() > 0) {
             let profile = layer.profile;
-            let size = (layer.effective_bps() * self.interval.as_millis() as u64 / 8000) as usize;
+            let size = layer.effective_bps().saturating_mul(self.interval.as_millis() as u64) / 8000;
+            let size = size.min(MAX_FRAME_BYTES) as usize;
             let wanted = self.key_frames.iter().position(|wanted| *wanted == profile);
             let key_frame = wanted.map(|index| self.key_frames.remove(index)).is_some();
             // A key frame costs some three times as much.

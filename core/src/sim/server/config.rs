@@ -20,6 +20,7 @@ pub struct RoomServerConfig {
     pub(super) bitrate_feedback_after: Option<Duration>,
     pub(super) forward_media: bool,
     pub(super) report_goodbyes: bool,
+    pub(super) worker_delay: Duration,
     pub(super) dtls_backend: DtlsBackend,
     pub(super) limits: ServerLimits,
 }
@@ -34,6 +35,7 @@ impl Default for RoomServerConfig {
             bitrate_feedback_after: Some(Duration::from_secs(5)),
             forward_media: false,
             report_goodbyes: false,
+            worker_delay: Duration::ZERO,
             dtls_backend: DtlsBackend::default(),
             limits: ServerLimits::default(),
         }
@@ -85,6 +87,14 @@ impl RoomServerConfig {
     /// Default: false.
     pub const fn report_goodbyes(mut self, report: bool) -> Self {
         self.report_goodbyes = report;
+        self
+    }
+
+    /// How long the worker takes for a request, as [`RoomServer::set_worker_delay`](super::RoomServer::set_worker_delay). The
+    /// real server makes transports (in two steps), producers and new ICE credentials in another process, and finds none of
+    /// them before that has answered: a close that comes sooner is lost. Default: none.
+    pub const fn worker_delay(mut self, delay: Duration) -> Self {
+        self.worker_delay = delay;
         self
     }
 
@@ -150,6 +160,8 @@ pub struct ServerLimits {
     pub producers: usize,
     /// Encodings of one producer. Default: 8.
     pub encodings: usize,
+    /// Requests of one peer that wait for the worker. Default: 256.
+    pub requests: usize,
     /// Addresses from which one transport is heard at a time. Default: 32.
     pub remote_addresses: usize,
     /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
@@ -168,6 +180,7 @@ impl Default for ServerLimits {
             transports: 16,
             producers: 64,
             encodings: 8,
+            requests: 256,
             remote_addresses: 32,
             addresses_remembered: 1024,
             message_bytes: 256 << 10,

@@ -191,7 +191,7 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// The first report is due at once.
+    /// The first report is due at once. mediasoup ignores another while there is one, whatever its interval.
     pub(super) fn new(now: Instant, interval_ms: Option<u64>) -> Self {
         // mediasoup: a second at least.
         Self { interval: Duration::from_millis(interval_ms.unwrap_or(1000).clamp(1000, 3_600_000)), due: now }

@@ -43,7 +43,7 @@ impl BitrateFeedback {
     /// A packet has come.
     pub(super) fn media(&mut self, now: Instant) {
         if self.due.is_none() {
-            self.due = self.after.map(|after| now + after);
+            self.due = self.after.and_then(|after| now.checked_add(after));
         }
     }
 

@@ -8,6 +8,7 @@ use super::entities::{ExtensionIds, ServerPeer, ServerProducer, ServerTransport,
 use super::feedback::BitrateFeedback;
 use super::output::{ServerEvent, Side};
 use super::receiver::{Receiver, ReceiverOptions};
+use super::worker::{Asked, Work};
 use super::{ConnectionId, RoomServer, validate};
 use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
@@ -20,7 +21,7 @@ const PREFERRED_FAMILY: u32 = 10_000;
 const PREFERRED_PROTOCOL: u32 = 5_000;
 
 impl RoomServer {
-    pub(super) fn request(&mut self, now: Instant, connection: ConnectionId, request: &Value) -> Result<Value, String> {
+    pub(super) fn request(&mut self, connection: ConnectionId, request: &Value) -> Result<Asked, String> {
         if self.closed {
             return Err("InvalidStateError: Room closed".to_owned());
         }
@@ -29,25 +30,35 @@ impl RoomServer {
             return Err("TypeError: not a request".to_owned());
         }
         let method = request["method"].as_str().ok_or("TypeError: wrong/missing request method")?;
-        let unknown = || Err(format!("Error: unknown request method \"{method}\""));
+        let unknown = || Err::<Asked, _>(format!("Error: unknown request method \"{method}\""));
         if request["target"] == "room" {
             return match method {
-                "queryRoom" => Ok(self.config.settings(&self.capabilities)),
-                "join" => self.join(connection, request),
+                "queryRoom" => Ok(Asked::Answered(self.config.settings(&self.capabilities))),
+                "join" => self.join(connection, request).map(Asked::Answered),
                 _ => unknown(),
             };
         }
         let peer = self.peer_of(connection).ok_or("InvalidStateError: this connection has not joined the room")?;
-        match method {
-            "createTransport" => self.create_transport(now, &peer, request),
+        let work = match method {
+            "createTransport" => Work::CreateTransport { request: request.clone() },
             "restartTransport" => {
                 let id = self.transport_of(&peer, &request["id"]).ok_or("Error: Transport not found")?;
-                self.restart_transport(id)
+                Work::RestartTransport { id }
             }
-            "createProducer" => self.create_producer(&peer, request),
-            "enableConsumer" => Err("Error: Consumer not found".to_owned()),
-            _ => unknown(),
-        }
+            "createProducer" => {
+                validate::kind(&request["kind"])?;
+                if self.peers[&peer].spy {
+                    return Err("Error: spy peers cannot create producers".to_owned());
+                }
+                validate::routable(&request["rtpParameters"], &self.capabilities)?;
+                let on =
+                    self.transport_of(&peer, &request["transportId"]).ok_or("TypeError: WebRtcTransport not found")?;
+                Work::CreateProducer { on, request: request.clone() }
+            }
+            "enableConsumer" => return Err("Error: Consumer not found".to_owned()),
+            _ => return unknown(),
+        };
+        Ok(Asked::Worker { peer: self.peers[&peer].name.clone(), work })
     }
 
     pub(super) fn notification(
@@ -80,8 +91,8 @@ impl RoomServer {
             }
             "enableTransportStats" => {
                 let id = transport()?;
-                let subscription = Subscription::new(now, message["interval"].as_u64());
-                self.transports.get_mut(&id).expect("just found").stats = Some(subscription);
+                let stats = &mut self.transports.get_mut(&id).expect("just found").stats;
+                stats.get_or_insert_with(|| Subscription::new(now, message["interval"].as_u64()));
                 self.report_stats(now);
             }
             "disableTransportStats" => {
@@ -104,8 +115,8 @@ impl RoomServer {
             }
             "enableProducerStats" => {
                 let id = producer()?;
-                let subscription = Subscription::new(now, message["interval"].as_u64());
-                self.producers.get_mut(&id).expect("just found").stats = Some(subscription);
+                let stats = &mut self.producers.get_mut(&id).expect("just found").stats;
+                stats.get_or_insert_with(|| Subscription::new(now, message["interval"].as_u64()));
                 self.report_stats(now);
             }
             "disableProducerStats" => {
@@ -152,7 +163,7 @@ impl RoomServer {
 
     // Transports.
 
-    fn create_transport(&mut self, now: Instant, peer: &str, request: &Value) -> Result<Value, String> {
+    pub(super) fn create_transport(&mut self, now: Instant, peer: &str, request: &Value) -> Result<Value, String> {
         if request["direction"] == "recv" {
             return Err("Error: this room has no consumers: transports of direction recv are not supported".to_owned());
         }
@@ -259,7 +270,7 @@ impl RoomServer {
         begin_dtls(transport, parameters).map(drop)
     }
 
-    fn restart_transport(&mut self, id: TransportId) -> Result<Value, String> {
+    pub(super) fn restart_transport(&mut self, id: TransportId) -> Result<Value, String> {
         let transport = self.transports.get_mut(&id).ok_or("Error: Transport not found")?;
         self.users.remove(&transport.receiver.ice.ufrag);
         transport.receiver.restart_ice();
@@ -269,16 +280,14 @@ impl RoomServer {
 
     // Producers.
 
-    fn create_producer(&mut self, peer: &str, request: &Value) -> Result<Value, String> {
+    /// The transport was there when this was asked. If it is closed by now, the worker's producer has gone with it, but not
+    /// the server's: that stays until its peer closes it.
+    pub(super) fn create_producer(&mut self, peer: &str, on: TransportId, request: &Value) -> Result<Value, String> {
         let kind = validate::kind(&request["kind"])?;
-        if self.peers[peer].spy {
-            return Err("Error: spy peers cannot create producers".to_owned());
-        }
         let given = &request["rtpParameters"];
-        validate::routable(given, &self.capabilities)?;
-        let on = self.transport_of(peer, &request["transportId"]).ok_or("TypeError: WebRtcTransport not found")?;
         let id = ProducerId::new(self.given_or_random(&request["id"], "producerId")?);
-        if self.producers.contains_key(&id) {
+        let known = self.producers.get(&id);
+        if known.is_some_and(|known| self.transports.contains_key(&known.transport)) {
             return Err("Error: a Producer with same producerId already exists".to_owned());
         }
         if self.producers.values().filter(|producer| &*producer.peer == peer).count() >= self.config.limits.producers {
@@ -291,12 +300,11 @@ impl RoomServer {
         self.free_on(on, &parameters)?;
         let stats_ids: Vec<_> = parameters.encodings.iter().map(|_| format!("{:016x}", self.rng.next_u64())).collect();
         let paused = request["paused"].as_bool().unwrap_or(false);
-        let Some(transport) = self.transports.get_mut(&on) else {
-            return Err("TypeError: WebRtcTransport not found".to_owned());
-        };
-        for (encoding, stats_id) in parameters.encodings.iter().zip(stats_ids) {
-            let ssrcs = (encoding.ssrc, encoding.rtx);
-            transport.receiver.add_stream(id, parameters.codec, encoding.profile, ssrcs, stats_id, paused);
+        if let Some(transport) = self.transports.get_mut(&on) {
+            for (encoding, stats_id) in parameters.encodings.iter().zip(stats_ids) {
+                let ssrcs = (encoding.ssrc, encoding.rtx);
+                transport.receiver.add_stream(id, parameters.codec, encoding.profile, ssrcs, stats_id, paused);
+            }
         }
         let extension = |uri: &str| parameters.header_extensions.iter().find(|(of, _)| of == uri).map(|(_, id)| *id);
         let of_room = self

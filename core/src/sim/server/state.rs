@@ -109,6 +109,12 @@ impl RoomServer {
         for id in transports {
             self.remove_transport(now, id, by, None, false);
         }
+        // Those that a transport left behind.
+        let producers: Vec<_> =
+            self.producers.values().filter(|producer| &*producer.peer == name).map(ServerProducer::id).collect();
+        for id in producers {
+            self.remove_producer(now, id, by, None);
+        }
         self.event(ServerEvent::PeerClosed { peer: name.to_owned(), by, app_data });
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mediasoup_producer::protocol::protoo::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
@@ -26,6 +27,9 @@ const TEXTS_WAITING: usize = 256;
 
 /// What peers say waits here for the room; past it they are not read.
 const SAID_WAITING: usize = 256;
+
+/// How long a peer may let what is said to it wait before it reads on. One that does not is shut out.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -49,14 +53,18 @@ pub(super) enum Visitor {
 #[derive(Debug, Clone)]
 struct Door {
     visitors: mpsc::Sender<Visitor>,
+    /// Web pages whose scripts are let in.
+    origins: Arc<[String]>,
     places: Arc<Semaphore>,
     last: Arc<AtomicU64>,
 }
 
-/// Serves the WebSocket on any path. It goes on until the task is aborted.
-pub(super) fn open(listener: TcpListener) -> (mpsc::Receiver<Visitor>, JoinHandle<()>) {
+/// Serves the WebSocket on any path, to programs and to scripts of web pages with these origins. It goes on until the task
+/// is aborted.
+pub(super) fn open(listener: TcpListener, origins: Vec<String>) -> (mpsc::Receiver<Visitor>, JoinHandle<()>) {
     let (visitors, inbox) = mpsc::channel(SAID_WAITING);
-    let door = Door { visitors, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), last: Arc::default() };
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let door = Door { visitors, origins: origins.into(), places, last: Arc::default() };
     let router = Router::new().fallback(get(enter)).with_state(door);
     let task = tokio::spawn(async move {
         // axum's server retries what fails, and ends never.
@@ -65,7 +73,13 @@ pub(super) fn open(listener: TcpListener) -> (mpsc::Receiver<Visitor>, JoinHandl
     (inbox, task)
 }
 
-async fn enter(State(door): State<Door>, upgrade: WebSocketUpgrade) -> Response {
+async fn enter(State(door): State<Door>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    // A browser names the page behind each WebSocket (RFC 6455 section 10.2), whatever address its site's name leads to.
+    let origin = headers.get(ORIGIN);
+    if origin.is_some_and(|origin| !door.origins.iter().any(|known| origin == known.as_str())) {
+        let remedy = "scripts of this web page are not let in: name its origin with --allow-origin";
+        return (StatusCode::FORBIDDEN, remedy).into_response();
+    }
     let Ok(place) = door.places.clone().try_acquire_owned() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
@@ -98,7 +112,7 @@ async fn attend(
                     let _ = timeout(GOODBYE, part(socket)).await;
                     return Ok(());
                 };
-                if socket.send(Message::Text(text.into())).await.is_err() {
+                if !say(&mut socket, text).await {
                     return Ok(());
                 }
             }
@@ -109,7 +123,7 @@ async fn attend(
                         visitors.send(visitor).await?;
                     }
                     if let Some(answer) = answer
-                        && socket.send(Message::Text(answer.to_string().into())).await.is_err()
+                        && !say(&mut socket, answer.to_string()).await
                     {
                         return Ok(());
                     }
@@ -120,6 +134,11 @@ async fn attend(
             },
         }
     }
+}
+
+/// False: the peer does not read, or is gone.
+async fn say(socket: &mut WebSocket, text: String) -> bool {
+    matches!(timeout(SEND_TIMEOUT, socket.send(Message::Text(text.into()))).await, Ok(Ok(())))
 }
 
 /// Ends a connection so that all that was said is heard: what a socket closed at once has not delivered is lost with it.

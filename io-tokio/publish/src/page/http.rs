@@ -1,7 +1,7 @@
 //! The page's requests.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 
 use axum::Json;
@@ -46,6 +46,8 @@ const FILES: [(&str, &str, &str); 6] = [
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) room: Handle,
+    /// Host names under which the page may be found, beside `localhost`.
+    pub(crate) names: Arc<[String]>,
     pub(crate) viewers: Viewers,
     pub(crate) samples: Arc<Samples>,
     /// Changes when the page is closed.
@@ -53,7 +55,7 @@ pub(crate) struct State {
 }
 
 /// Serves until the page is closed.
-pub(crate) async fn serve(listener: TcpListener, address: SocketAddr, state: State) {
+pub(crate) async fn serve(listener: TcpListener, state: State) {
     let mut closed = state.closed.clone();
     let mut router = Router::new()
         .route("/viewers", post(join))
@@ -68,7 +70,7 @@ pub(crate) async fn serve(listener: TcpListener, address: SocketAddr, state: Sta
     let router = router
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(headers))
-        .layer(middleware::from_fn_with_state(address.ip().is_loopback(), own_page_only))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state.names), own_page_only))
         .with_state(state);
     let served = axum::serve(listener, router.into_make_service_with_connect_info::<Local>());
     // It ends with the page alone: errors of a connection stay with it.
@@ -106,13 +108,15 @@ impl Local {
 }
 
 /// Other sites in the same browser can send requests here, too. Those carry their site's name as the origin, or, where a
-/// name of theirs is made to point here, as the host.
-async fn own_page_only(Shared(loopback): Shared<bool>, request: Request, next: Next) -> Response {
+/// name of theirs is made to point here, as the host: to whatever address we listen on. No name can be made of an address.
+async fn own_page_only(Shared(names): Shared<Arc<[String]>>, request: Request, next: Next) -> Response {
     let host = header(request.headers(), HOST.as_str());
     let origin = header(request.headers(), ORIGIN.as_str());
-    let foreign_origin = origin.is_some_and(|origin| origin.split_once("://").map(|(_, host)| host) != host);
-    let foreign_host = loopback && !host.is_some_and(names_this_machine);
-    if foreign_origin || foreign_host {
+    if !host.is_some_and(|host| names_this_machine(host, &names)) {
+        let remedy = "this page is found under an IP address only: use that, or name this host with --page-host";
+        return (StatusCode::FORBIDDEN, remedy).into_response();
+    }
+    if origin.is_some_and(|origin| origin.split_once("://").map(|(_, host)| host) != host) {
         return (StatusCode::FORBIDDEN, "only this page itself may ask").into_response();
     }
     next.run(request).await
@@ -122,10 +126,12 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn names_this_machine(host: &str) -> bool {
+fn names_this_machine(host: &str, names: &[String]) -> bool {
     let Ok(uri) = host.parse::<Uri>() else { return false };
     uri.host().is_some_and(|name| {
-        name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+        name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || names.iter().any(|known| name.eq_ignore_ascii_case(known))
     })
 }
 

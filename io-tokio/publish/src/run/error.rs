@@ -88,7 +88,7 @@ pub enum RunError {
     #[error("no socket towards the server's addresses: {0}; check the network and the server's announced addresses")]
     Unreachable(String),
     /// DTLS failed.
-    #[error(transparent)]
+    #[error("{}", dtls(.0))]
     Dtls(DtlsFailure),
     /// The server has closed the room or sent us away.
     #[error("the server closed the room")]
@@ -115,9 +115,15 @@ impl RunError {
             | Self::Page(_)
             | Self::Signals(_)
             | Self::TooEarly
-            | Self::Codec { .. }
-            | Self::Dtls(_)
-            | Self::Command(_) => false,
+            | Self::Codec { .. } => false,
+            Self::Dtls(failure) => match failure {
+                DtlsFailure::WeakCertificate { .. } | DtlsFailure::FingerprintMismatch | DtlsFailure::NoSrtpProfile => {
+                    false
+                }
+                // A server that restarts, a network that loses: the next handshake is another.
+                _ => true,
+            },
+            Self::Command(error) => overtaken(error),
             Self::Connect(_)
             | Self::Signalling(_)
             | Self::Join(_)
@@ -136,6 +142,7 @@ impl RunError {
     pub(super) fn with_remedy(&self, reconnect: bool) -> String {
         let remedy = match self {
             Self::Signalling(_) | Self::TransportClosed | Self::ProducerClosed(_) | Self::Ended => "join again",
+            Self::Command(error) if overtaken(error) => "join again",
             Self::RoomClosed => "join again later",
             Self::ConnectionLost => "check the network",
             // They say it themselves.
@@ -161,6 +168,11 @@ impl RunError {
     }
 }
 
+/// Whether the server has closed what the command was for; the event that says so comes after it.
+const fn overtaken(error: &CommandError) -> bool {
+    matches!(error, CommandError::RoomState(_) | CommandError::TransportNotFound(_) | CommandError::ProducerNotFound(_))
+}
+
 fn connecting(error: &SignallingError) -> String {
     let advice = match error {
         SignallingError::Tls { .. } => "; for a self-signed certificate there is --insecure",
@@ -178,6 +190,18 @@ fn connecting(error: &SignallingError) -> String {
     format!("{words}{advice}")
 }
 
+fn dtls(failure: &DtlsFailure) -> String {
+    match failure {
+        // What the library advises is not for users of the program.
+        DtlsFailure::WeakCertificate { refusal } => format!(
+            "the server's certificate is refused: {refusal}. A stock mediasoup v2 server makes itself one with an \
+             RSA-1024 key, signed with SHA-1. Either configure the server with an ECDSA P-256 certificate \
+             (dtlsCertificateFile, dtlsPrivateKeyFile) or build mediasoup-publish with --features legacy-dtls"
+        ),
+        failure => failure.to_string(),
+    }
+}
+
 fn advice(error: &OperationError) -> String {
     use mediasoup_producer::protocol::RefusalKind;
     let advice = match error {
@@ -188,4 +212,34 @@ fn advice(error: &OperationError) -> String {
         _ => "",
     };
     format!("{error}{advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use mediasoup_producer::{CertificateRefusal, RoomState, TransportId};
+
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_pass_is_final() {
+        let weak = DtlsFailure::WeakCertificate { refusal: CertificateRefusal::NotEcdsa };
+        for cause in [weak, DtlsFailure::FingerprintMismatch, DtlsFailure::NoSrtpProfile] {
+            assert!(!RunError::Dtls(cause.clone()).may_pass(), "{cause}");
+        }
+        for cause in
+            [DtlsFailure::Alert { description: 80 }, DtlsFailure::Timeout, DtlsFailure::Handshake(String::new())]
+        {
+            assert!(RunError::Dtls(cause.clone()).may_pass(), "{cause}");
+        }
+    }
+
+    /// The server's close has come before what was asked for, of which its event tells a moment later.
+    #[test]
+    fn a_command_that_the_servers_close_overtook_may_go_well_in_the_next_room() {
+        let not_found = CommandError::TransportNotFound(TransportId::from(12_345_678));
+        for error in [CommandError::RoomState(RoomState::Closed), not_found] {
+            assert!(RunError::Command(error.clone()).may_pass(), "{error}");
+        }
+        assert!(!RunError::Command(CommandError::EmptyPeerName).may_pass());
+    }
 }

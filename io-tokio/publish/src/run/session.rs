@@ -7,7 +7,7 @@ use mediasoup_producer::protocol::{DtlsRole as CoreDtlsRole, Redacted};
 use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::{
     CommandError, ConnectionState, Event as RoomEvent, Frame, MediaError, MediaTime, Originator, ProducerEvent,
-    ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions,
+    ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions, random_seed,
 };
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -104,12 +104,17 @@ impl Run {
             (offer.udp, offer.tcp) = (Some(false), Some(true));
         }
         let mut config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
+        // It takes every server's certificate, and whoever builds it in has a server that needs it.
+        #[cfg(feature = "legacy-dtls")]
+        {
+            config = config.dtls_backend(mediasoup_producer::DtlsBackend::Legacy);
+        }
         if self.recordings.is_some() {
             config = config.record(RecordOptions::default());
         }
         let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
         let signalling = connector.connect(url).await.map_err(RunError::Connect)?;
-        Ok(Room::with_options(config, seed(), Options::default().udp(!args.tcp), signalling))
+        Ok(Room::with_options(config, random_seed(), Options::default().udp(!args.tcp), signalling))
     }
 
     /// Joins, and sends every track over a transport that connects.
@@ -388,10 +393,4 @@ const fn who(originator: Originator) -> &'static str {
         Originator::Local => "us",
         Originator::Remote => "the room",
     }
-}
-
-/// Not secret, only different for each room.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }

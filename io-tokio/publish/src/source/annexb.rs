@@ -5,6 +5,7 @@ use super::{
     error::Fault,
     media::Media,
     nal::{AccessUnit, Nal},
+    order::PictureOrder,
     sps, ticks,
 };
 
@@ -21,6 +22,7 @@ pub(super) struct AnnexB {
     frames: u64,
     held: Option<Vec<u8>>,
     parameters: Vec<u8>,
+    order: PictureOrder,
 }
 
 impl AnnexB {
@@ -41,7 +43,8 @@ impl AnnexB {
             frame_duration: Some(ticks(1, rate.1.into(), rate.0.into())),
             ..TrackInfo::new(codec)
         };
-        let mut annex_b = Self { nals, info, rate, frames: 0, held: None, parameters: Vec::new() };
+        let order = PictureOrder::new(codec, sps.order);
+        let mut annex_b = Self { nals, info, rate, frames: 0, held: None, parameters: Vec::new(), order };
         annex_b.rewind()?;
         Ok(annex_b)
     }
@@ -59,9 +62,16 @@ impl AnnexB {
                     None => return Ok(Some(unit).filter(AccessUnit::has_slice)),
                 },
             };
-            if unit.has_slice() && Nal::of(codec, &nal).is_some_and(Nal::begins_access_unit) {
+            let kind = Nal::of(codec, &nal);
+            if unit.has_slice() && kind.is_some_and(Nal::begins_access_unit) {
                 self.held = Some(nal);
                 return Ok(Some(unit));
+            }
+            match kind {
+                Some(Nal::Slice { first: true, .. }) => self.order.slice(&nal),
+                Some(Nal::Parameters) => self.order.parameters(&nal),
+                Some(Nal::Slice { first: false, .. } | Nal::Sps | Nal::Delimiter | Nal::Prefix | Nal::Other) | None => {
+                }
             }
             unit.push(codec, &nal)?;
         }
@@ -88,7 +98,12 @@ impl Reader for AnnexB {
         ticks(self.frames, self.rate.1.into(), self.rate.0.into())
     }
 
+    fn reordered(&self) -> bool {
+        self.order.went_back()
+    }
+
     fn rewind(&mut self) -> Result<(), Fault> {
+        self.order.rewind();
         self.frames = 0;
         self.held = None;
         self.nals.started = false;

@@ -231,6 +231,10 @@ impl Reader for Matroska {
         self.timeline.elapsed()
     }
 
+    fn reordered(&self) -> bool {
+        self.timeline.went_back()
+    }
+
     fn rewind(&mut self) -> Result<(), Fault> {
         self.cluster_time = 0;
         self.queue.clear();

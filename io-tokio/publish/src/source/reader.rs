@@ -30,6 +30,11 @@ pub(super) trait Reader: Send {
         None
     }
 
+    /// Whether a picture has come that is shown before one that came earlier.
+    fn reordered(&self) -> bool {
+        false
+    }
+
     /// Back to the first frame.
     fn rewind(&mut self) -> Result<(), Fault>;
 }

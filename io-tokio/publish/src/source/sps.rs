@@ -1,6 +1,7 @@
 use super::{
     Profile,
     bits::{Bits, rbsp},
+    order::OrderFields,
 };
 
 /// What we read of a sequence parameter set.
@@ -11,6 +12,8 @@ pub(super) struct Sps {
     pub(super) height: u32,
     /// Pictures in so many seconds: `(pictures, seconds)`, if the stream tells.
     pub(super) rate: Option<(u32, u32)>,
+    /// How slices tell the order in which pictures are shown; `None`: it is that in which they are decoded.
+    pub(super) order: Option<OrderFields>,
 }
 
 /// H.264 7.3.2.1.1; `nal` begins with its header.
@@ -37,9 +40,10 @@ pub(super) fn h264(nal: &[u8]) -> Option<Sps> {
             }
         }
     }
-    bits.count(12)?;
+    let frame_number_bits = bits.count(12)? + 4;
+    let mut order_bits = None;
     match bits.count(2)? {
-        0 => drop(bits.count(12)?),
+        0 => order_bits = Some(bits.count(12)? + 4),
         1 => {
             bits.bit()?;
             bits.skip_se()?;
@@ -72,7 +76,14 @@ pub(super) fn h264(nal: &[u8]) -> Option<Sps> {
         (width, height) = cropped(&mut bits, (width, height), (x, y * field))?;
     }
     let rate = if bits.bit()? { h264_vui_rate(&mut bits) } else { None };
-    Some(Sps { profile: Profile::H264([profile_idc, constraints, level_idc]), width, height, rate })
+    // Type 1, in which the order follows from counts of frames, is written by nobody.
+    let order = order_bits.map(|order_bits| OrderFields {
+        separate_planes,
+        frame_number_bits,
+        frames_only: frame_mbs_only,
+        order_bits,
+    });
+    Some(Sps { profile: Profile::H264([profile_idc, constraints, level_idc]), width, height, rate, order })
 }
 
 /// 7.3.2.1.1.1. Its length depends on the values, as a list that reaches 0 ends there.
@@ -122,8 +133,15 @@ pub(super) fn h265(nal: &[u8]) -> Option<Sps> {
         let scale = if separate_planes { (1, 1) } else { scale };
         (width, height) = cropped(&mut bits, (width, height), scale)?;
     }
-    let rate = h265_rate(&mut bits, sub_layers);
-    Some(Sps { profile, width, height, rate })
+    let order_bits = h265_order_bits(&mut bits);
+    let rate = order_bits.and_then(|order_bits| h265_rate(&mut bits, sub_layers, order_bits));
+    let order = order_bits.map(|order_bits| OrderFields {
+        separate_planes,
+        frame_number_bits: 0,
+        frames_only: true,
+        order_bits,
+    });
+    Some(Sps { profile, width, height, rate, order })
 }
 
 /// 7.3.3, profile_tier_level.
@@ -146,11 +164,15 @@ fn h265_profile(bits: &mut Bits<'_>, sub_layers: u32) -> Option<Profile> {
     Some(Profile::H265 { profile_id, high_tier, level_id })
 }
 
-/// All between the picture size and the timing, which lies in the VUI (E.2.1).
-fn h265_rate(bits: &mut Bits<'_>, sub_layers: u32) -> Option<(u32, u32)> {
+/// Behind the bit depths.
+fn h265_order_bits(bits: &mut Bits<'_>) -> Option<u32> {
     bits.count(8)?;
     bits.count(8)?;
-    let poc_bits = bits.count(12)? + 4;
+    Some(bits.count(12)? + 4)
+}
+
+/// All between that and the timing, which lies in the VUI (E.2.1).
+fn h265_rate(bits: &mut Bits<'_>, sub_layers: u32, order_bits: u32) -> Option<(u32, u32)> {
     let all_sub_layers = bits.bit()?;
     for _ in 0..if all_sub_layers { sub_layers + 1 } else { 1 } {
         for _ in 0..3 {
@@ -173,7 +195,7 @@ fn h265_rate(bits: &mut Bits<'_>, sub_layers: u32) -> Option<(u32, u32)> {
     h265_skip_reference_sets(bits)?;
     if bits.bit()? {
         for _ in 0..bits.count(32)? {
-            bits.skip(poc_bits as usize + 1)?;
+            bits.skip(order_bits as usize + 1)?;
         }
     }
     bits.skip(2)?;

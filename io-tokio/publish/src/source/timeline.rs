@@ -14,11 +14,20 @@ pub(super) struct Timeline {
     /// Where the next frame comes, if the last one's duration is known.
     next: Option<Duration>,
     end: Duration,
+    went_back: bool,
 }
 
 impl Timeline {
     pub(super) fn new(rounding: Duration) -> Self {
-        Self { rounding, first: None, last: Duration::ZERO, gap: None, next: None, end: Duration::ZERO }
+        Self {
+            rounding,
+            first: None,
+            last: Duration::ZERO,
+            gap: None,
+            next: None,
+            end: Duration::ZERO,
+            went_back: false,
+        }
     }
 
     /// The time of a frame that the container puts at `stamp`, and of its end.
@@ -27,6 +36,7 @@ impl Timeline {
         if self.first.is_none() {
             self.first = Some(time);
         } else {
+            self.went_back |= time < self.last;
             self.gap = time.checked_sub(self.last).filter(|gap| !gap.is_zero()).or(self.gap);
         }
         self.last = time;
@@ -35,6 +45,11 @@ impl Timeline {
         self.next = duration.map(|_| end);
         self.end = self.end.max(end);
         (time, end)
+    }
+
+    /// Whether a frame has come whose time is before that of one before it.
+    pub(super) fn went_back(&self) -> bool {
+        self.went_back
     }
 
     /// From the first frame's beginning to the last one's end.

@@ -15,6 +15,13 @@
 #   opus.webm      Opus
 #   opus.ogg       Opus
 #
+# with pictures that are shown in another order than they are decoded in
+# (B-frames, as x264 and x265 make them by default), 10 pictures of 64x36, one a second:
+#
+#   reordered.mkv    H.264
+#   reordered.h264   H.264, Annex B
+#   reordered.h265   H.265, Annex B
+#
 # and, not to be played:
 #
 #   empty.ivf       0 bytes
@@ -55,6 +62,10 @@ H264=(-c:v libx264 -profile:v baseline -level 3.1 -b:v 150k -g 15 -keyint_min 15
     -bf 0 -slices 3 -threads 1 -x264-params "sliced-threads=0:rc-lookahead=0:sync-lookahead=0")
 H265=(-c:v libx265 -b:v 150k -preset fast
     -x265-params "log-level=error:keyint=15:min-keyint=15:scenecut=0:open-gop=0:bframes=0:repeat-headers=1:pools=none:frame-threads=1:wpp=0:info=0")
+SLOW=(-f lavfi -i "testsrc2=s=64x36:r=1:d=10,format=yuv420p")
+REORDERED264=(-c:v libx264 -b:v 4k -bf 3 -threads 1 -x264-params "sliced-threads=0:b-adapt=0:keyint=250")
+REORDERED265=(-c:v libx265 -b:v 4k
+    -x265-params "log-level=error:bframes=3:b-adapt=0:repeat-headers=1:pools=none:frame-threads=1:wpp=0:info=0")
 OPUS=(-c:a libopus -b:a 32k -vbr on -application audio -frame_duration 20)
 
 make() {
@@ -68,6 +79,9 @@ make "${PICTURE[@]}" "${H265[@]}" "${EXACT[@]}" -f hevc h265.h265
 make "${PICTURE[@]}" "${SOUND[@]}" "${VP8[@]}" "${OPUS[@]}" "${EXACT[@]}" -f webm vp8-opus.webm
 make "${PICTURE[@]}" "${SOUND[@]}" "${VP9[@]}" "${OPUS[@]}" "${EXACT[@]}" -f matroska vp9-opus.mkv
 make "${PICTURE[@]}" "${SOUND[@]}" "${H264[@]}" "${OPUS[@]}" "${EXACT[@]}" -f matroska h264-opus.mkv
+make "${SLOW[@]}" "${REORDERED264[@]}" "${EXACT[@]}" -f matroska reordered.mkv
+make "${SLOW[@]}" "${REORDERED264[@]}" "${EXACT[@]}" -f h264 reordered.h264
+make "${SLOW[@]}" "${REORDERED265[@]}" "${EXACT[@]}" -f hevc reordered.h265
 make "${SOUND[@]}" "${OPUS[@]}" "${EXACT[@]}" -f webm opus.webm
 make "${SOUND[@]}" "${OPUS[@]}" "${EXACT[@]}" -f ogg opus.ogg
 
@@ -85,6 +99,12 @@ packets() { # file, stream
 }
 for file in vp8.ivf vp9.ivf h264.h264 h265.h265 vp8-opus.webm vp9-opus.mkv h264-opus.mkv; do
     [ "$(packets "$file" v)" = 30 ] || fail "$file has $(packets "$file" v) frames, not 30"
+done
+for file in reordered.mkv reordered.h264 reordered.h265; do
+    [ "$(packets "$file" v)" = 10 ] || fail "$file has $(packets "$file" v) frames, not 10"
+    # A picture that is shown before the one decoded before it.
+    kinds=$(ffprobe -v error -select_streams v -show_entries frame=pict_type -of csv=p=0 "$file")
+    [[ $kinds == *B* ]] || fail "$file has no B-frames"
 done
 for file in vp8-opus.webm vp9-opus.mkv h264-opus.mkv opus.webm opus.ogg; do
     [ "$(packets "$file" a)" = 50 ] || fail "$file has $(packets "$file" a) packets of sound, not 50"

@@ -137,13 +137,18 @@ impl Browser {
         self.events.iter().filter_map(complaint).collect()
     }
 
-    /// A PNG of the page, 1280 by 720, in base64.
-    pub(crate) async fn screenshot(&mut self, dark: bool) -> String {
+    /// Gives the window another size, in pixels.
+    pub(crate) async fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// A PNG of the page in this size, in base64.
+    pub(crate) async fn screenshot(&mut self, width: u32, height: u32, dark: bool) -> String {
         let scheme = if dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", features).await;
-        let size = json!({ "width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", size).await;
+        self.resize(width, height).await;
         // Drawn anew in that size.
         let _: Option<bool> = self.value("new Promise((done) => setTimeout(done, 600))").await;
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;

@@ -48,6 +48,15 @@ const FRAME_NUMBER: &str = "
         video.requestVideoFrameCallback(look);
         setTimeout(() => done(seen), milliseconds + 1000);
     });
+    window.widerThan = async (width) => {
+        const parts = 'html, header > *, .stage, .controls > *, .facts > div, .card, #plot canvas';
+        const wider = () => [...document.querySelectorAll(parts)]
+            .filter((part) => Math.max(part.getBoundingClientRect().right, part === document.documentElement ? part.scrollWidth : 0) > width)
+            .map((part) => `${part.tagName} ${part.id} ${part.className} to ${part.getBoundingClientRect().right}`);
+        for (const began = Date.now(); wider().length && Date.now() - began < 5000; )
+            await new Promise((done) => setTimeout(done, 20));
+        return wider();
+    };
     window.decoded = () => Number(document.querySelector('#decoded').textContent.replaceAll(',', ''));
     window.press = (selector) => document.querySelector(selector).click();
     true";
@@ -265,6 +274,24 @@ async fn a_room_where_nobody_publishes_is_called_silent() {
     browser.until("document.querySelector('#message-title').textContent === 'The program does not answer'").await;
 }
 
+/// In a window that was wide when the plot was drawn, and is no more.
+#[tokio::test]
+#[ignore = "needs Chromium"]
+async fn in_a_narrow_window_everything_wraps() {
+    let mut watching = Watching::start().await;
+    watching.browser.resize(1280, 720).await;
+    watching.browser.until("document.querySelector('#plot canvas').clientWidth > 400").await;
+    for width in [599, 360, 320] {
+        watching.browser.resize(width, 640).await;
+        let wider: Vec<String> = watching.browser.value(&format!("widerThan({width})")).await;
+        assert_eq!(wider, Vec::<String>::new(), "in a window of {width} pixels");
+    }
+    if let Some(file) = std::env::var_os("NARROW_SCREENSHOT") {
+        let picture = watching.browser.screenshot(360, 1200, false).await;
+        std::fs::write(file, BASE64_STANDARD.decode(picture).expect("base64")).expect("the file can be written");
+    }
+}
+
 /// `SCREENSHOT=FILE cargo test -p mediasoup-publish --test page -- --ignored screenshot`: the one in the README, which has
 /// then been brought down to 256 colours. `DARK=1` for the dark one.
 #[tokio::test]
@@ -275,6 +302,6 @@ async fn screenshot() {
     // Long enough for lines in the plot.
     watching.browser.until_within("Number(decoded()) > 1200", Duration::from_secs(90)).await;
     let dark = std::env::var_os("DARK").is_some();
-    let picture = watching.browser.screenshot(dark).await;
+    let picture = watching.browser.screenshot(1280, 720, dark).await;
     std::fs::write(file, BASE64_STANDARD.decode(picture).expect("base64")).expect("the file can be written");
 }

@@ -1,6 +1,6 @@
 //! Files of every kind, to the embedded room.
 
-use crate::harness::{Finished, Program, clip, media};
+use crate::harness::{self, Finished, Program, clip, media};
 
 async fn publish(args: &[&str]) -> Finished {
     let run = Program::run(args).await;
@@ -59,4 +59,26 @@ async fn three_files_are_the_layers_of_a_simulcast() {
 async fn a_looped_file_goes_on_until_the_time_is_over() {
     let run = publish(&["--loop", "--seconds", "2.5", "--video", &media("h264.h264")]).await;
     assert!(run.encodings()[0]["frames"].as_u64().unwrap().abs_diff(75) <= 3, "{run:#?}");
+}
+
+/// Every packet arrives, and yet receivers show few of the pictures: WebRTC has no decoding order beside that of display.
+#[tokio::test]
+async fn a_file_with_b_frames_is_named_with_the_remedy_before_anything_is_sent() {
+    let (reordered, plain) = (media("reordered.h264"), media("h264.h264"));
+    let run = publish(&["--seconds", "1", "--video", &reordered]).await;
+    let warnings: Vec<_> = run.events("reordered").collect();
+    let [warning] = &warnings[..] else { panic!("{run:#?}") };
+    assert_eq!(warning["file"], reordered);
+    let place = |name| run.lines.iter().position(|line| line["event"] == name);
+    assert!(place("reordered") < place("joined"), "{run:#?}");
+
+    let run = publish(&["--video", &plain]).await;
+    assert_eq!(run.events("reordered").count(), 0, "{run:#?}");
+
+    // For people it is one line.
+    let args = ["--no-page", "--seconds", "1", "--video", &media("reordered.mkv")];
+    let output = harness::command(&args).output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("-bf 0")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("reordered.mkv"), "{text}");
 }

@@ -132,6 +132,25 @@ fn matroska_gives_the_frames_that_annex_b_gives() {
     }
 }
 
+/// x264 and x265 do so unless told otherwise (`-bf 0`).
+#[test]
+fn pictures_that_are_shown_in_another_order_are_found_in_every_format() {
+    for name in ["reordered.mkv", "reordered.h264", "reordered.h265"] {
+        assert!(open(media(name), Kind::Video).reordered().unwrap(), "{name}");
+    }
+    for (name, kind) in [
+        ("vp8.ivf", Kind::Video),
+        ("h264.h264", Kind::Video),
+        ("h265.h265", Kind::Video),
+        ("h264-opus.mkv", Kind::Video),
+        ("h264-opus.mkv", Kind::Audio),
+        ("vp9-opus.mkv", Kind::Video),
+        ("opus.ogg", Kind::Audio),
+    ] {
+        assert!(!open(media(name), kind).reordered().unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn blocks_in_groups_and_of_unknown_extent() {
     for sizes in [build::Sizes::Known, build::Sizes::Unknown] {

@@ -119,19 +119,25 @@ fn server_over(dtls_provider: &'static dyn DtlsProvider) -> RtcConfig {
     Rtc::builder().set_crypto_provider(Arc::new(CryptoProvider { dtls_provider, ..stock() }))
 }
 
+const BACKENDS: &[DtlsBackend] = &[
+    DtlsBackend::Modern,
+    #[cfg(feature = "legacy-dtls")]
+    DtlsBackend::Legacy,
+];
+
 #[test]
 fn our_parts_connect_to_a_server_with_an_ecdsa_certificate_in_both_roles() {
     for active in [true, false] {
-        let outcome = connect(DtlsBackend::default(), active, server_over(stock().dtls_provider), None);
-        outcome.assert_connected();
-        let outcome = connect(DtlsBackend::Modern, active, server_over(stock().dtls_provider), None);
-        outcome.assert_connected();
+        for &backend in BACKENDS {
+            let outcome = connect(backend, active, server_over(stock().dtls_provider), None);
+            outcome.assert_connected();
+        }
     }
 }
 
 #[test]
 fn certificate_other_than_the_signalled_one_is_a_fingerprint_mismatch() {
-    for backend in [DtlsBackend::Modern, DtlsBackend::default()] {
+    for &backend in BACKENDS {
         for active in [true, false] {
             let server = server_over(stock().dtls_provider);
             let outcome = connect(backend, active, server, Some(some_fingerprint()));
@@ -149,6 +155,7 @@ fn error_that_is_not_of_dtls_is_not_explained() {
 mod stock_server {
     use super::super::legacy::{SERVER, rsa_1024_sha1};
     use super::*;
+    use crate::RoomConfig;
 
     #[test]
     fn modern_dtls_tells_its_owner_at_once() {
@@ -160,6 +167,19 @@ mod stock_server {
             };
             assert!(failure.to_string().contains("ECDSA P-256"), "{failure}");
             assert!(outcome.took < Duration::from_secs(1), "by the answer, not by a timeout: {outcome:?}");
+        }
+    }
+
+    /// Whoever else in the dependency graph switches the feature on.
+    #[test]
+    fn the_feature_alone_changes_nothing_and_the_error_names_the_call() {
+        let backend = RoomConfig::default().dtls_backend;
+        for active in [true, false] {
+            let outcome = connect(backend, active, server_over(&SERVER).set_dtls_cert(rsa_1024_sha1()), None);
+            let Some(failure @ DtlsFailure::WeakCertificate { .. }) = &outcome.failure else {
+                panic!("{outcome:?}");
+            };
+            assert!(failure.to_string().contains("RoomConfig::dtls_backend(DtlsBackend::Legacy)"), "{failure}");
         }
     }
 

@@ -1,0 +1,79 @@
+//! The embedded room's WebSocket: who is let in, and who is shut out again.
+
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use mediasoup_publish::embedded::{EmbeddedRoom, Room};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Knocks, from a script of this web page if one is named. An error is the HTTP status.
+async fn knock(room: &EmbeddedRoom, origin: Option<&str>) -> Result<Socket, u16> {
+    let mut request = room.ws_url.as_str().into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("protoo"));
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+    }
+    match connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Any page in a browser on this machine can open a WebSocket to any port, and see the picture of who publishes.
+#[tokio::test]
+async fn web_pages_are_not_let_in_unless_named() {
+    let room = Room::start().await.unwrap();
+    assert!(knock(&room, None).await.is_ok(), "a program");
+    for origin in ["https://evil.example", "http://127.0.0.1:3080", "null"] {
+        assert_eq!(knock(&room, Some(origin)).await.err(), Some(403), "{origin}");
+    }
+
+    let room = Room::start_for(vec!["http://localhost:8080".to_owned()]).await.unwrap();
+    assert!(knock(&room, None).await.is_ok());
+    assert!(knock(&room, Some("http://localhost:8080")).await.is_ok());
+    for origin in ["http://localhost", "http://localhost:80801", "https://localhost:8080", "https://evil.example"] {
+        assert_eq!(knock(&room, Some(origin)).await.err(), Some(403), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_gives_its_place_to_another() {
+    let room = Room::start().await.unwrap();
+    let mut places = Vec::new();
+    let refused = loop {
+        match knock(&room, None).await {
+            Ok(socket) => places.push(socket),
+            Err(status) => break status,
+        }
+        assert!(places.len() < 1000, "there is a bound");
+    };
+    assert_eq!((refused, places.len()), (503, 64));
+
+    // It asks for more than the buffers between it and the room hold.
+    let mut deaf = places.pop().unwrap();
+    let shut_out = async {
+        for id in 0.. {
+            let request = json!({
+                "request": true, "id": id, "method": "mediasoup-request",
+                "data": { "method": "queryRoom", "target": "room" },
+            });
+            if deaf.send(Message::text(request.to_string())).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, shut_out).await.expect("in time");
+    let let_in = async { while knock(&room, None).await.is_err() {} };
+    timeout(PATIENCE, let_in).await.expect("its place is free");
+}
