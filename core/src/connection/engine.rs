@@ -56,7 +56,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Does what is due.
     fn flush(&mut self, now: Instant);
 
-    /// Takes a datagram, or says why not.
+    /// Takes a datagram, or says why not. What follows from it comes with the next [`flush`](Engine::flush).
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received;
 
     /// When [`flush`](Engine::flush) is next due.

@@ -105,7 +105,7 @@ impl Room {
                 {
                     return Err(CommandError::Limit { what: "local addresses", limit });
                 }
-                let taken = transport.engine.as_mut().is_none_or(|e| e.add_local_address(now, protocol, address));
+                let taken = transport.connection.as_mut().is_none_or(|c| c.add_local_address(now, protocol, address));
                 if !taken && !transport.local_addresses.contains(&(protocol, address)) {
                     self.journal.answer(now, id, || EngineAnswer::AddressRefused);
                     return Err(CommandError::BadAddress(address));
@@ -116,9 +116,9 @@ impl Room {
             Command::RemoveLocalAddress { id, protocol, address } => {
                 let transport = self.transport_mut(id)?;
                 if transport.local_addresses.remove(&(protocol, address))
-                    && let Some(engine) = &mut transport.engine
+                    && let Some(connection) = &mut transport.connection
                 {
-                    engine.remove_local_address(now, protocol, address);
+                    connection.remove_local_address(now, protocol, address);
                     self.settle(id);
                 }
             }

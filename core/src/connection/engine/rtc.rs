@@ -70,6 +70,8 @@ pub(crate) struct RtcEngine {
     remote_credentials: Option<IceCreds>,
     checks: Checks,
     streams: BTreeMap<String, Vec<Stream>>,
+    /// Retransmissions by the SSRC that carries them.
+    resent: BTreeMap<u32, u64>,
     outputs: VecDeque<EngineOutput>,
     /// DTLS was up at least once.
     secured: bool,
@@ -84,7 +86,6 @@ struct Stream {
     ssrc: u32,
     rtx: Option<u32>,
     rid: Option<Rid>,
-    packets_resent: u64,
 }
 
 impl std::fmt::Debug for RtcEngine {
@@ -130,6 +131,7 @@ impl RtcEngine {
             remote_credentials: None,
             checks: Checks::default(),
             streams: BTreeMap::new(),
+            resent: BTreeMap::new(),
             outputs: VecDeque::new(),
             secured: false,
             ice_up: false,
@@ -154,10 +156,8 @@ impl RtcEngine {
     /// Retransmissions are told by their SSRC.
     fn transmit(&mut self, transmit: Transmit) {
         self.checks.sent(&transmit);
-        let ssrc = rtp_ssrc(&transmit.contents);
-        let mut streams = self.streams.values_mut().flatten();
-        if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
-            stream.packets_resent += 1;
+        if let Some(resent) = rtp_ssrc(&transmit.contents).and_then(|ssrc| self.resent.get_mut(&ssrc)) {
+            *resent += 1;
         }
         self.outputs.push_back(EngineOutput::Transmit(transmit));
     }
@@ -320,7 +320,8 @@ impl Engine for RtcEngine {
             let rtx = encoding.rtx.map(|rtx| rtx.ssrc);
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
             stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
-            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets_resent: 0 });
+            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
+            self.resent.extend(rtx.map(|rtx| (rtx, 0)));
         }
         self.streams.insert(mux_id.to_owned(), streams);
         self.endpoint.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
@@ -331,28 +332,28 @@ impl Engine for RtcEngine {
             let mut api = self.endpoint.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
+                if let Some(rtx) = stream.rtx {
+                    self.resent.remove(&rtx);
+                }
             }
             api.remove_media(Mid::from(mux_id));
         }
     }
 
     fn write(&mut self, packet: OutgoingPacket) {
-        let mut extensions =
-            ExtensionValues { video_orientation: packet.rotation.map(video_orientation), ..ExtensionValues::default() };
-        if let Some(level) = packet.audio_level {
-            extensions.audio_level = Some(-(level.minus_dbov() as i8));
-            extensions.voice_activity = Some(level.voice());
+        let OutgoingPacket { payload_type, sequence_number, timestamp, taken_at, payload, .. } = packet;
+        let mut rtp = RtpWrite::new(payload_type.into(), sequence_number.into(), timestamp, taken_at, payload)
+            .marker(packet.marker)
+            .nackable(true);
+        if packet.audio_level.is_some() || packet.rotation.is_some() {
+            let level = packet.audio_level;
+            rtp = rtp.ext_vals(ExtensionValues {
+                video_orientation: packet.rotation.map(video_orientation),
+                audio_level: level.map(|level| -(level.minus_dbov() as i8)),
+                voice_activity: level.map(|level| level.voice()),
+                ..ExtensionValues::default()
+            });
         }
-        let rtp = RtpWrite::new(
-            packet.payload_type.into(),
-            packet.sequence_number.into(),
-            packet.timestamp,
-            packet.taken_at,
-            packet.payload,
-        )
-        .marker(packet.marker)
-        .ext_vals(extensions)
-        .nackable(true);
         if let Some(stream) = self.endpoint.api().stream_tx(&packet.ssrc.into()) {
             stream.write_rtp(rtp);
         }
@@ -368,7 +369,7 @@ impl Engine for RtcEngine {
     }
 
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
-        let received = if Kind::of(&receive.contents) == Kind::Stun {
+        if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
             let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
@@ -376,13 +377,7 @@ impl Engine for RtcEngine {
             self.endpoint.handle_receive(now, &Receive { contents, ..*receive })
         } else {
             self.endpoint.handle_receive(now, receive)
-        };
-        match received {
-            Received::Taken | Received::Refused(_) => self.flush(now),
-            // Nothing has changed: what is due stays due.
-            Received::NotOurs => {}
         }
-        received
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -394,7 +389,8 @@ impl Engine for RtcEngine {
     }
 
     fn packets_resent(&self, ssrc: u32) -> u64 {
-        self.streams.values().flatten().find(|stream| stream.ssrc == ssrc).map_or(0, |stream| stream.packets_resent)
+        let stream = self.streams.values().flatten().find(|stream| stream.ssrc == ssrc);
+        stream.and_then(|stream| self.resent.get(&stream.rtx?)).copied().unwrap_or(0)
     }
 
     fn close(&mut self, now: Instant) {
