@@ -255,12 +255,15 @@ impl SimulcastOptions {
 /// | limit | figure | past it |
 /// | --- | --- | --- |
 /// | messages waiting for the server | 4096 | the connection is given up: `SignallingError::Overrun` |
-/// | events waiting for a reader | 256 (tokio: `Options::events`) | the oldest are lost: `Events::missed`; smol: `Room::events_dropped` |
-/// | bytes waiting for one TCP connection | 256 KiB | `IoStats::datagrams_dropped` |
+/// | events waiting for a reader | 256 (`Options::events`) | the oldest are lost: `Events::missed` |
+/// | datagrams waiting for one path of a blocked socket | 256 | media is refused: [`MediaError::Blocked`](crate::MediaError::Blocked), `IoStats::media_refused` |
+/// | the same | 1024 | dropped, video first: `IoStats::datagrams_dropped` |
+/// | bytes waiting for one TCP connection | 128 KiB | media is refused, as above |
+/// | the same | 256 KiB | `IoStats::datagrams_dropped` |
 /// | WebSocket message, and frame | 1 MiB | the connection breaks: `SignallingError::Broken` |
 /// | bytes written ahead to a WebSocket | 4 MiB | the messages wait |
 /// | answers to a WebSocket server waiting to be written | 64 | nothing more is read |
-/// | errors of a UDP socket in a row | 64 | the socket is closed: `IoStats::socket_errors` |
+/// | errors of a UDP socket in a row, but those that tell of the network | 64 | the socket is closed: `IoStats::socket_errors`, and `Event::Unreachable` if it was the last |
 ///
 /// And `mediasoup-publish`: frames of files up to 16 MiB, parameter sets up to 64 KiB, 128 tracks in a file (more is an error
 /// that names the file); 64 connections to its room, of 256 messages each way and 5 s to take each; 16 browsers; 64 KiB in an

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::error::SetupError;
 use crate::id::ProducerId;
 use crate::input::Receive;
 use crate::media::Media;
@@ -109,7 +110,7 @@ impl Connection {
     }
 
     /// Begins ICE and DTLS towards the server.
-    pub(crate) fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), String> {
+    pub(crate) fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), SetupError> {
         self.engine.connect(now, remote, role)
     }
 

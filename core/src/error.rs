@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ProducerId, TransportId};
 use crate::media::PacketizeError;
-use crate::protocol::Refusal;
+use crate::protocol::{MessageError, Refusal};
 use crate::room::RoomState;
 use crate::rtp::{Codec, MediaKind, Profile};
 
@@ -100,7 +100,7 @@ pub enum CommandError {
 /// before the refusal counts. Answers from before the room was closed mean nothing.
 ///
 /// A server that gives up on its own worker (mediasoup does after 20 s) refuses, and may keep what its worker makes later
-/// where nobody can close it: then the id stays refused. Make another transport, or another producer.
+/// where nobody can close it. The id stays refused then, and what is tried again gets another one at the server.
 ///
 /// The answer in this table is to the oldest request that has none:
 ///
@@ -121,7 +121,7 @@ pub enum OperationError {
     },
     /// The server's answer could not be read.
     #[error("the server's answer makes no sense: {0}")]
-    InvalidResponse(String),
+    InvalidResponse(InvalidResponse),
     /// The room has mandatory codecs that we do not support.
     #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
     MandatoryCodecs(Vec<String>),
@@ -136,10 +136,110 @@ pub enum OperationError {
     ProducerClosed,
     /// The transport could not be set up on this side.
     #[error("the transport could not be set up: {0}")]
-    Setup(String),
+    Setup(SetupError),
     /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),
+}
+
+/// Why an answer of the server is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "String", try_from = "String"))]
+#[non_exhaustive]
+pub enum InvalidResponse {
+    /// A field is missing or of the wrong type.
+    #[error("malformed {method}: {what}")]
+    Malformed {
+        /// The request that was answered.
+        method: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// It is larger than [`Limits::message_bytes`](crate::Limits::message_bytes).
+    #[error("{bytes} bytes are more than the limit of {limit}")]
+    TooLarge {
+        /// Its bytes, counted as the limit counts them.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Why a transport could not be set up on this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "String", try_from = "String"))]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The cryptography gave none.
+    #[error("no DTLS certificate could be made")]
+    NoCertificate,
+    /// Another hash may be there, but this is the one that is checked (RFC 8122 section 5).
+    #[error("the server gave no sha-256 fingerprint")]
+    NoFingerprint,
+    /// It is not hexadecimal bytes with colons.
+    #[error("the server's sha-256 fingerprint cannot be read")]
+    BadFingerprint,
+    /// None can be read as a candidate (RFC 8839 section 5.1).
+    #[error("the server gave no address that ICE takes")]
+    NoAddress,
+}
+
+impl SetupError {
+    const ALL: [Self; 4] = [Self::NoCertificate, Self::NoFingerprint, Self::BadFingerprint, Self::NoAddress];
+}
+
+/// A text that is none of this error's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an error of this library: {0:?}")]
+pub struct UnknownError(String);
+
+// In recordings errors stand with their words.
+
+impl From<SetupError> for String {
+    fn from(error: SetupError) -> Self {
+        error.to_string()
+    }
+}
+
+impl TryFrom<String> for SetupError {
+    type Error = UnknownError;
+
+    fn try_from(words: String) -> Result<Self, UnknownError> {
+        Self::ALL.into_iter().find(|error| error.to_string() == words).ok_or(UnknownError(words))
+    }
+}
+
+impl From<MessageError> for InvalidResponse {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Field { method, what } => Self::Malformed { method, what },
+            MessageError::Shape(what) => Self::Malformed { method: "answer".to_owned(), what: what.to_owned() },
+        }
+    }
+}
+
+impl From<InvalidResponse> for String {
+    fn from(error: InvalidResponse) -> Self {
+        error.to_string()
+    }
+}
+
+impl TryFrom<String> for InvalidResponse {
+    type Error = UnknownError;
+
+    fn try_from(words: String) -> Result<Self, UnknownError> {
+        let malformed = || {
+            let (method, what) = words.strip_prefix("malformed ")?.split_once(": ")?;
+            Some(Self::Malformed { method: method.to_owned(), what: what.to_owned() })
+        };
+        let too_large = || {
+            let (bytes, limit) = words.split_once(" bytes are more than the limit of ")?;
+            Some(Self::TooLarge { bytes: bytes.parse().ok()?, limit: limit.parse().ok()? })
+        };
+        malformed().or_else(too_large).ok_or(UnknownError(words))
+    }
 }
 
 /// Media that was not taken. It is not sent later either.
@@ -204,6 +304,10 @@ pub enum MediaError {
     /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
     #[error("{0} packets wait to leave: let time go on before handing in more")]
     TooManyPackets(usize),
+    /// So many datagrams of its transport wait for sockets that take no more (see
+    /// [`Transport::set_backlog`](crate::Transport::set_backlog)).
+    #[error("{0} datagrams wait for a socket that takes no more: encode less")]
+    Blocked(usize),
     /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
     #[error("{0} outputs wait: poll them before handing in more")]
     OutputsNotPolled(usize),

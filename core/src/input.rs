@@ -183,7 +183,7 @@ pub enum Command {
 }
 
 /// What an accepted input gave rise to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Accepted {
     /// It is done.
@@ -194,6 +194,8 @@ pub enum Accepted {
     Producer(ProducerId),
     /// It takes time: [`Event::Settled`](crate::Event::Settled) will tell its end.
     Operation(OperationId),
+    /// It takes time in several places, each of which ends by itself.
+    Operations(Vec<OperationId>),
 }
 
 impl Accepted {
@@ -201,6 +203,13 @@ impl Accepted {
         match self {
             Self::Operation(id) => id,
             other => unreachable!("a command that takes time was answered with {other:?}"),
+        }
+    }
+
+    pub(crate) fn operations(self) -> Vec<OperationId> {
+        match self {
+            Self::Operations(ids) => ids,
+            other => unreachable!("a command that takes time in several places was answered with {other:?}"),
         }
     }
 

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The whole loop, with std's `UdpSocket`, stands at [`Room`]. For tokio and smol there are the adapter crates
-//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`; [`adapter`] has what another would share with them.
+//! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
+//! others, too; [`adapter`] has what a loop of one's own would share with it.
 //!
 //! # From nothing to media
 //!
@@ -113,7 +114,7 @@ pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOption
 pub use connection::engine::crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use error::{CommandError, InputError, MediaError, OperationError};
+pub use error::{CommandError, InputError, InvalidResponse, MediaError, OperationError, SetupError, UnknownError};
 pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};

@@ -100,7 +100,7 @@ pub struct Room {
     announced: bool,
     capabilities: SharedCapabilities,
     peers: Peers,
-    transports: BTreeMap<TransportId, TransportInfo>,
+    pub(crate) transports: BTreeMap<TransportId, TransportInfo>,
     producers: BTreeMap<ProducerId, ProducerInfo>,
     /// What the server knows, or will know, of ours.
     transports_at_server: BTreeMap<ServerId, TransportId>,
@@ -312,9 +312,10 @@ impl Room {
         self.execute(now, Command::CreateProducer { track, options, app_data }).map(Accepted::producer)
     }
 
-    /// Restarts ICE on every transport that was begun (RFC 8445 section 9).
-    pub fn restart_ice(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.execute(now, Command::RestartIce).map(drop)
+    /// Restarts ICE on every transport that was begun (RFC 8445 section 9), in the order in which they were made; each
+    /// settles by itself. A transport whose queue of operations is full is left out.
+    pub fn restart_ice(&mut self, now: Instant) -> Result<Vec<OperationId>, CommandError> {
+        self.execute(now, Command::RestartIce).map(Accepted::operations)
     }
 
     // What there is.
@@ -437,9 +438,12 @@ impl Room {
             }
             return Err(MediaError::Paused(id));
         }
-        let connection = self.transports.get_mut(&transport).filter(|transport| transport.flows());
-        let connection = connection.and_then(|transport| transport.connection.as_mut());
-        let Some(connection) = connection else { return Err(MediaError::NotConnected(id)) };
+        let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
+        let Some(info) = info else { return Err(MediaError::NotConnected(id)) };
+        if info.backlog > 0 {
+            return Err(MediaError::Blocked(info.backlog));
+        }
+        let Some(connection) = info.connection.as_mut() else { return Err(MediaError::NotConnected(id)) };
         if connection.packets_waiting() >= self.config.limits.packets_waiting {
             return Err(MediaError::TooManyPackets(connection.packets_waiting()));
         }

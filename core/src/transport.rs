@@ -103,6 +103,14 @@ impl<'a> Transport<'a> {
         LocalAddresses { taken, refused, removed }
     }
 
+    /// Says that so many datagrams of this transport wait for sockets that take no more, and that these are too many: media
+    /// is refused with [`MediaError::Blocked`](crate::MediaError::Blocked) until it says 0.
+    pub fn set_backlog(&mut self, datagrams: usize) {
+        if let Some(transport) = self.room.transports.get_mut(&self.id) {
+            transport.backlog = datagrams;
+        }
+    }
+
     /// Restarts ICE with new credentials of the server (RFC 8445 section 9). Media goes on meanwhile.
     pub fn restart_ice(&mut self, now: Instant) -> Result<OperationId, CommandError> {
         self.room.execute(now, Command::RestartTransportIce { id: self.id }).map(Accepted::operation)

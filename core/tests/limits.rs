@@ -385,8 +385,10 @@ fn outputs_of_commands(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.outputs = limit);
     let (transport, _) = session.sending();
     let refusal = CommandError::OutputsNotPolled(limit);
-    let refused = count(limit * times, &refusal, |_| {
-        session.room.transport(transport).unwrap().enable_stats(session.now, Duration::from_secs(1))
+    let refused = count(limit * times, &refusal, |n| {
+        let mut transport = session.room.transport(transport).unwrap();
+        let (on, interval) = (n.is_multiple_of(2), Duration::from_secs(1));
+        if on { transport.enable_stats(session.now, interval) } else { transport.disable_stats(session.now) }
     });
     session.driven(refused, limit * (times - 1))
 }

@@ -10,7 +10,7 @@ use mediasoup_producer::protocol::{IceProtocol, Refusal, Request};
 use mediasoup_producer::record::{MAX_LINE_BYTES, RecordOptions, replay};
 use mediasoup_producer::{
     EngineAnswer, EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Receive, RequestId, Room, RoomConfig,
-    RtpPacket, StreamFeedback, Track,
+    RtpPacket, SetupError, StreamFeedback, Track,
 };
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ impl Session {
         self.refuse("Error: something went wrong");
         self.pass(Duration::from_millis(3));
         if connects {
-            self.room.engine_answer(transport, EngineAnswer::NotStarted("no way".to_owned()));
+            self.room.engine_answer(transport, EngineAnswer::NotStarted(SetupError::NoAddress));
             self.answer();
             self.room.producer(audio).unwrap().send(self.now, transport).unwrap();
             self.drain();

@@ -10,8 +10,8 @@ use mediasoup_producer::sim::{
     ConnectionId, RoomServerConfig, ScenarioConfig, ServerEvent, ServerLimits, ServerOutput, Source,
 };
 use mediasoup_producer::{
-    Codec, CommandError, Event, MediaKind, OperationError, Originator, ProducerEvent, ProducerOptions, RoomConfig,
-    Track, TransportEvent,
+    Codec, CommandError, Event, InvalidResponse, Limits, MediaKind, OperationError, Originator, ProducerEvent,
+    ProducerOptions, RoomConfig, SetupError, Track, TransportEvent,
 };
 use serde_json::{Value, json};
 
@@ -167,6 +167,42 @@ fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
         scenario.room.producer(id).unwrap().send(now, on).unwrap();
         scenario.drive(Duration::from_secs(1));
         assert!(scenario.server.encodings(id).iter().all(|encoding| encoding.packets > 10));
+    }
+}
+
+#[test]
+fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
+    let malformed = |what: &str| {
+        let method = "createTransport".to_owned();
+        OperationError::InvalidResponse(InvalidResponse::Malformed { method, what: what.to_owned() })
+    };
+    let mut limits = Limits::default();
+    limits.message_bytes = 8_000;
+    let room = RoomConfig::default().limits(limits);
+    let server = RoomServerConfig::default().codecs([Codec::Opus]);
+    let config = ScenarioConfig::default().room(room).server(server);
+    let fingerprints = "/dtlsParameters/fingerprints";
+    let sha1 = json!([{ "algorithm": "sha-1", "value": "AB" }]);
+    let garbled = json!([{ "algorithm": "sha-256", "value": "XY:Z" }]);
+    let too_large = |error: &OperationError| {
+        matches!(error, OperationError::InvalidResponse(InvalidResponse::TooLarge { bytes: 8_001.., limit: 8_000 }))
+    };
+    for (pointer, value, expected) in [
+        (fingerprints, sha1, Some(OperationError::Setup(SetupError::NoFingerprint))),
+        (fingerprints, garbled, Some(OperationError::Setup(SetupError::BadFingerprint))),
+        ("/iceCandidates", json!([]), Some(malformed("no ICE candidate that can be used"))),
+        ("/iceParameters/password", Value::from("x".repeat(8_000)), None),
+    ] {
+        let mut scenario = scenario(config.clone(), 20).joined();
+        let on = scenario.create_transport();
+        scenario.patch_responses("createTransport", pointer, value);
+        scenario.send(on, Source::opus(32_000));
+        scenario.drive(Duration::from_secs(1));
+        let results = settled(&scenario.take_events());
+        let Some(Err(error)) = results.last() else { panic!("{pointer}: {results:?}") };
+        assert!(expected.as_ref().map_or_else(|| too_large(error), |expected| error == expected), "{error:?}");
+        let written = serde_json::to_value(error).unwrap();
+        assert_eq!(serde_json::from_value::<OperationError>(written).unwrap(), *error);
     }
 }
 

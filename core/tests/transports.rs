@@ -99,6 +99,25 @@ fn media_goes_on_through_an_ice_restart() {
 }
 
 #[test]
+fn a_rooms_ice_restart_is_an_operation_for_each_transport() {
+    let mut scenario = plain(20).sending();
+    let other = scenario.create_transport();
+    scenario.send(other, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(1));
+    let unused = scenario.create_transport();
+    scenario.take_events();
+    let now = scenario.now();
+    let begun = scenario.room.restart_ice(now).unwrap();
+    assert_eq!(begun.len(), 2, "transport {unused} has nothing to restart");
+    scenario.drive(Duration::from_secs(1));
+    let settled = |event| match event {
+        mediasoup_producer::Event::Settled { operation, result: Ok(()) } => Some(operation),
+        _ => None,
+    };
+    assert_eq!(scenario.take_events().into_iter().filter_map(settled).collect::<Vec<_>>(), begun);
+}
+
+#[test]
 fn a_path_that_was_cut_is_found_again() {
     let mut scenario = plain(8).sending();
     let id = transport(&scenario);

@@ -1,49 +1,71 @@
-//! Sockets and timers for [`mediasoup_producer`], on smol: one task drives one room.
+//! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on smol.
 //!
-//! Smaller than its sibling on tokio: the room itself is at hand with [`Room::with`], and what takes time is waited for
-//! with [`Room::operation`].
+//! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
+//! an `async` handle for each of its [`Room`], [`Transport`] and [`Producer`]. One task drives one room.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track, random_seed};
-//! use mediasoup_producer_smol::{Room, Signalling};
+//! use mediasoup_producer::{Event as RoomEvent, Frame, MediaKind, ProducerEvent, ProducerOptions, RoomConfig, Track};
+//! use mediasoup_producer_smol::{Event, Room};
+//! use smol::future::FutureExt;
 //!
-//! # fn encode() -> Vec<u8> { Vec::new() }
-//! async fn publish(signalling: impl Signalling) -> Result<(), mediasoup_producer_smol::Error> {
-//!     let (room, events) = Room::new(RoomConfig::default(), random_seed(), signalling);
-//!     room.operation(|room, now| room.join(now, "microphone-1", None)).await?;
+//! # fn encode(_key_frame: bool) -> Vec<u8> { Vec::new() }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> { smol::block_on(async {
+//! let room = Room::connect("wss://example.com:3443/?roomId=lobby&peerName=camera-1", RoomConfig::default()).await?;
+//! room.join("camera-1", None).await?;
 //!
-//!     let transport = room.with(|room, now| room.create_transport(now, None))?;
-//!     let track = Track::new(MediaKind::Audio, "microphone", "built in");
-//!     let audio = room.with(|room, now| room.create_producer(now, track, ProducerOptions::default(), None))?;
-//!     room.operation(|room, now| room.producer(audio).expect("just made").send(now, transport)).await?;
+//! let transport = room.create_transport(None)?;
+//! let producer =
+//!     room.create_producer(Track::new(MediaKind::Video, "camera", "front"), ProducerOptions::default(), None)?;
+//! let mut events = room.events();
+//! producer.send(&transport).await?;
+//! transport.connected().await?;
 //!
-//!     for n in 0..500 {
-//!         smol::Timer::after(Duration::from_millis(20)).await;
-//!         let frame = Frame::new(encode(), n * Duration::from_millis(20));
-//!         // Refused until the transport is connected, and while the producer is paused.
-//!         room.with(|room, now| room.producer(audio).map(|mut audio| audio.write_frame(now, frame)));
-//!         while let Ok(event) = events.try_recv() {
-//!             println!("{event:?}");
+//! // A decoder cannot begin without a key frame: the room says when one is wanted.
+//! let (mut key_frame, mut time) = (true, Duration::ZERO);
+//! while time < Duration::from_secs(10) {
+//!     let tick = async {
+//!         smol::Timer::after(Duration::from_millis(33)).await;
+//!         None
+//!     };
+//!     match tick.or(async { Some(events.next().await) }).await {
+//!         None => {
+//!             producer.write_frame(Frame::new(encode(key_frame), time).key_frame(key_frame))?;
+//!             (key_frame, time) = (false, time + Duration::from_millis(33));
 //!         }
+//!         Some(Some(Event::Room(RoomEvent::Producer { event: ProducerEvent::KeyFrameRequest { .. }, .. }))) => {
+//!             key_frame = true;
+//!         }
+//!         Some(Some(_)) => {}
+//!         Some(None) => break,
 //!     }
-//!     room.close().await;
-//!     Ok(())
 //! }
+//! room.close().await;
+//! # Ok(()) }) }
 //! ```
 //!
-//! A session is recorded with [`RoomConfig::record`](mediasoup_producer::RoomConfig) (feature `serde`): take the lines with
-//! `room.with(|room, _| room.poll_record())` several times a second, and once more when the room has ended.
-//!
-//! # Not in scope
-//! TCP, changes of the network and WebSocket: see the adapter for tokio, or bring them. UDP sockets are opened on the
-//! interfaces that lead to the server when it has told its addresses.
+//! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
+//! and what may be dropped when.
 
-mod driver;
-mod room;
-mod socket;
+mod runtime;
 
-pub use mediasoup_producer;
-pub use mediasoup_producer::protocol::{FromServer, ToServer};
-pub use room::{Error, Event, Room, Signalling};
+pub use mediasoup_producer_driver as driver;
+pub use mediasoup_producer_driver::{
+    Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer, mediasoup_producer,
+    signalling,
+};
+pub use runtime::{Smol, SmolTimer, SmolUdpSocket};
+
+/// A mediasoup room, driven by a task of its own, on smol.
+pub type Room = driver::Room<Smol>;
+/// The handle of a transport, on smol.
+pub type Transport = driver::Transport<Smol>;
+/// The handle of a producer, on smol.
+pub type Producer = driver::Producer<Smol>;
+/// How to connect a [`ProtooWebSocket`], on smol.
+#[cfg(feature = "websocket")]
+pub type ProtooConnector = driver::ProtooConnector<Smol>;
+/// protoo over WebSocket, on smol.
+#[cfg(feature = "websocket")]
+pub type ProtooWebSocket = driver::ProtooWebSocket<Smol>;

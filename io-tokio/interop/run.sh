@@ -2,6 +2,7 @@
 # Sets the bench up and runs all of it: the tests of the bench itself, ours against a real mediasoup v2 server and a real
 # browser, and once more without the feature `legacy-dtls`. Arguments go to the Rust tests: a name, `--nocapture`, ...
 #
+# INTEROP_FEATURES: `smol` has our side run on smol in place of tokio.
 # INTEROP_SECONDS: how long the test of endurance sends (60; the full one is 600).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -11,5 +12,5 @@ export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 for file in ./*.mjs pages/*.js; do node --check "$file"; done
 node --test selftest.mjs
 # Two at a time: each has a server, a worker and a browser of its own.
-cargo test -p mediasoup-interop --no-fail-fast -- --ignored --test-threads 2 "$@"
+cargo test -p mediasoup-interop --features "${INTEROP_FEATURES:-}" --no-fail-fast -- --ignored --test-threads 2 "$@"
 cargo test -p mediasoup-interop --no-default-features --test certificates -- --ignored --test-threads 2 "$@"

@@ -43,33 +43,27 @@
 //! # }
 //! ```
 //!
-//! # In scope
-//! - UDP sockets, opened when the server has told its addresses, on the interfaces that lead there; new ones when the
-//!   [network changes](Room::network_changed).
-//! - TCP connections for where UDP does not get through. Which is used is ICE's decision.
-//! - [`Signalling`]: any stream and sink of messages; [`ProtooWebSocket`] is the one of the mediasoup v2 demo.
-//!
-//! # Not in scope
-//! - Capture and encoding: frames or RTP packets come from the application.
-//! - Reconnecting: when the connection to the server is lost the room [says so](Event::Disconnected) and ends. Make a new
-//!   one.
+//! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
+//! and what may be dropped when.
 
-mod driver;
-mod error;
-mod events;
-mod options;
-mod producer;
-mod room;
-mod shared;
-pub mod signalling;
-mod socket;
-mod transport;
+mod runtime;
 
-pub use error::{Error, SignallingError};
-pub use events::{Event, Events};
-pub use mediasoup_producer;
-pub use options::{IoStats, Options};
-pub use producer::Producer;
-pub use room::Room;
-pub use signalling::{FromServer, ProtooConnector, ProtooWebSocket, Signalling, ToServer};
-pub use transport::Transport;
+pub use mediasoup_producer_driver as driver;
+pub use mediasoup_producer_driver::{
+    Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer, mediasoup_producer,
+    signalling,
+};
+pub use runtime::{Tokio, TokioTimer, TokioUdpSocket};
+
+/// A mediasoup room, driven by a task of its own, on tokio.
+pub type Room = driver::Room<Tokio>;
+/// The handle of a transport, on tokio.
+pub type Transport = driver::Transport<Tokio>;
+/// The handle of a producer, on tokio.
+pub type Producer = driver::Producer<Tokio>;
+/// How to connect a [`ProtooWebSocket`], on tokio.
+#[cfg(feature = "websocket")]
+pub type ProtooConnector = driver::ProtooConnector<Tokio>;
+/// protoo over WebSocket, on tokio.
+#[cfg(feature = "websocket")]
+pub type ProtooWebSocket = driver::ProtooWebSocket<Tokio>;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::engine::crypto::DtlsFailure;
 use crate::connection::engine::endpoint::Received;
+use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
 use crate::ortc::SharedCapabilities;
@@ -33,7 +34,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     fn fingerprint(&self) -> DtlsFingerprint;
 
     /// Begins ICE and DTLS towards the server.
-    fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), String>;
+    fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), SetupError>;
 
     /// Takes up new ICE credentials of the server; media goes on meanwhile.
     fn restart_ice(&mut self, now: Instant, parameters: &IceParameters);
@@ -78,7 +79,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
 
 /// Makes the engine of each transport of a room.
 pub(crate) trait EngineFactory: std::fmt::Debug + Send {
-    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String>;
+    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError>;
 
     /// Whether the engines say what they are told to.
     #[cfg(feature = "sim")]
@@ -172,9 +173,9 @@ pub enum EngineAnswer {
     /// An engine was made for a transport, with a certificate of this hash.
     Made(DtlsFingerprint),
     /// No engine could be made.
-    NotMade(String),
+    NotMade(SetupError),
     /// The engine cannot connect to what the server offers.
-    NotStarted(String),
+    NotStarted(SetupError),
     /// ICE does not take this local address.
     AddressRefused,
     /// The CNAME of a producer's streams (RFC 3550 section 6.5.1).

@@ -273,7 +273,7 @@ impl Player {
         match self.room.handle_input(self.now, Input::Command(command)) {
             Ok(Accepted::Transport(id)) => self.transports.push(id),
             Ok(Accepted::Producer(id)) => self.producers.push(id),
-            Ok(Accepted::Done | Accepted::Operation(_)) => {}
+            Ok(Accepted::Done | Accepted::Operation(_) | Accepted::Operations(_)) => {}
             Err(error) => return Ok(Some(error.to_string())),
         }
         Ok(None)

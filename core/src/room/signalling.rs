@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::inflight::{Makes, Pending, Waiting};
 use super::{Room, RoomState};
-use crate::error::OperationError;
+use crate::error::{InvalidResponse, OperationError};
 use crate::id::{OperationId, RequestId};
 use crate::output::{Event, Originator, Output, ProducerEvent, TransportEvent};
 use crate::producer::ProducerInfo;
@@ -36,7 +36,7 @@ impl Room {
         let result = if bytes <= limit {
             result.map_err(OperationError::from)
         } else {
-            Err(OperationError::InvalidResponse(format!("{bytes} bytes are more than the limit of {limit}")))
+            Err(OperationError::InvalidResponse(InvalidResponse::TooLarge { bytes, limit }))
         };
         if let Some(pending) = self.inflight.end(id) {
             self.stats.messages_too_large += u64::from(bytes > limit);
@@ -78,7 +78,7 @@ impl Room {
         };
         if let Err(error) = outcome {
             self.stats.messages_malformed += 1;
-            self.failed(now, pending, OperationError::InvalidResponse(error.to_string()));
+            self.failed(now, pending, OperationError::InvalidResponse(error.into()));
         }
     }
 

@@ -63,10 +63,9 @@ impl Room {
             Command::RestartIce => {
                 self.require(RoomState::Joined)?;
                 let ids = self.transports_in_order(|transport| transport.state != State::New);
-                for id in ids {
-                    // A queue that is full has an ICE restart waiting behind it soon enough.
-                    let _ = self.restart_transport_ice(now, id);
-                }
+                // A queue that is full takes none; those on the other transports go on.
+                let begun = ids.into_iter().filter_map(|id| self.restart_transport_ice(now, id).ok());
+                return Ok(Accepted::Operations(begun.collect()));
             }
             Command::CloseTransport { id, app_data } => {
                 self.transport_mut(id)?;

@@ -154,7 +154,7 @@ impl Room {
                 Connection::new(engine, self.config.burst)
             }
             Err(error) => {
-                self.journal.answer(now, id, || EngineAnswer::NotMade(error.clone()));
+                self.journal.answer(now, id, || EngineAnswer::NotMade(error));
                 return Err(OperationError::Setup(error));
             }
         };
@@ -224,7 +224,7 @@ impl Room {
             connection.add_local_address(now, *protocol, *address);
         }
         if let Err(error) = connection.connect(now, &remote, role) {
-            self.journal.answer(now, id, || EngineAnswer::NotStarted(error.clone()));
+            self.journal.answer(now, id, || EngineAnswer::NotStarted(error));
             let server_id = transport.server_id;
             self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
             self.transport_not_created(now, id, operation, OperationError::Setup(error));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::embedding::Embedding;
-use super::model::{Model, Said, Step, datagram, frame, layer, pick};
+use super::model::{Model, Said, Step, datagram, frame, garbled, layer, pick};
 use crate::connection::engine::EngineEvent;
 use crate::error::{InputError, OperationError};
 use crate::id::{OperationId, RequestId, TransportId};
@@ -261,17 +261,22 @@ impl<E: Embedding> Lockstep<E> {
             _ => None,
         };
         let accepted = self.embedding.handle_input(now, input);
-        match accepted {
+        match &accepted {
             Ok(Accepted::Transport(id)) => {
-                holds!(!self.names.transports.contains(&id), "transport id {id} comes twice");
-                self.names.transports.push(id);
+                holds!(!self.names.transports.contains(id), "transport id {id} comes twice");
+                self.names.transports.push(*id);
             }
             Ok(Accepted::Producer(id)) => {
-                holds!(!self.names.producers.contains(&id), "producer id {id} comes twice");
-                self.names.producers.push(id);
+                holds!(!self.names.producers.contains(id), "producer id {id} comes twice");
+                self.names.producers.push(*id);
             }
             Ok(Accepted::Operation(id)) => {
-                holds!(self.begun.insert(id, transport).is_none(), "operation {id} is begun twice");
+                holds!(self.begun.insert(*id, transport).is_none(), "operation {id} is begun twice");
+            }
+            Ok(Accepted::Operations(ids)) => {
+                for id in ids {
+                    holds!(self.begun.insert(*id, None).is_none(), "operation {id} is begun twice");
+                }
             }
             Ok(Accepted::Done) | Err(_) => {}
         }
@@ -361,7 +366,7 @@ impl<E: Embedding> Lockstep<E> {
                     holds!(passed_over.is_none(), "operation {operation} overtakes {passed_over:?}");
                 }
                 let result = result.map_err(|error| match error {
-                    OperationError::InvalidResponse(_) => OperationError::InvalidResponse(String::new()),
+                    OperationError::InvalidResponse(_) => OperationError::InvalidResponse(garbled()),
                     other => other,
                 });
                 Event::Settled { operation, result }

@@ -24,7 +24,7 @@ use crate::output::ConnectionState;
 use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
 use crate::room::RoomState;
 
-pub(super) use inputs::{address, datagram, frame};
+pub(super) use inputs::{address, datagram, frame, garbled};
 use producer::Producer;
 pub(super) use producer::layer;
 use requests::{Late, Open};

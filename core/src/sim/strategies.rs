@@ -91,7 +91,8 @@ fn next(stage: Stage) -> BoxedStrategy<Step> {
             .boxed(),
     };
     let weight = match stage {
-        Stage::Outside | Stage::Empty => 4,
+        Stage::Empty => 4,
+        Stage::Outside => 2,
         Stage::Idle | Stage::Connecting => 1,
         Stage::Waiting | Stage::Sending => 0,
     };

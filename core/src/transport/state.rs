@@ -39,6 +39,8 @@ pub struct TransportInfo {
     pub(crate) local_addresses: BTreeSet<(IceProtocol, SocketAddr)>,
     pub(crate) remote_candidates: Vec<IceCandidate>,
     pub(crate) connection: Option<Connection>,
+    /// Datagrams that wait for its sockets, if they are too many for more media.
+    pub(crate) backlog: usize,
     pub(crate) operations: VecDeque<Operation>,
     pub(crate) in_flight: Option<RequestId>,
     /// Which request brought the ICE credentials in use, if not `createTransport`.
@@ -123,6 +125,7 @@ impl TransportInfo {
             local_addresses: BTreeSet::new(),
             remote_candidates: Vec::new(),
             connection: None,
+            backlog: 0,
             operations: VecDeque::new(),
             in_flight: None,
             restarted: None,

@@ -1,7 +1,7 @@
 //! All events of a room, kept to be looked through and waited for.
 
+use crate::io::{self, Event};
 use mediasoup_producer::{ConnectionState, Event as RoomEvent, ProducerEvent, ProducerId, TransportEvent, TransportId};
-use mediasoup_producer_tokio::{self as io, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -1,7 +1,8 @@
 //! Real mediasoup servers and a real browser, driven from Rust.
 //!
-//! The tests in `tests/` send through `mediasoup-producer-tokio` to an unmodified mediasoup v2 server, and read the
-//! verdict from the server's counters and from mediasoup-client in Chromium. `run.sh` sets everything up and runs them.
+//! The tests in `tests/` send through `mediasoup-producer-tokio` (with feature `smol` through `mediasoup-producer-smol`) to an
+//! unmodified mediasoup v2 server, and read the verdict from the server's counters and from mediasoup-client in Chromium.
+//! `run.sh` sets everything up and runs them.
 //!
 //! What goes wrong here is a test that fails: functions panic and say what they waited for. Nothing sleeps for a time
 //! that "should do": [`eventually`] asks again until something is so, and [`Events`] wait for an event.
@@ -32,6 +33,13 @@ pub use publisher::{Publisher, audio_track, video_track};
 pub use relay::{Relay, Rule, Stream};
 pub use server::{PEER, ROOM, Server};
 pub use signalling::{Tampering, tampered};
+
+/// The adapter under test.
+#[cfg(feature = "smol")]
+pub use mediasoup_producer_smol as io;
+/// The adapter under test.
+#[cfg(not(feature = "smol"))]
+pub use mediasoup_producer_tokio as io;
 
 /// The media sources of the program.
 pub use mediasoup_publish::source;

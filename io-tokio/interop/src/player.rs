@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::io::Producer;
 use mediasoup_producer::{Frame, MediaError, Profile};
-use mediasoup_producer_tokio::Producer;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 

@@ -1,8 +1,8 @@
-//! Our side: a room joined through io-tokio.
+//! Our side: a room joined through io-tokio, or io-smol.
 
+use crate::io::{Options, Producer, ProtooConnector, Room, Signalling, Transport};
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{MediaKind, ProducerOptions, RoomConfig, Track};
-use mediasoup_producer_tokio::{Options, Producer, ProtooConnector, Room, Signalling, Transport};
 use serde_json::json;
 
 use crate::events::Events;

@@ -1,9 +1,9 @@
 //! protoo over WebSocket with somebody in between who may change what is said.
 
+use crate::io::{FromServer, Signalling, SignallingError, ToServer, signalling};
 use futures_util::{SinkExt, StreamExt, sink, stream};
 use mediasoup_producer::Input;
 use mediasoup_producer::protocol::protoo::{Protoo, SUBPROTOCOL};
-use mediasoup_producer_tokio::{FromServer, Signalling, SignallingError, ToServer, signalling};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mediasoup_interop::io::{Error, Event, Options, ProtooConnector, SignallingError};
 use mediasoup_interop::{
     Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
 };
@@ -11,7 +12,6 @@ use mediasoup_producer::{
     CertificateRefusal, ConnectionState, DtlsFailure, Event as RoomEvent, OperationError, Originator, ProducerEvent,
     ProducerOptions, RoomConfig, TransportEvent,
 };
-use mediasoup_producer_tokio::{Error, Event, Options, ProtooConnector, SignallingError};
 use tokio::time::Instant;
 
 /// The default, whatever features are on.

@@ -1,13 +1,13 @@
 //! The other codecs, and how Opus sounds.
 #![cfg(feature = "legacy-dtls")]
 
+use mediasoup_interop::io::Producer;
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
     Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, eventually, h264, h265,
     stock, tone, video_track, vp9,
 };
 use mediasoup_producer::{Codec, MediaKind, ProducerOptions, Track};
-use mediasoup_producer_tokio::Producer;
 
 /// Sending one stream to a server that takes this codec alone of its kind.
 struct Sending {

@@ -1,9 +1,9 @@
 //! The server's worker dies, the WebSocket is cut: events say so, and a new room can be joined.
 #![cfg(feature = "legacy-dtls")]
 
+use mediasoup_interop::io::{Event, Producer, SignallingError};
 use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, stock, video_track, within};
 use mediasoup_producer::{Event as RoomEvent, Originator, ProducerEvent, ProducerOptions};
-use mediasoup_producer_tokio::{Event, Producer, SignallingError};
 use serde_json::json;
 
 async fn sending(server: &Server) -> (Publisher, Producer, Player) {

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::{Player, Publisher, Server, audio_track, beat, clip, eventually, video_track, within};
-use mediasoup_producer::{ConnectionState, OperationError, ProducerOptions, RoomConfig};
-use mediasoup_producer_tokio::{Error, Producer, Transport};
+use mediasoup_interop::io::{Error, Producer, Transport};
+use mediasoup_interop::{Player, Publisher, Server, audio_track, beat, clip, eventually, stock, video_track, within};
+use mediasoup_producer::{ConnectionState, OperationError, ProducerOptions};
 use serde_json::{Value, json};
 
 /// How long we wait for an answer. The server gives up on its worker after 20 s.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 async fn joined(server: &Server) -> Publisher {
-    Publisher::join(server, RoomConfig::default().request_timeout(PATIENCE)).await
+    Publisher::join(server, stock().request_timeout(PATIENCE)).await
 }
 
 async fn stop(server: &Server) {
@@ -73,7 +73,7 @@ async fn has(server: &Server, transports: &[&Transport], producers: &[&Producer]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn closed_before_the_server_has_made_it() {
     let server = Server::start(&[]).await;
-    let publisher = Publisher::join(&server, RoomConfig::default()).await;
+    let publisher = Publisher::join(&server, stock()).await;
 
     // In one breath, with a worker that is as fast as it can be.
     let (transport, audio) = (publisher.transport(), producer(&publisher));

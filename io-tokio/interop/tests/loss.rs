@@ -12,13 +12,13 @@
 
 use std::collections::BTreeMap;
 
+use mediasoup_interop::io::Options;
 use mediasoup_interop::{
     Browser, Player, Publisher, Relay, Rule, Server, Stream, audio_track, beat, clip, eventually, layers, stock,
     tampered, video_track,
 };
 use mediasoup_producer::stats::InboundRtpStats;
 use mediasoup_producer::{ProducerId, ProducerOptions};
-use mediasoup_producer_tokio::Options;
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]

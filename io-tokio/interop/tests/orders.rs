@@ -1,11 +1,11 @@
 //! Producers and transports in every order: audio first or video first, several of a kind, closed and made anew.
 #![cfg(feature = "legacy-dtls")]
 
+use mediasoup_interop::io::{Producer, Transport};
 use mediasoup_interop::{
     Browser, Player, Publisher, Server, Viewer, audio_track, beat, clip, eventually, layers, stock, video_track,
 };
 use mediasoup_producer::{MediaKind, ProducerOptions};
-use mediasoup_producer_tokio::{Producer, Transport};
 use serde_json::{Value, json};
 
 async fn video(publisher: &Publisher, transport: &Transport, size: &str) -> (Producer, Player) {

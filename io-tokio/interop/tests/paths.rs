@@ -1,12 +1,12 @@
 //! How the datagrams travel: ICE restarts, new addresses, TCP, IPv6.
 #![cfg(feature = "legacy-dtls")]
 
+use mediasoup_interop::io::{Options, Producer, Transport};
 use mediasoup_interop::{
     Browser, CLIP_FRAMES, PEER, Player, Publisher, Relay, Rule, Server, Viewer, assert_smooth, clip, eventually, stock,
     tampered, video_track,
 };
 use mediasoup_producer::{ProducerOptions, TransportOptions};
-use mediasoup_producer_tokio::{Options, Producer, Transport};
 use serde_json::{Value, json};
 
 struct Sending {

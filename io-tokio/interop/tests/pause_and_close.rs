@@ -1,11 +1,11 @@
 //! Pause, resume and close, from this side and from the server's.
 #![cfg(feature = "legacy-dtls")]
 
+use mediasoup_interop::io::{Event, Producer, Transport};
 use mediasoup_interop::{Browser, Player, Publisher, Server, clip, eventually, stock, video_track};
 use mediasoup_producer::{
     ConnectionState, Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, TransportEvent,
 };
-use mediasoup_producer_tokio::{Event, Producer, Transport};
 use serde_json::{Value, json};
 
 /// A video under way.

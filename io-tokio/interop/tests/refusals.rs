@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use mediasoup_interop::io::{Error, Options, Transport};
 use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
 use mediasoup_producer::protocol::RefusalKind;
 use mediasoup_producer::{CommandError, OperationError, ProducerOptions};
-use mediasoup_producer_tokio::{Error, Options, Transport};
 use serde_json::{Value, json};
 
 type Craft = Box<dyn FnOnce(&mut Value) + Send>;

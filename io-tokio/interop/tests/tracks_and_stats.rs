@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use mediasoup_interop::io::Event;
 use mediasoup_interop::{
     Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, stock,
     video_track,
 };
 use mediasoup_producer::stats::{ProducerStats, TransportStats};
 use mediasoup_producer::{Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, Track, TransportEvent};
-use mediasoup_producer_tokio::Event;
 use serde_json::Value;
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod recording;
 mod session;
 mod stop;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use url::Url;
@@ -38,6 +39,7 @@ pub async fn run(args: Args, start: Instant) -> bool {
         reporter,
         encodings: Encodings::default(),
         connect: None,
+        reordered: BTreeSet::new(),
         stays: 0,
         recordings: None,
         unrecorded: None,
@@ -69,6 +71,8 @@ struct Run {
     recordings: Option<Recordings>,
     /// Why a recording is not complete.
     unrecorded: Option<String>,
+    /// Tracks of which was said that their pictures come in another order than they are shown in.
+    reordered: BTreeSet<usize>,
     /// How often we were in the room and connected.
     stays: u64,
 }
@@ -78,8 +82,11 @@ impl Run {
         let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
         self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
         let tracks = input::open(&self.args.media).await?;
-        for file in tracks.iter().flat_map(|track| &track.reordered) {
-            self.event(reordered(file).with("file", &**file));
+        for (index, track) in tracks.iter().enumerate() {
+            for file in &track.reordered {
+                self.event(reordered(file).with("file", &**file));
+                self.reordered.insert(index);
+            }
         }
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
@@ -147,9 +154,9 @@ impl Run {
 
 /// Of media whose pictures are shown in another order than they are sent in.
 fn reordered(what: &str) -> Event {
-    let text = "has B-frames: receivers of WebRTC do not put pictures in order, and will show few of them; encode it \
-                without (ffmpeg: -bf 0)";
-    Event::new("reordered", format!("{what} {text}"))
+    let text = "has pictures in another order than they are shown in (B-frames): receivers of WebRTC do not sort them, \
+                and will show few; encode without (ffmpeg: -bf 0)";
+    Event::new("reordered", format!("{what} {text}")).with("remedy", "-bf 0")
 }
 
 /// The name in the URL; or a new one, and the URL with it: the v2 demo wants it there.

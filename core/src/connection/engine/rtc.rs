@@ -19,6 +19,7 @@ use crate::connection::engine::crypto::{self, DtlsBackend};
 use crate::connection::engine::endpoint::{
     Endpoint, EndpointOutput, Kind, Received, Refused, local_candidate, rtp_ssrc,
 };
+use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
@@ -42,11 +43,11 @@ impl Identity {
 }
 
 impl EngineFactory for Identity {
-    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String> {
+    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
         if self.certificate.is_none() {
             self.certificate = crypto::provider(self.dtls).dtls_provider.generate_certificate();
         }
-        let certificate = self.certificate.clone().ok_or("no DTLS certificate could be made")?;
+        let certificate = self.certificate.clone().ok_or(SetupError::NoCertificate)?;
         Ok(Box::new(RtcEngine::new(now, self, certificate, capabilities)))
     }
 }
@@ -251,17 +252,17 @@ impl Engine for RtcEngine {
         self.fingerprint.clone()
     }
 
-    fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), String> {
+    fn connect(&mut self, now: Instant, remote: &RemoteTransport, role: DtlsRole) -> Result<(), SetupError> {
         let fingerprint = remote
             .dtls_parameters
             .fingerprints
             .iter()
             .find(|fingerprint| fingerprint.algorithm.eq_ignore_ascii_case("sha-256"))
-            .ok_or("the server gave no sha-256 fingerprint")?;
-        let fingerprint = parse_fingerprint(fingerprint).ok_or("the server's sha-256 fingerprint cannot be read")?;
+            .ok_or(SetupError::NoFingerprint)?;
+        let fingerprint = parse_fingerprint(fingerprint).ok_or(SetupError::BadFingerprint)?;
         self.remote_candidates = remote.ice_candidates.iter().filter_map(remote_candidate).collect();
         if self.remote_candidates.is_empty() {
-            return Err("the server gave no address that ICE takes".to_owned());
+            return Err(SetupError::NoAddress);
         }
         let mut api = self.endpoint.api();
         // RFC 8445 section 6.1.1: against a lite agent the full one controls.

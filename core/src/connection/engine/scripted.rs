@@ -11,6 +11,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket};
 use crate::connection::engine::endpoint::Received;
+use crate::error::SetupError;
 use crate::input::Receive;
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
@@ -39,7 +40,7 @@ impl Scripted {
 }
 
 impl EngineFactory for Scripted {
-    fn engine(&mut self, _now: Instant, _capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, String> {
+    fn engine(&mut self, _now: Instant, _capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
         let fingerprint = match self.answers.pop_front() {
             Some(EngineAnswer::NotMade(error)) => return Err(error),
             Some(EngineAnswer::Made(fingerprint)) => fingerprint,
@@ -95,7 +96,7 @@ impl Engine for ScriptedEngine {
         self.fingerprint.clone()
     }
 
-    fn connect(&mut self, _now: Instant, remote: &RemoteTransport, _role: DtlsRole) -> Result<(), String> {
+    fn connect(&mut self, _now: Instant, remote: &RemoteTransport, _role: DtlsRole) -> Result<(), SetupError> {
         if let Some(EngineAnswer::NotStarted(error)) = self.answer(|a| matches!(a, EngineAnswer::NotStarted(_))) {
             return Err(error);
         }

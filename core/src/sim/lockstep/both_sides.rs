@@ -142,17 +142,23 @@ impl BothSides {
         }
         let transports =
             self.room.transports().filter(|transport| transport.connection_state() != ConnectionState::New);
-        let mut ours = transports.map(|transport| transport.id()).collect::<Vec<_>>();
-        let mut theirs = self.server.transports().map(|transport| transport.id()).collect::<Vec<_>>();
+        let mut ours = transports.map(|transport| transport.server_id().value()).collect::<Vec<_>>();
+        let mut theirs = self.server.transports().map(|transport| transport.id().value()).collect::<Vec<_>>();
         ours.sort_unstable();
         theirs.sort_unstable();
         compare("transports", &ours, &theirs)?;
+        let over = |id: TransportId| self.room.transport_info(id).map(|transport| transport.server_id().value());
         let producers = self.room.producers().filter(|producer| producer.handled());
-        let ours: BTreeMap<_, _> =
-            producers.map(|producer| (producer.id(), (producer.transport(), producer.locally_paused()))).collect();
-        let producers = self.server.producers();
-        let theirs: BTreeMap<_, _> = producers
-            .map(|producer| (producer.id(), (Some(producer.transport()), producer.paused_by_peer())))
+        let ours: BTreeMap<_, _> = producers
+            .map(|producer| {
+                let transport = producer.transport().and_then(over);
+                (producer.server_id().value(), (transport, producer.locally_paused()))
+            })
+            .collect();
+        let theirs: BTreeMap<_, _> = self
+            .server
+            .producers()
+            .map(|producer| (producer.id().value(), (Some(producer.transport().value()), producer.paused_by_peer())))
             .collect();
         compare("producers, their transports, and whether we pause them", &ours, &theirs)?;
         compare("peer", &self.room.joined(), &self.server.peers().any(|peer| peer.name() == PEER))
@@ -163,7 +169,7 @@ impl BothSides {
         match self.room.handle_input(self.now, Input::Command(command)) {
             Ok(Accepted::Transport(id)) => self.transports.push(id),
             Ok(Accepted::Producer(id)) => self.producers.push(id),
-            Ok(Accepted::Operation(_) | Accepted::Done) | Err(_) => {}
+            Ok(Accepted::Operation(_) | Accepted::Operations(_) | Accepted::Done) | Err(_) => {}
         }
     }
 

@@ -123,6 +123,7 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::DuplicatePacket => "DuplicatePacket",
             MediaError::OutOfSequence => "OutOfSequence",
             MediaError::TooManyPackets(_) => "TooManyPackets",
+            MediaError::Blocked(_) => "Blocked",
             MediaError::OutputsNotPolled(_) => "OutputsNotPolled",
         },
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::step::{Answer, App, Notice, ProducerOp, Says, TrackKind, TransportOp};
 use crate::connection::engine::EngineEvent;
 use crate::connection::engine::crypto::DtlsFailure;
+use crate::error::InvalidResponse;
 use crate::id::{ProducerId, ServerId, TransportId};
 use crate::input::{Command, Receive};
 use crate::media::Frame;
@@ -174,6 +175,11 @@ pub(crate) fn address(number: u8) -> SocketAddr {
 /// The server's refusal, in one of its wordings.
 pub(crate) fn refusal() -> Refusal {
     Refusal::new("TypeError: WebRtcTransport not found")
+}
+
+/// The room knows what is wrong with an answer; the model does not.
+pub(crate) fn garbled() -> InvalidResponse {
+    InvalidResponse::Malformed { method: String::new(), what: String::new() }
 }
 
 /// As the server says of a request that another has the id.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::inputs::refusal;
+use super::inputs::{garbled, refusal};
 use super::producer::Life;
 use super::step::Answer;
 use super::transport::Queued;
@@ -206,7 +206,7 @@ impl Model {
                 return;
             }
         }
-        let garbled = || OperationError::InvalidResponse(String::new());
+        let garbled = || OperationError::InvalidResponse(garbled());
         match open.what {
             What::CreateProducer { transport, producer, .. } => self.producer_made(transport, producer),
             What::Closed { makes, close } => {

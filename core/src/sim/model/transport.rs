@@ -182,10 +182,10 @@ impl Model {
         }
         let mut unhandled = Vec::new();
         for (producer, known) in &mut self.producers {
-            if known.transport() == Some(id) {
-                if let Life::Handled { order, .. } = std::mem::replace(&mut known.life, Life::Unhandled) {
-                    unhandled.push((order, *producer));
-                }
+            if known.transport() == Some(id)
+                && let Life::Handled { order, .. } = std::mem::replace(&mut known.life, Life::Unhandled)
+            {
+                unhandled.push((order, *producer));
             }
         }
         unhandled.sort_unstable();

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
 use super::recording::Recording;
-use super::{Run, RunError, Stop};
+use super::{Run, RunError, Stop, reordered};
 use crate::args::DtlsRole;
 use crate::report::Event;
 
@@ -232,6 +232,7 @@ impl Run {
             | MediaError::Unhandled(_)
             | MediaError::ProducerNotFound(_)
             | MediaError::KeyFrameNeeded { .. }
+            | MediaError::Blocked(_)
             | MediaError::OutputsNotPolled(_)
             | MediaError::DuplicatePacket
             | MediaError::OutOfSequence => {}
@@ -349,8 +350,8 @@ impl Run {
     }
 
     fn producer_event(&mut self, stay: &Stay, id: ProducerId, event: ProducerEvent) -> Result<(), RunError> {
-        let kind = stay.producers.iter().find(|producer| producer.id() == id).map(Producer::kind);
-        let Some(kind) = kind else { return Ok(()) };
+        let Some(track) = stay.producers.iter().position(|producer| producer.id() == id) else { return Ok(()) };
+        let kind = stay.producers[track].kind();
         let told = |name, text: String| Event::new(name, format!("{kind} {text}")).with("producer", id.value());
         let event = match event {
             ProducerEvent::Stats { stats } => {
@@ -368,6 +369,10 @@ impl Run {
             // The next key frame of the file is the answer: it cannot make one.
             ProducerEvent::KeyFrameRequest { profile } => {
                 told("keyframerequest", format!("key frame wanted ({profile})")).with("profile", profile.as_str())
+            }
+            // Of files it was said at the start.
+            ProducerEvent::TimeWentBack { profile } if self.reordered.insert(track) => {
+                reordered(kind.as_str()).with("producer", id.value()).with("profile", profile.as_str())
             }
             ProducerEvent::TargetBitrate { profile, bitrate_bps } => {
                 told("targetbitrate", format!("may take {} kbit/s ({profile})", bitrate_bps / 1000))

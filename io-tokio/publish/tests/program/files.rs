@@ -68,7 +68,7 @@ async fn a_file_with_b_frames_is_named_with_the_remedy_before_anything_is_sent()
     let run = publish(&["--seconds", "1", "--video", &reordered]).await;
     let warnings: Vec<_> = run.events("reordered").collect();
     let [warning] = &warnings[..] else { panic!("{run:#?}") };
-    assert_eq!(warning["file"], reordered);
+    assert_eq!((&warning["file"], &warning["remedy"]), (&reordered.into(), &"-bf 0".into()));
     let place = |name| run.lines.iter().position(|line| line["event"] == name);
     assert!(place("reordered") < place("joined"), "{run:#?}");
 
@@ -76,7 +76,7 @@ async fn a_file_with_b_frames_is_named_with_the_remedy_before_anything_is_sent()
     assert_eq!(run.events("reordered").count(), 0, "{run:#?}");
 
     // For people it is one line.
-    let args = ["--no-page", "--seconds", "1", "--video", &media("reordered.mkv")];
+    let args = ["--no-page", "--seconds", "3", "--video", &media("reordered.mkv")];
     let output = harness::command(&args).output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("-bf 0")).collect();

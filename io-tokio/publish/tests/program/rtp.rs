@@ -82,6 +82,33 @@ async fn other_codecs_are_named_on_the_command_line() {
     assert_eq!(run.encodings()[0]["codec"], "PCMU");
 }
 
+/// As an encoder with B-frames makes it: a picture, then those that are shown before it.
+#[tokio::test]
+async fn rtp_whose_pictures_are_out_of_order_is_named_with_the_remedy_once() {
+    let mut program = Program::start(&["--seconds", "2", "--video-rtp", "127.0.0.1:0"]);
+    let address = program.event("listening").await["address"].as_str().unwrap().to_owned();
+    let sender = async {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let start = Instant::now();
+        for number in 0u32.. {
+            sleep_until(start + Duration::from_millis(33) * number).await;
+            let shown = number / 4 * 4 + [0, 3, 1, 2][number as usize % 4];
+            let mut packet = vec![0x80, 0x80 | 96];
+            packet.extend((number as u16).to_be_bytes());
+            packet.extend((shown * 3000).to_be_bytes());
+            packet.extend([0, 0, 0, 9, 0x90, 0x80, number as u8 & 0x7f, 0, 0, 0]);
+            let _ = socket.send_to(&packet, &address).await;
+        }
+    };
+    let run = tokio::select! {
+        () = sender => unreachable!("it goes on"),
+        run = program.finish() => run,
+    };
+    run.assert_all_received();
+    let events: Vec<_> = run.events("reordered").collect();
+    assert!(events.len() == 1 && events[0]["remedy"] == "-bf 0" && events[0]["producer"].is_u64(), "{run:#?}");
+}
+
 #[tokio::test]
 async fn what_is_no_rtp_is_told_once_and_an_input_without_any_fails_the_run() {
     let mut program = Program::start(&["--seconds", "2", "--audio-rtp", "127.0.0.1:0"]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_channel::oneshot;
 use mediasoup_producer as core;
 use mediasoup_producer::protocol::Peer;
 use mediasoup_producer::stats::RoomStats;
@@ -9,15 +10,19 @@ use mediasoup_producer::{
     CommandError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomState, Track, TransportId,
 };
 use serde_json::Value;
-use tokio::sync::watch;
 
 use crate::driver::Driver;
-use crate::error::{Error, SignallingError};
+use crate::error::Error;
+#[cfg(feature = "websocket")]
+use crate::error::SignallingError;
 use crate::events::Events;
 use crate::options::{IoStats, Options};
 use crate::producer::Producer;
+use crate::runtime::Runtime;
 use crate::shared::{Handle, Shared};
-use crate::signalling::{ProtooConnector, Signalling};
+#[cfg(feature = "websocket")]
+use crate::signalling::ProtooConnector;
+use crate::signalling::Signalling;
 use crate::transport::Transport;
 
 /// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::Room`] for what each method means.
@@ -27,16 +32,26 @@ use crate::transport::Transport;
 ///
 /// Methods that are not `async` take effect before they return, and never wait for the network; they can be called from
 /// any thread.
-#[derive(Debug, Clone)]
-pub struct Room {
-    handle: Arc<Handle>,
+#[derive(derive_more::Debug)]
+pub struct Room<R: Runtime> {
+    #[debug(skip)]
+    handle: Arc<Handle<R>>,
 }
 
-impl Room {
+impl<R: Runtime> Clone for Room<R> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<R: Runtime + Default> Room<R> {
     /// Connects to a room at a `ws://` or `wss://` URL that speaks protoo, with default options and a random seed. It is
     /// to be [joined](Self::join) next.
+    ///
+    /// Cancel safe: if the future is dropped the connection is, too.
+    #[cfg(feature = "websocket")]
     pub async fn connect(url: &str, config: RoomConfig) -> Result<Self, SignallingError> {
-        let signalling = ProtooConnector::new().connect(url).await?;
+        let signalling = ProtooConnector::<R>::new().connect(url).await?;
         Ok(Self::new(config, core::random_seed(), signalling))
     }
 
@@ -44,7 +59,7 @@ impl Room {
     /// [`mediasoup_producer::Room::new`].
     ///
     /// # Panics
-    /// Outside of a tokio runtime with sockets and timers enabled.
+    /// As the runtime's `default()`: on tokio, outside of a runtime with sockets and timers enabled.
     pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling) -> Self {
         Self::with_options(config, seed, Options::default(), signalling)
     }
@@ -52,15 +67,30 @@ impl Room {
     /// A room over a channel of the application's own.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with sockets and timers enabled.
+    /// As [`new`](Self::new).
     pub fn with_options(config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
-        let shared = Arc::new(Shared::new(core::Room::new(config, seed), &options));
-        let (running, done) = watch::channel(());
-        tokio::spawn(Driver::new(Arc::clone(&shared), options, Box::pin(signalling), running).run());
+        Self::on(R::default(), config, seed, options, signalling)
+    }
+}
+
+impl<R: Runtime> Room<R> {
+    /// A room on a runtime of the application's choice.
+    pub fn on(runtime: R, config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
+        let shared = Arc::new(Shared::new(runtime.clone(), core::Room::new(config, seed), options));
+        let (running, done) = oneshot::channel();
+        runtime.spawn(Driver::new(Arc::clone(&shared), Box::pin(signalling), running).run());
         Self { handle: Arc::new(Handle::new(shared, done)) }
     }
 
+    /// To see whether anything of it is left.
+    #[cfg(feature = "suite")]
+    pub(crate) fn shared(&self) -> std::sync::Weak<Shared<R>> {
+        self.handle.shared()
+    }
+
     /// Joins the room as `peer_name`. A room that was left can be joined again.
+    ///
+    /// Cancel safe: once begun it goes on when the future is dropped, and the events tell that we are in.
     pub async fn join(&self, peer_name: impl Into<String>, app_data: Option<Value>) -> Result<(), Error> {
         self.handle.operation(|room, now| room.join(now, peer_name, app_data)).await
     }
@@ -73,18 +103,22 @@ impl Room {
     /// Leaves the room if that was not done yet, says all goodbyes (producers and transports closed, RTCP BYE, DTLS
     /// close_notify, `leave`, the WebSocket's close), closes the sockets and ends. At most a second is spent on that.
     /// Afterwards all handles are useless, and say so with typed errors.
+    ///
+    /// Cancel safe: once polled it goes on when the future is dropped.
     pub async fn close(&self) {
         self.handle.begin_close();
         self.handle.ended().await;
     }
 
     /// Waits until the room has ended, for whatever reason.
+    ///
+    /// Cancel safe: it only watches.
     pub async fn ended(&self) {
         self.handle.ended().await;
     }
 
     /// Makes a send transport.
-    pub fn create_transport(&self, app_data: Option<Value>) -> Result<Transport, CommandError> {
+    pub fn create_transport(&self, app_data: Option<Value>) -> Result<Transport<R>, CommandError> {
         let id = self.handle.command(|room, now| room.create_transport(now, app_data))?;
         Ok(Transport::new(Arc::clone(&self.handle), id))
     }
@@ -95,7 +129,7 @@ impl Room {
         track: Track,
         options: ProducerOptions,
         app_data: Option<Value>,
-    ) -> Result<Producer, CommandError> {
+    ) -> Result<Producer<R>, CommandError> {
         let kind = track.kind();
         let id = self.handle.command(|room, now| room.create_producer(now, track, options, app_data))?;
         Ok(Producer::new(Arc::clone(&self.handle), id, kind))
@@ -103,7 +137,7 @@ impl Room {
 
     /// Restarts ICE on every transport that was begun.
     pub fn restart_ice(&self) -> Result<(), CommandError> {
-        self.handle.command(core::Room::restart_ice)
+        self.handle.command(|room, now| room.restart_ice(now).map(drop))
     }
 
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server
@@ -120,24 +154,24 @@ impl Room {
     }
 
     /// A transport; `None` if it is not known or closed.
-    pub fn transport(&self, id: TransportId) -> Option<Transport> {
+    pub fn transport(&self, id: TransportId) -> Option<Transport<R>> {
         self.handle.look(|room| room.transport_info(id).is_some()).then(|| Transport::new(Arc::clone(&self.handle), id))
     }
 
     /// A producer; `None` if it is not known or closed.
-    pub fn producer(&self, id: ProducerId) -> Option<Producer> {
+    pub fn producer(&self, id: ProducerId) -> Option<Producer<R>> {
         let kind = self.handle.look(|room| room.producer_info(id).map(core::ProducerInfo::kind))?;
         Some(Producer::new(Arc::clone(&self.handle), id, kind))
     }
 
     /// The transports that are not closed.
-    pub fn transports(&self) -> Vec<Transport> {
+    pub fn transports(&self) -> Vec<Transport<R>> {
         let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::TransportInfo::id).collect());
         ids.into_iter().map(|id| Transport::new(Arc::clone(&self.handle), id)).collect()
     }
 
     /// The producers that are not closed.
-    pub fn producers(&self) -> Vec<Producer> {
+    pub fn producers(&self) -> Vec<Producer<R>> {
         let ids: Vec<_> = self.handle.look(|room| room.producers().map(|p| (p.id(), p.kind())).collect());
         ids.into_iter().map(|(id, kind)| Producer::new(Arc::clone(&self.handle), id, kind)).collect()
     }

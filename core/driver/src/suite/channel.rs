@@ -1,23 +1,21 @@
 //! A server that says what the test tells it to.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
-
-pub mod room;
-
 use futures_channel::mpsc;
 use futures_util::{SinkExt, StreamExt};
 use mediasoup_producer::protocol::{Refusal, Request, RoomSettings};
-use mediasoup_producer_tokio::{FromServer, Signalling, SignallingError, ToServer, signalling};
 use serde_json::{Value, json};
 
+use crate::error::SignallingError;
+use crate::signalling::{self, FromServer, Signalling, ToServer};
+
 /// The server's end of an in-process channel.
-pub struct Server {
-    pub from_client: mpsc::Receiver<ToServer>,
-    pub to_client: mpsc::Sender<FromServer>,
+pub(crate) struct Server {
+    pub(crate) from_client: mpsc::Receiver<ToServer>,
+    pub(crate) to_client: mpsc::Sender<FromServer>,
 }
 
 /// A channel that holds `capacity` messages each way.
-pub fn channel(capacity: usize) -> (impl Signalling, Server) {
+pub(crate) fn channel(capacity: usize) -> (impl Signalling, Server) {
     let (to_server, from_client) = mpsc::channel(capacity);
     let (to_client, from_server) = mpsc::channel(capacity);
     let to_server = to_server.sink_map_err(|_| SignallingError::Closed { reason: None });
@@ -26,17 +24,21 @@ pub fn channel(capacity: usize) -> (impl Signalling, Server) {
 
 impl Server {
     /// The next message; None when the client is gone.
-    pub async fn next(&mut self) -> Option<ToServer> {
+    pub(crate) async fn next(&mut self) -> Option<ToServer> {
         self.from_client.next().await
     }
 
+    pub(crate) async fn say(&mut self, message: FromServer) {
+        self.to_client.send(message).await.unwrap();
+    }
+
     /// Answers the next request, which must be of this name.
-    pub async fn answer(&mut self, method: &str, result: Result<Value, Refusal>) -> Request {
+    pub(crate) async fn answer(&mut self, method: &str, result: Result<Value, Refusal>) -> Request {
         loop {
             match self.next().await.expect("the client is gone") {
                 ToServer::Request { id, request } => {
                     assert_eq!(request.method(), method);
-                    self.to_client.send(FromServer::Response { id, result }).await.unwrap();
+                    self.say(FromServer::Response { id, result }).await;
                     return request;
                 }
                 ToServer::Notification(_) => {}
@@ -45,13 +47,13 @@ impl Server {
     }
 
     /// Lets the client into the room.
-    pub async fn admit(&mut self) {
+    pub(crate) async fn admit(&mut self) {
         self.answer("queryRoom", Ok(serde_json::to_value(settings()).unwrap())).await;
         self.answer("join", Ok(json!({ "peers": [] }))).await;
     }
 
     /// The methods of all that is still said, to the end.
-    pub async fn rest(&mut self) -> Vec<&'static str> {
+    pub(crate) async fn rest(&mut self) -> Vec<&'static str> {
         let mut methods = Vec::new();
         while let Some(message) = self.next().await {
             methods.push(match message {
@@ -64,7 +66,7 @@ impl Server {
 }
 
 /// A room with Opus and VP8.
-pub fn settings() -> RoomSettings {
+pub(crate) fn settings() -> RoomSettings {
     serde_json::from_value(json!({
         "rtpCapabilities": {
             "codecs": [

@@ -1,31 +1,50 @@
 //! Media over real sockets into the simulated room.
 
-mod common;
-
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::room::TestRoom;
 use mediasoup_producer::protocol::IceProtocol::{self, Tcp, Udp};
+use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::{
     CommandError, ConnectionState, Event as RoomEvent, MediaError, MediaKind, Originator, ProducerEvent,
     ProducerOptions, Profile, RoomConfig, Track, TransportEvent,
 };
-use mediasoup_producer_tokio::{Event, Events, Options, Producer, Room, Transport};
+
+use super::bench::Bench;
+use super::room::TestRoom;
+use super::{sleep, spawn};
+use crate::events::{Event, Events};
+use crate::options::Options;
+use crate::producer::Producer;
+use crate::room::Room;
+use crate::runtime::{Runtime, until};
+use crate::transport::Transport;
 
 /// A peer that sends video over its own transport.
-struct Peer {
-    room: Room,
-    transport: Transport,
-    video: Producer,
+pub(crate) struct Peer<R: Runtime> {
+    pub(crate) runtime: Bench<R>,
+    pub(crate) room: Room<Bench<R>>,
+    pub(crate) transport: Transport<Bench<R>>,
+    pub(crate) video: Producer<Bench<R>>,
     events: Events,
 }
 
-impl Peer {
-    async fn connected(server: &TestRoom, name: &str, options: Options) -> Self {
-        let room = Room::with_options(RoomConfig::default(), seed(name), options, server.connect());
+impl<R: Runtime> Peer<R> {
+    pub(crate) async fn connected(runtime: &Bench<R>, server: &TestRoom<R>, name: &str, options: Options) -> Self {
+        Self::connected_with(runtime, server, name, options, RoomConfig::default()).await
+    }
+
+    async fn connected_with(
+        runtime: &Bench<R>,
+        server: &TestRoom<R>,
+        name: &str,
+        options: Options,
+        config: RoomConfig,
+    ) -> Self {
+        let room = Room::on(runtime.clone(), config, seed(name), options, server.connect());
         let events = room.events();
         room.join(name, None).await.unwrap();
         let transport = room.create_transport(None).unwrap();
@@ -33,12 +52,12 @@ impl Peer {
         let video = room.create_producer(track, ProducerOptions::default().simulcast(true), None).unwrap();
         video.send(&transport).await.unwrap();
         transport.connected().await.unwrap();
-        Self { room, transport, video, events }
+        Self { runtime: runtime.clone(), room, transport, video, events }
     }
 
     /// Writes this many frames of each layer. Few at a time: what a burst loses at the server's socket is not repaired
     /// when nothing follows it.
-    async fn write(&self, server: &TestRoom, source: &mut Source, frames: u64) {
+    pub(crate) async fn write(&self, server: &TestRoom<R>, source: &mut Source, frames: u64) {
         for _ in 0..frames {
             for frame in source.frames() {
                 self.video.write_frame(frame).unwrap();
@@ -47,11 +66,11 @@ impl Peer {
         }
     }
 
-    fn path(&self, server: &TestRoom) -> Option<(IceProtocol, SocketAddr, SocketAddr)> {
-        server.server.lock().unwrap().transport(self.transport.id()).and_then(|transport| transport.path())
+    fn path(&self, server: &TestRoom<R>) -> Option<(IceProtocol, SocketAddr, SocketAddr)> {
+        server.server().transport(self.transport.id()).and_then(|transport| transport.path())
     }
 
-    async fn event(&mut self, what: &str, wanted: impl Fn(&RoomEvent) -> bool) {
+    pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&RoomEvent) -> bool) {
         let wait = async {
             while let Some(event) = self.events.next().await {
                 if matches!(&event, Event::Room(event) if wanted(event)) {
@@ -60,8 +79,8 @@ impl Peer {
             }
             false
         };
-        let found = tokio::time::timeout(Duration::from_secs(60), wait).await;
-        assert_eq!(found, Ok(true), "{what}");
+        let end = self.runtime.now() + Duration::from_secs(60);
+        assert_eq!(until(&self.runtime, end, wait).await, Some(true), "{what}");
     }
 }
 
@@ -70,12 +89,12 @@ fn seed(name: &str) -> u64 {
     name.bytes().fold(0, |seed, byte| seed << 8 | u64::from(byte))
 }
 
-fn source() -> Source {
+pub(crate) fn source() -> Source {
     Source::vp8_simulcast(100_000, 300_000, 1_000_000)
 }
 
 /// Every packet sent was received, once.
-async fn all_arrives(server: &TestRoom, producer: &Producer) {
+pub(crate) async fn all_arrives<R: Runtime>(server: &TestRoom<R>, producer: &Producer<Bench<R>>) {
     let sent = producer.outbound_stats();
     let what = format!("all of {sent:?}");
     server
@@ -90,10 +109,10 @@ async fn all_arrives(server: &TestRoom, producer: &Producer) {
         .await;
 }
 
-#[tokio::test]
-async fn all_that_is_sent_arrives() {
-    let server = TestRoom::start(&[Udp, Tcp]).await;
-    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn all_that_is_sent_arrives<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp, Tcp]);
+    let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let audio = peer
         .room
         .create_producer(Track::new(MediaKind::Audio, "microphone", ""), ProducerOptions::default(), None)
@@ -120,19 +139,19 @@ async fn all_that_is_sent_arrives() {
     server.until("the peer is gone", |server| server.peers().count() == 0).await;
 }
 
-#[tokio::test]
-async fn the_last_words_are_said_before_the_sockets_close() {
-    let server = TestRoom::start(&[Udp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn the_last_words_are_said_before_the_sockets_close<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     peer.room.close().await;
-    server.until("close_notify", |_| server.knobs.alerts.load(Ordering::Relaxed) > 0).await;
+    server.until("close_notify", |_| server.knobs().alerts.load(Ordering::Relaxed) > 0).await;
     server.until("leave", |server| server.peers().count() == 0).await;
 }
 
-#[tokio::test]
-async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after() {
-    let server = TestRoom::start(&[Udp]).await;
-    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let mut vp8 = source();
     let id = peer.video.id();
     peer.write(&server, &mut vp8, 10).await;
@@ -159,6 +178,8 @@ async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after() {
         matches!(event, RoomEvent::Producer { event: ProducerEvent::Resume { originator: Originator::Remote, .. }, .. })
     })
     .await;
+    // A frame of this layer was refused: only a key frame can follow it.
+    vp8.request_key_frame(Profile::Low);
     peer.write(&server, &mut vp8, 10).await;
 
     peer.video.close(None).unwrap();
@@ -168,11 +189,11 @@ async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after() {
     assert!(peer.video.closed());
 }
 
-#[tokio::test]
-async fn media_is_refused_until_the_transport_is_connected() {
-    let server = TestRoom::start(&[Udp]).await;
-    server.knobs.udp_cut.store(true, Ordering::Relaxed);
-    let room = Room::new(RoomConfig::default(), 1, server.connect());
+pub async fn media_is_refused_until_the_transport_is_connected<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    server.knobs().udp_cut.store(true, Ordering::Relaxed);
+    let room = Room::on(runtime.clone(), RoomConfig::default(), 1, Options::default(), server.connect());
     room.join("alice", None).await.unwrap();
     let transport = room.create_transport(None).unwrap();
     let audio = room.create_producer(Track::new(MediaKind::Audio, "a", ""), ProducerOptions::default(), None).unwrap();
@@ -180,69 +201,71 @@ async fn media_is_refused_until_the_transport_is_connected() {
     assert_eq!(audio.write_frame(frame.clone()), Err(MediaError::Unhandled(audio.id())));
     audio.send(&transport).await.unwrap();
     assert_eq!(audio.write_frame(frame.clone()), Err(MediaError::NotConnected(audio.id())));
-    server.knobs.udp_cut.store(false, Ordering::Relaxed);
+    server.knobs().udp_cut.store(false, Ordering::Relaxed);
     transport.connected().await.unwrap();
     audio.write_frame(frame).unwrap();
     all_arrives(&server, &audio).await;
 }
 
-#[tokio::test]
-async fn tcp_alone_will_do() {
-    let server = TestRoom::start(&[Tcp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn tcp_alone_will_do<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Tcp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     peer.write(&server, &mut source(), 50).await;
     assert_eq!(peer.path(&server).unwrap().0, Tcp);
     peer.room.close().await;
-    server.until("close_notify", |_| server.knobs.alerts.load(Ordering::Relaxed) > 0).await;
+    server.until("close_notify", |_| server.knobs().alerts.load(Ordering::Relaxed) > 0).await;
 }
 
-#[tokio::test]
-async fn tcp_takes_over_where_udp_does_not_get_through() {
-    let server = TestRoom::start(&[Udp, Tcp]).await;
-    server.knobs.udp_cut.store(true, Ordering::Relaxed);
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn tcp_takes_over_where_udp_does_not_get_through<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp, Tcp]);
+    server.knobs().udp_cut.store(true, Ordering::Relaxed);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     peer.write(&server, &mut source(), 50).await;
     assert_eq!(peer.path(&server).unwrap().0, Tcp);
 }
 
-#[tokio::test(start_paused = true)]
-async fn tcp_takes_over_when_udp_breaks_off() {
-    let server = TestRoom::start(&[Udp, Tcp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn tcp_takes_over_when_udp_breaks_off<R: Runtime>(runtime: R) {
+    let runtime = &Bench::faster(runtime, 10);
+    let server = TestRoom::start(runtime, &[Udp, Tcp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let mut vp8 = source();
     peer.write(&server, &mut vp8, 10).await;
-    assert_eq!(peer.path(&server).unwrap().0, Udp);
-    server.knobs.udp_cut.store(true, Ordering::Relaxed);
-    // A minute of the paused clock, which goes on when nothing else does.
-    let mut ticks = tokio::time::interval(Duration::from_millis(40));
+    let id = peer.transport.id();
+    let is_udp = |path: (IceProtocol, SocketAddr, SocketAddr)| path.0 == Udp;
+    server.until("UDP is taken", |server| server.transport(id).and_then(|t| t.path()).is_some_and(is_udp)).await;
+    server.knobs().udp_cut.store(true, Ordering::Relaxed);
+    // Some minutes of the clock that runs.
     for _ in 0..1500 {
-        ticks.tick().await;
+        sleep(runtime, Duration::from_millis(200)).await;
         peer.video.write_frame(vp8.frames().remove(0)).unwrap();
-        if server.knobs.tcp_media.load(Ordering::Relaxed) > 0 {
+        if server.knobs().tcp_media.load(Ordering::Relaxed) > 0 {
             return;
         }
     }
     panic!("no media over TCP");
 }
 
-#[tokio::test]
-async fn an_address_that_cannot_be_reached_harms_nothing() {
+pub async fn an_address_that_cannot_be_reached_harms_nothing<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
     let nowhere = ["192.0.2.1:9".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()];
-    let server = TestRoom::start_with(&[Udp, Tcp], &nowhere).await;
+    let server = TestRoom::start_with(runtime, &[Udp, Tcp], &nowhere);
     // From here the first is an invalid argument to the system, and there is no socket for the second.
     let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let peer = Peer::connected(&server, "alice", Options::default().bind([bind])).await;
+    let peer = Peer::connected(runtime, &server, "alice", Options::default().bind([bind])).await;
     peer.write(&server, &mut source(), 10).await;
     assert!(peer.room.io_stats().socket_errors > 0, "{:?}", peer.room.io_stats());
 }
 
-#[tokio::test]
-async fn what_the_options_exclude_is_not_used() {
-    let server = TestRoom::start(&[Udp, Tcp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default().udp(false)).await;
+pub async fn what_the_options_exclude_is_not_used<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp, Tcp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default().udp(false)).await;
     assert!(peer.transport.local_addresses().iter().all(|(protocol, _)| *protocol == Tcp));
 
-    let room = Room::with_options(RoomConfig::default(), 1, Options::default().udp(false).tcp(false), server.connect());
+    let room =
+        Room::on(runtime.clone(), RoomConfig::default(), 1, Options::default().udp(false).tcp(false), server.connect());
     let mut events = room.events();
     room.join("bob", None).await.unwrap();
     let transport = room.create_transport(None).unwrap();
@@ -256,21 +279,21 @@ async fn what_the_options_exclude_is_not_used() {
     }
 }
 
-#[tokio::test]
-async fn a_bind_address_is_used() {
-    let server = TestRoom::start(&[Udp]).await;
+pub async fn a_bind_address_is_used<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
     let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let peer = Peer::connected(&server, "alice", Options::default().bind([free])).await;
+    let peer = Peer::connected(runtime, &server, "alice", Options::default().bind([free])).await;
     assert_eq!(peer.transport.local_addresses(), [(Udp, free)]);
     let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
-    let peer = Peer::connected(&server, "bob", Options::default().bind([any])).await;
+    let peer = Peer::connected(runtime, &server, "bob", Options::default().bind([any])).await;
     assert_eq!(peer.transport.local_addresses()[0].1.ip(), free.ip());
 }
 
-#[tokio::test]
-async fn a_network_change_moves_the_media_to_new_sockets() {
-    let server = TestRoom::start(&[Udp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn a_network_change_moves_the_media_to_new_sockets<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let mut vp8 = source();
     peer.write(&server, &mut vp8, 10).await;
     for round in 0..3 {
@@ -283,20 +306,20 @@ async fn a_network_change_moves_the_media_to_new_sockets() {
         server
             .until("media from the new socket", |_| {
                 peer.video.write_frame(vp8.frames().remove(0)).unwrap();
-                let source = *server.knobs.media_source.lock().unwrap();
+                let source = *server.knobs().media_source.lock().unwrap();
                 source.is_some_and(|source| source != before[0].1)
             })
             .await;
         let after = peer.transport.local_addresses();
         assert_eq!((after.len(), peer.transport.connection_state()), (1, ConnectionState::Connected));
-        assert_eq!(*server.knobs.media_source.lock().unwrap(), Some(after[0].1));
+        assert_eq!(*server.knobs().media_source.lock().unwrap(), Some(after[0].1));
     }
 }
 
-#[tokio::test]
-async fn a_transport_closed_by_the_server_ends_and_its_producer_moves() {
-    let server = TestRoom::start(&[Udp]).await;
-    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn a_transport_closed_by_the_server_ends_and_its_producer_moves<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let id = peer.transport.id();
     server.act(|server, now| server.close_transport(now, id, None));
     peer.event("close", |event| matches!(event, RoomEvent::Transport { event: TransportEvent::Close { .. }, .. }))
@@ -310,10 +333,10 @@ async fn a_transport_closed_by_the_server_ends_and_its_producer_moves() {
     assert_eq!(peer.video.rtp_parameters().unwrap().encodings.len(), 3);
 }
 
-#[tokio::test]
-async fn ice_is_restarted_without_a_break() {
-    let server = TestRoom::start(&[Udp]).await;
-    let peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn ice_is_restarted_without_a_break<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let mut vp8 = source();
     peer.write(&server, &mut vp8, 10).await;
     peer.transport.restart_ice().await.unwrap();
@@ -321,22 +344,23 @@ async fn ice_is_restarted_without_a_break() {
     peer.write(&server, &mut vp8, 10).await;
 }
 
-#[tokio::test]
-async fn the_servers_statistics_come() {
-    let server = TestRoom::start(&[Udp]).await;
-    let mut peer = Peer::connected(&server, "alice", Options::default()).await;
+pub async fn the_servers_statistics_come<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     peer.video.enable_stats(Duration::from_secs(1)).unwrap();
     peer.transport.enable_stats(Duration::from_secs(1)).unwrap();
     peer.event("stats", |event| matches!(event, RoomEvent::Producer { event: ProducerEvent::Stats { .. }, .. })).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_rooms_publish_at_the_same_time() {
-    let server = std::sync::Arc::new(TestRoom::start(&[Udp]).await);
+pub async fn many_rooms_publish_at_the_same_time<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = Arc::new(TestRoom::start(runtime, &[Udp]));
     let peers = (0..50).map(|n| {
-        let server = std::sync::Arc::clone(&server);
-        tokio::spawn(async move {
-            let room = Room::new(RoomConfig::default(), n, server.connect());
+        let server = Arc::clone(&server);
+        let of = runtime.clone();
+        spawn(runtime, async move {
+            let room = Room::on(of, RoomConfig::default(), n, Options::default(), server.connect());
             room.join(format!("peer-{n}"), None).await.unwrap();
             let transport = room.create_transport(None).unwrap();
             let track = Track::new(MediaKind::Audio, "microphone", "");
@@ -356,4 +380,16 @@ async fn many_rooms_publish_at_the_same_time() {
         peer.await.unwrap();
     }
     server.until("all are gone", |server| server.peers().count() == 0).await;
+}
+
+pub async fn what_is_recorded_repeats<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Udp]);
+    let config = RoomConfig::default().record(RecordOptions::default());
+    let peer = Peer::connected_with(runtime, &server, "alice", Options::default(), config).await;
+    peer.write(&server, &mut source(), 25).await;
+    peer.room.close().await;
+    let recording = peer.room.take_record();
+    let replayed = replay(Instant::now(), &recording.join("\n")).unwrap();
+    assert_eq!((replayed.difference, replayed.recording), (None, recording));
 }

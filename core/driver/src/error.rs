@@ -44,7 +44,7 @@ pub enum SignallingError {
         reason: String,
     },
     /// TLS could not be set up; for a self-signed certificate see
-    /// [`accept_any_certificate`](crate::ProtooConnector::accept_any_certificate).
+    /// `ProtooConnector::accept_any_certificate`.
     #[error("no TLS with {host}: {reason}")]
     Tls {
         /// Host and port.

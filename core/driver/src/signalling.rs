@@ -3,7 +3,9 @@
 //! No secret is in what this crate logs (nothing) or shows with `Debug`. The WebSocket library, `tungstenite`, logs each
 //! message as it is at trace level, the server's ICE passwords with it: leave that level off for it.
 
+#[cfg(feature = "websocket")]
 mod tls;
+#[cfg(feature = "websocket")]
 mod websocket;
 
 use std::pin::Pin;
@@ -14,13 +16,18 @@ use futures_util::{Sink, Stream};
 use crate::error::SignallingError;
 
 pub use mediasoup_producer::protocol::{FromServer, ToServer};
+#[cfg(feature = "websocket")]
 pub use websocket::{ProtooConnector, ProtooWebSocket};
 
 /// A channel to the server: a [`Stream`] of what it says and a [`Sink`] for what we say. Everything that is both is a
-/// `Signalling`; [`join`] makes one of two halves. [`ProtooWebSocket`] is one.
+/// `Signalling`; [`join`] makes one of two halves. `ProtooWebSocket` is one.
 ///
 /// [`FromServer::Application`] becomes [`Event::Application`](crate::Event::Application), and
-/// [`FromServer::Unreadable`] is counted in [`IoStats`](crate::IoStats). An error of either half, or the end of the stream, ends the room as if the server had closed it.
+/// [`FromServer::Unreadable`] is counted in [`IoStats`](crate::IoStats). An error of either half, or the end of the stream, ends the room as if the
+/// server had closed it.
+///
+/// Back-pressure: while the sink is not ready messages wait, up to
+/// [`Outbox::TO_SERVER`](mediasoup_producer::adapter::Outbox::TO_SERVER); past it the room gives the channel up.
 pub trait Signalling:
     Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
 {

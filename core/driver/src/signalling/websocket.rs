@@ -1,27 +1,32 @@
 //! protoo over WebSocket. What protoo is stands in [`mediasoup_producer::protocol::protoo`]; here is only what carries it.
 
 use std::collections::VecDeque;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Sink, Stream};
+use async_tungstenite::tungstenite::client::IntoClientRequest;
+use async_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use async_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use async_tungstenite::tungstenite::protocol::WebSocketConfig;
+use async_tungstenite::tungstenite::{Bytes, Message};
+use async_tungstenite::{WebSocketStream, client_async_with_config};
+use futures_rustls::TlsConnector;
+use futures_util::{AsyncRead, AsyncWrite, Sink, Stream};
 use mediasoup_producer::Input;
 use mediasoup_producer::protocol::protoo::{MAX_MESSAGE_BYTES, Protoo, SUBPROTOCOL};
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError, TlsError};
-use tokio_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use rustls::pki_types::ServerName;
 
 use super::{FromServer, ToServer};
 use crate::error::SignallingError;
+use crate::runtime::{Runtime, Timer, until};
 use crate::signalling::tls;
+use crate::socket::connecting;
 
 /// Messages read and not handed out yet, or answers not written yet, at most: past it nothing more is read.
 const MAX_QUEUED: usize = 64;
@@ -30,19 +35,25 @@ const MAX_WRITE_BUFFER: usize = 4 << 20;
 
 /// How to connect a [`ProtooWebSocket`].
 #[derive(Debug, Clone)]
-pub struct ProtooConnector {
+pub struct ProtooConnector<R> {
     accept_any_certificate: bool,
     timeout: Duration,
     keep_alive: Duration,
+    runtime: PhantomData<fn() -> R>,
 }
 
-impl Default for ProtooConnector {
+impl<R> Default for ProtooConnector<R> {
     fn default() -> Self {
-        Self { accept_any_certificate: false, timeout: Duration::from_secs(10), keep_alive: Duration::from_secs(15) }
+        Self {
+            accept_any_certificate: false,
+            timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            runtime: PhantomData,
+        }
     }
 }
 
-impl ProtooConnector {
+impl<R: Runtime> ProtooConnector<R> {
     /// With default options.
     pub fn new() -> Self {
         Self::default()
@@ -70,12 +81,27 @@ impl ProtooConnector {
 
     /// Connects to `ws://` or `wss://`, with the URL as given; a room of the v2 demo has
     /// `wss://host:3443/?roomId=R&peerName=P`.
-    pub async fn connect(&self, url: &str) -> Result<ProtooWebSocket, SignallingError> {
-        let connected = tokio::time::timeout(self.timeout, self.connect_without_end(url)).await;
+    ///
+    /// Cancel safe: if the future is dropped the connection is, too.
+    pub async fn connect(&self, url: &str) -> Result<ProtooWebSocket<R>, SignallingError>
+    where
+        R: Default,
+    {
+        self.connect_on(R::default(), url).await
+    }
+
+    /// The same on a runtime of the application's choice.
+    pub async fn connect_on(&self, runtime: R, url: &str) -> Result<ProtooWebSocket<R>, SignallingError> {
+        let end = runtime.now().checked_add(self.timeout);
+        let connecting = self.connect_without_end(&runtime, url);
+        let connected = match end {
+            Some(end) => until(&runtime, end, connecting).await,
+            None => Some(connecting.await),
+        };
         connected.unwrap_or(Err(SignallingError::ConnectTimeout(self.timeout)))
     }
 
-    async fn connect_without_end(&self, url: &str) -> Result<ProtooWebSocket, SignallingError> {
+    async fn connect_without_end(&self, runtime: &R, url: &str) -> Result<ProtooWebSocket<R>, SignallingError> {
         let invalid = |reason: String| SignallingError::InvalidUrl { url: url.to_owned(), reason };
         let mut request = url.into_client_request().map_err(|error| invalid(error.to_string()))?;
         let protocol = HeaderValue::from_static(SUBPROTOCOL);
@@ -90,81 +116,103 @@ impl ProtooConnector {
         let port = request.uri().port_u16().unwrap_or(if secure { 443 } else { 80 });
         let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
 
-        let stream = TcpStream::connect((host.as_str(), port))
+        let tcp = connect_tcp(runtime, host.clone(), port)
             .await
             .map_err(|error| SignallingError::Unreachable { host: place.clone(), reason: error.to_string() })?;
-        // Messages are small and answers are waited for.
-        let _ = stream.set_nodelay(true);
-        let connector = match secure {
-            false => Connector::Plain,
-            true => Connector::Rustls(
-                self.tls().await.map_err(|reason| SignallingError::Tls { host: place.clone(), reason })?,
-            ),
+        let stream: Box<dyn Carrier> = match secure {
+            false => Box::new(tcp),
+            true => {
+                let no_tls = |reason: String| SignallingError::Tls { host: place.clone(), reason };
+                let name =
+                    ServerName::try_from(host).map_err(|_| no_tls("no certificate can be for this name".to_owned()))?;
+                let connector = TlsConnector::from(self.tls(runtime).await.map_err(no_tls)?);
+                let stream = connector.connect(name, tcp).await.map_err(|error| no_tls(error.to_string()))?;
+                Box::new(stream)
+            }
         };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES))
             .max_write_buffer_size(MAX_WRITE_BUFFER);
-        let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
-            .await
-            .map_err(|error| handshake_error(error, secure, place))?;
+        let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(handshake_error)?;
+        let now = runtime.now();
         Ok(ProtooWebSocket {
             socket,
             protoo: Protoo::new(),
             received: VecDeque::new(),
             replies: VecDeque::new(),
             keep_alive: self.keep_alive,
-            silence: Box::pin(tokio::time::sleep(self.keep_alive)),
+            silence: Box::pin(runtime.timer(after(now, self.keep_alive))),
+            runtime: runtime.clone(),
             pinged: false,
         })
     }
 
-    async fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+    async fn tls(&self, runtime: &R) -> Result<Arc<ClientConfig>, String> {
         if self.accept_any_certificate {
             return tls::accepting_any();
         }
         // Reads files.
-        tokio::task::spawn_blocking(tls::with_native_roots).await.map_err(|error| error.to_string())?
+        runtime.unblock(tls::with_native_roots).await.map_err(|error| error.to_string())?
     }
 }
 
-fn handshake_error(error: WsError, secure: bool, host: String) -> SignallingError {
+/// Connects to the first address of a host that takes it.
+async fn connect_tcp<R: Runtime>(runtime: &R, host: String, port: u16) -> io::Result<R::TcpStream> {
+    let resolve = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in runtime.unblock(resolve).await?? {
+        match connecting(None, address) {
+            Ok(connecting) => match runtime.tcp_stream(connecting).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            },
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// So much later, or in a year: for ever, as far as a connection goes.
+fn after(now: std::time::Instant, wait: Duration) -> std::time::Instant {
+    now.checked_add(wait).unwrap_or(now + Duration::from_secs(365 * 24 * 3600))
+}
+
+fn handshake_error(error: WsError) -> SignallingError {
     match error {
         WsError::Http(response) => SignallingError::Refused { status: response.status().as_u16() },
         WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => SignallingError::NotProtoo,
-        WsError::Tls(TlsError::InvalidDnsName) => {
-            SignallingError::Tls { host, reason: "no certificate can be for this name".to_owned() }
-        }
-        WsError::Tls(error) => SignallingError::Tls { host, reason: error.to_string() },
-        // What is not TLS to the library ends as a failure to read.
-        WsError::Io(error) if secure => SignallingError::Tls { host, reason: error.to_string() },
         error => SignallingError::Broken(error.to_string()),
     }
 }
 
+/// What carries a WebSocket: TCP, or TLS over it.
+trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+
 /// protoo over WebSocket: the [`Signalling`](crate::Signalling) of the v2 demo application and its descendants. Made by
 /// [`ProtooConnector`].
 #[derive(derive_more::Debug)]
-pub struct ProtooWebSocket {
+pub struct ProtooWebSocket<R: Runtime> {
     /// Its buffers have the server's words as they came, passwords among them.
     #[debug(skip)]
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<Box<dyn Carrier>>,
     protoo: Protoo,
     received: VecDeque<FromServer>,
     /// Our answers to what the server asked.
     replies: VecDeque<Message>,
+    runtime: R,
     keep_alive: Duration,
-    silence: Pin<Box<Sleep>>,
+    #[debug(skip)]
+    silence: Pin<Box<R::Timer>>,
     pinged: bool,
 }
 
-impl ProtooWebSocket {
+impl<R: Runtime> ProtooWebSocket<R> {
     fn heard(&mut self) {
         self.pinged = false;
-        // A time that `Instant` cannot say is never reached, as it began.
-        if let Some(at) = Instant::now().checked_add(self.keep_alive) {
-            self.silence.as_mut().reset(at);
-        }
+        self.silence.as_mut().reset(after(self.runtime.now(), self.keep_alive));
     }
 
     fn text(&mut self, text: &str) {
@@ -205,7 +253,7 @@ impl ProtooWebSocket {
     }
 }
 
-impl Stream for ProtooWebSocket {
+impl<R: Runtime> Stream for ProtooWebSocket<R> {
     type Item = Result<FromServer, SignallingError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -244,7 +292,7 @@ impl Stream for ProtooWebSocket {
     }
 }
 
-impl Sink<ToServer> for ProtooWebSocket {
+impl<R: Runtime> Sink<ToServer> for ProtooWebSocket<R> {
     type Error = SignallingError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SignallingError>> {

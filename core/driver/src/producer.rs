@@ -12,6 +12,7 @@ use mediasoup_producer::{
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::runtime::Runtime;
 use crate::shared::Handle;
 use crate::transport::Transport;
 
@@ -19,19 +20,26 @@ use crate::transport::Transport;
 /// means.
 ///
 /// Of a closed producer nothing is left but its id and kind: other properties are empty or false then.
-#[derive(Debug, Clone)]
-pub struct Producer {
-    handle: Arc<Handle>,
+#[derive(derive_more::Debug)]
+pub struct Producer<R: Runtime> {
+    #[debug(skip)]
+    handle: Arc<Handle<R>>,
     id: ProducerId,
     kind: MediaKind,
 }
 
-impl Producer {
-    pub(crate) const fn new(handle: Arc<Handle>, id: ProducerId, kind: MediaKind) -> Self {
+impl<R: Runtime> Clone for Producer<R> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), ..*self }
+    }
+}
+
+impl<R: Runtime> Producer<R> {
+    pub(crate) const fn new(handle: Arc<Handle<R>>, id: ProducerId, kind: MediaKind) -> Self {
         Self { handle, id, kind }
     }
 
-    fn look<R>(&self, at: impl FnOnce(&core::ProducerInfo) -> R) -> Option<R> {
+    fn look<T>(&self, at: impl FnOnce(&core::ProducerInfo) -> T) -> Option<T> {
         self.handle.look(|room| room.producer_info(self.id).map(at))
     }
 
@@ -43,9 +51,12 @@ impl Producer {
         self.handle.command(|room, now| command(room.producer(id).ok_or(CommandError::ProducerNotFound(id))?, now))
     }
 
-    /// Sends an encoded frame: it leaves at once or is refused, and nothing is kept for later. Never waits: when the
-    /// network does not take what was sent before, that is refused with
-    /// [`OutputsNotPolled`](MediaError::OutputsNotPolled).
+    /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
+    ///
+    /// Never waits, and is no future. Back-pressure: what a socket does not take waits, behind audio if it is video; when too
+    /// much does, media for its transport is refused with [`Blocked`](MediaError::Blocked) and counted in
+    /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then: the next frame that is taken must be a key
+    /// frame.
     pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
         self.handle.write(self.id, |producer, now| producer.write_frame(now, frame))
     }
@@ -57,7 +68,10 @@ impl Producer {
 
     /// Sends it over a transport; done when the server has answered. A failed send can be tried again. Media flows when
     /// the transport [is connected](Transport::connected).
-    pub async fn send(&self, transport: &Transport) -> Result<(), Error> {
+    ///
+    /// Cancel safe: once begun it goes on when the future is dropped; the events tell how it ends. Back-pressure: operations
+    /// of a transport wait for each other, up to [`Limits::operations`](mediasoup_producer::Limits).
+    pub async fn send(&self, transport: &Transport<R>) -> Result<(), Error> {
         let (id, transport) = (self.id, transport.id());
         self.handle
             .operation(|room, now| room.producer(id).ok_or(CommandError::ProducerNotFound(id))?.send(now, transport))
@@ -155,7 +169,7 @@ impl Producer {
     }
 
     /// The transport it is sent over, or about to be.
-    pub fn transport(&self) -> Option<Transport> {
+    pub fn transport(&self) -> Option<Transport<R>> {
         let id = self.look(core::ProducerInfo::transport).flatten()?;
         Some(Transport::new(Arc::clone(&self.handle), id))
     }

@@ -8,32 +8,33 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{AsyncRead, AsyncWrite};
 use mediasoup_producer::framing::{self, Decoder};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+
+use crate::runtime::Runtime;
 
 /// Bytes that wait to be written at most: about a second of video. Datagrams beyond are dropped, as a network would.
 const MAX_WAITING: usize = 256 << 10;
 /// A connection that failed is not tried again sooner.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(crate) struct Connection {
+pub(crate) struct Connection<R: Runtime> {
     local: IpAddr,
     remote: SocketAddr,
-    state: State,
+    state: State<R::TcpStream>,
     waiting: BytesMut,
     decoder: Decoder,
     /// It is to end when all is written.
     finishing: bool,
 }
 
-enum State {
-    Connecting(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
-    Open(TcpStream),
+enum State<S> {
+    Connecting(Pin<Box<dyn Future<Output = io::Result<S>> + Send>>),
+    Open(S),
     Failed { retry_at: Option<Instant> },
 }
 
-impl Connection {
+impl<R: Runtime> Connection<R> {
     pub(crate) fn new(local: IpAddr, remote: SocketAddr) -> Self {
         Self {
             local,
@@ -46,16 +47,29 @@ impl Connection {
     }
 
     /// Takes a datagram to be written; opens the connection if need be. False: there is no room for it.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, now: Instant, datagram: &[u8]) -> bool {
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, runtime: &R, datagram: &[u8]) -> bool {
+        let now = runtime.now();
         if let State::Failed { retry_at } = &self.state {
             if retry_at.is_some_and(|at| now < at) {
                 return false;
             }
-            self.state = State::Connecting(Box::pin(connect(self.local, self.remote)));
+            match connect(self.local, self.remote) {
+                Ok(connecting) => self.state = State::Connecting(Box::pin(runtime.tcp_stream(connecting))),
+                Err(_) => {
+                    self.fail(now);
+                    return false;
+                }
+            }
         }
         let taken = self.waiting.len() + datagram.len() <= MAX_WAITING && framing::encode(datagram, &mut self.waiting);
         self.poll_flush(cx, now);
         taken
+    }
+
+    /// How many datagrams wait, about, if they are too many for more to be added.
+    pub(crate) fn behind(&self) -> usize {
+        const USUAL: usize = 1200;
+        if self.waiting.len() > MAX_WAITING / 2 { self.waiting.len() / USUAL } else { 0 }
     }
 
     /// Lets it end when all is written; at once if it is not open: nothing was said over it then.
@@ -86,9 +100,8 @@ impl Connection {
                 return Poll::Ready(datagram);
             }
             let State::Open(stream) = &mut self.state else { return Poll::Pending };
-            let mut buffer = ReadBuf::new(buffer);
-            match Pin::new(stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.decoder.push(buffer.filled()),
+            match Pin::new(stream).poll_read(cx, buffer) {
+                Poll::Ready(Ok(length @ 1..)) => self.decoder.push(&buffer[..length]),
                 Poll::Ready(_) => self.fail(now),
                 Poll::Pending => return Poll::Pending,
             }
@@ -124,10 +137,29 @@ impl Connection {
 /// The connection has ended.
 struct Ended;
 
-async fn connect(local: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind(SocketAddr::new(local, 0))?;
-    // Media does not wait for more of it.
-    socket.set_nodelay(true)?;
-    socket.connect(remote).await
+fn connect(local: IpAddr, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
+    connecting(Some(SocketAddr::new(local, 0)), remote)
+}
+
+/// A non-blocking TCP socket that is being connected.
+pub(crate) fn connecting(bind: Option<SocketAddr>, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(remote), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // Neither media nor messages wait for more of it.
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bind) = bind {
+        socket.bind(&bind.into())?;
+    }
+    match socket.connect(&remote.into()) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::EINPROGRESS) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::WouldBlock
 }

@@ -1,7 +1,7 @@
-//! Options of the adapter, and what it counts.
+//! Options of the driver, and what it counts.
 
 use std::net::SocketAddr;
-use std::ops::AddAssign;
+use std::time::Duration;
 
 /// Options of the sockets and the event stream. What the room itself has is in
 /// [`RoomConfig`](mediasoup_producer::RoomConfig).
@@ -11,11 +11,12 @@ pub struct Options {
     pub(crate) udp: bool,
     pub(crate) tcp: bool,
     pub(crate) events: usize,
+    pub(crate) granularity: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bind: Vec::new(), udp: true, tcp: true, events: 256 }
+        Self { bind: Vec::new(), udp: true, tcp: true, events: 256, granularity: Duration::from_millis(1) }
     }
 }
 
@@ -46,6 +47,13 @@ impl Options {
         self.events = events;
         self
     }
+
+    /// Timers fire at multiples of this: what is due between two of them is done in one wake, up to so much later. Zero:
+    /// each at its time. Default: 1 ms.
+    pub const fn granularity(mut self, granularity: Duration) -> Self {
+        self.granularity = granularity;
+        self
+    }
 }
 
 /// What the driver of a room counted since it was made.
@@ -62,20 +70,14 @@ pub struct IoStats {
     pub bytes_received: u64,
     /// Datagrams that the system refused to send or to receive (no route, port unreachable, ...).
     pub socket_errors: u64,
-    /// Datagrams dropped because their socket or connection is gone, or their connection does not keep up.
+    /// Datagrams that no packet of the network can hold (`EMSGSIZE`), or of the part of it that begins here: a tunnel with a
+    /// small MTU. Each is a warning of `tracing`, too.
+    pub datagrams_too_large: u64,
+    /// Datagrams dropped because their socket or connection is gone, or does not keep up.
     pub datagrams_dropped: u64,
+    /// Frames and packets refused because the sockets of their transport do not keep up
+    /// ([`MediaError::Blocked`](mediasoup_producer::MediaError::Blocked)).
+    pub media_refused: u64,
     /// Messages of the server that could not be read.
     pub messages_unreadable: u64,
-}
-
-impl AddAssign for IoStats {
-    fn add_assign(&mut self, other: Self) {
-        self.datagrams_sent += other.datagrams_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.datagrams_received += other.datagrams_received;
-        self.bytes_received += other.bytes_received;
-        self.socket_errors += other.socket_errors;
-        self.datagrams_dropped += other.datagrams_dropped;
-        self.messages_unreadable += other.messages_unreadable;
-    }
 }

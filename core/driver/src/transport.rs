@@ -10,24 +10,32 @@ use mediasoup_producer::{CommandError, ConnectionState, ServerId, TransportId};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::runtime::Runtime;
 use crate::shared::Handle;
 
 /// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::Transport`] for what
 /// each method means. Its sockets are opened when the server has told its addresses.
 ///
 /// Of a closed transport nothing is left but its id: properties are empty then.
-#[derive(Debug, Clone)]
-pub struct Transport {
-    handle: Arc<Handle>,
+#[derive(derive_more::Debug)]
+pub struct Transport<R: Runtime> {
+    #[debug(skip)]
+    handle: Arc<Handle<R>>,
     id: TransportId,
 }
 
-impl Transport {
-    pub(crate) const fn new(handle: Arc<Handle>, id: TransportId) -> Self {
+impl<R: Runtime> Clone for Transport<R> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), ..*self }
+    }
+}
+
+impl<R: Runtime> Transport<R> {
+    pub(crate) const fn new(handle: Arc<Handle<R>>, id: TransportId) -> Self {
         Self { handle, id }
     }
 
-    fn look<R>(&self, at: impl FnOnce(&core::TransportInfo) -> R) -> Option<R> {
+    fn look<T>(&self, at: impl FnOnce(&core::TransportInfo) -> T) -> Option<T> {
         self.handle.look(|room| room.transport_info(self.id).map(at))
     }
 
@@ -76,6 +84,8 @@ impl Transport {
 
     /// Waits until it is connected. Send a producer over it first: that is what makes it connect. Fails when it is closed
     /// or has failed; the event says why.
+    ///
+    /// Cancel safe: it only watches.
     pub async fn connected(&self) -> Result<(), Error> {
         let mut events = self.handle.events();
         loop {
@@ -106,6 +116,8 @@ impl Transport {
     }
 
     /// Restarts ICE with new credentials of the server. Media goes on meanwhile.
+    ///
+    /// Cancel safe: once begun it goes on when the future is dropped.
     pub async fn restart_ice(&self) -> Result<(), Error> {
         let id = self.id;
         self.handle

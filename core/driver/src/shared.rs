@@ -1,0 +1,442 @@
+//! What the handles and the driver share: the room and its sockets behind one lock, held for as long as a call into them
+//! takes and never across an await.
+//!
+//! A handle does what follows from its call itself, where it is: datagrams leave before the call returns, and the driver's
+//! task is woken only for what it alone can do (messages for the server, and the end).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::Shared as SharedFuture;
+use futures_util::task::AtomicWaker;
+use mediasoup_producer as core;
+use mediasoup_producer::adapter::{self, Outbox, Step};
+use mediasoup_producer::protocol::FromServer;
+use mediasoup_producer::{
+    CommandError, Event as RoomEvent, Input, MediaError, OperationError, OperationId, ProducerId, RoomState,
+    TransportId,
+};
+
+use crate::error::{Error, SignallingError};
+use crate::events::{Event, EventLog, Events};
+use crate::options::{IoStats, Options};
+use crate::runtime::{Runtime, Timer};
+use crate::socket::Sockets;
+
+/// Turns that are taken at a time, of [`Outbox::BATCH`] outputs or datagrams each, before others have theirs.
+pub(crate) const TURNS: usize = 16;
+
+#[derive(derive_more::Debug)]
+pub(crate) struct Shared<R: Runtime> {
+    pub(crate) runtime: R,
+    #[debug(skip)]
+    state: Mutex<State<R>>,
+    pub(crate) events: Arc<EventLog>,
+    task: Arc<Task>,
+    /// Wakes the driver's task.
+    waker: Waker,
+}
+
+/// Wakes the driver's task, whoever polls.
+#[derive(Debug, Default)]
+struct Task(AtomicWaker);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+pub(crate) struct State<R: Runtime> {
+    pub(crate) room: core::Room,
+    pub(crate) outbox: Outbox,
+    pub(crate) sockets: Sockets<R>,
+    pub(crate) stats: IoStats,
+    runtime: R,
+    events: Arc<EventLog>,
+    timer: Pin<Box<R::Timer>>,
+    /// When the timer fires; None: it is not armed.
+    armed: Option<Instant>,
+    /// Timers fire at multiples of `granularity` since then.
+    start: Instant,
+    granularity: Duration,
+    /// A transport was told that it is blocked, and perhaps not yet that it no longer is.
+    backlogged: bool,
+    waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
+    /// Transports whose sockets are to be opened anew.
+    rebind: BTreeSet<TransportId>,
+    /// The driver is to come to its end.
+    pub(crate) closing: bool,
+    /// It has.
+    ended: bool,
+}
+
+impl<R: Runtime> Shared<R> {
+    pub(crate) fn new(runtime: R, room: core::Room, options: Options) -> Self {
+        let (events, start, granularity) = (EventLog::new(options.events), runtime.now(), options.granularity);
+        let state = State {
+            room,
+            outbox: Outbox::default(),
+            sockets: Sockets::new(runtime.clone(), options),
+            stats: IoStats::default(),
+            runtime: runtime.clone(),
+            events: Arc::clone(&events),
+            timer: Box::pin(runtime.timer(start)),
+            armed: None,
+            start,
+            granularity,
+            backlogged: false,
+            waiters: BTreeMap::new(),
+            rebind: BTreeSet::new(),
+            closing: false,
+            ended: false,
+        };
+        let task = Arc::new(Task::default());
+        Self { runtime, state: Mutex::new(state), events, waker: Waker::from(Arc::clone(&task)), task }
+    }
+
+    /// A panic elsewhere does not make the room useless: what it breaks is found out by the calls that follow.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task that is to be woken from now on.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.task.0.register(cx.waker());
+    }
+
+    /// The context in which sockets and the timer are polled, whoever does it: that of the driver's task.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::from_waker(&self.waker)
+    }
+
+    fn wake(&self) {
+        self.waker.wake_by_ref();
+    }
+}
+
+impl<R: Runtime> State<R> {
+    /// Does what the room wants done. True if there was anything.
+    pub(crate) fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.outbox.fill(&mut self.room);
+        let (sockets, stats) = (&mut self.sockets, &mut self.stats);
+        // Before their sockets are closed.
+        busy |= self.outbox.send(|path, datagrams| sockets.poll_send(cx, path, datagrams, stats));
+        while let Some(step) = self.outbox.next_step() {
+            match step {
+                Step::Open(id) => self.open_sockets(id),
+                Step::Close(id) => {
+                    let outbox = &self.outbox;
+                    self.sockets.close(id, |address| outbox.waiting(address) > 0);
+                }
+                Step::Settle { operation, result } => self.settle(operation, result),
+                Step::Emit(event) => self.emit(Event::Room(event)),
+                _ => {}
+            }
+        }
+        self.stats.datagrams_dropped += self.outbox.take_dropped();
+        if self.outbox.messages() > Outbox::TO_SERVER {
+            self.lose(SignallingError::Overrun(self.outbox.messages()));
+        }
+        busy
+    }
+
+    /// Does what transports want of their sockets that handles have asked for.
+    pub(crate) fn rebind(&mut self) {
+        for id in std::mem::take(&mut self.rebind) {
+            self.open_sockets(id);
+        }
+    }
+
+    /// Opens sockets towards the server's addresses, and withdraws those that a transport had before.
+    fn open_sockets(&mut self, id: TransportId) {
+        let now = self.runtime.now();
+        let Some(mut transport) = self.room.transport(id) else { return };
+        let targets = transport.socket_targets();
+        if targets.is_empty() {
+            return;
+        }
+        let opened = self.sockets.open(id, &targets);
+        let addresses = transport.set_local_addresses(now, opened.addresses);
+        let refused = addresses.refused.iter().map(|(protocol, address, _)| (*protocol, *address));
+        for (protocol, address) in refused.chain(addresses.removed) {
+            self.sockets.withdraw(id, protocol, address);
+        }
+        if addresses.taken.is_empty() {
+            let refusal = addresses.refused.last().map(|(.., error)| error.to_string());
+            let reason = refusal.or(opened.failure).unwrap_or_default();
+            self.emit(Event::Unreachable { transport: id, reason });
+        }
+    }
+
+    /// Hands the room what came over the sockets. True if there was anything.
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.runtime.now();
+        let (room, mut datagrams, mut bytes) = (&mut self.room, 0, 0);
+        let busy = self.sockets.poll_receive(cx, Outbox::BATCH, &mut self.stats, |receive| {
+            datagrams += 1;
+            bytes += receive.contents.len() as u64;
+            room.handle_receive(now, &receive);
+        });
+        self.stats.datagrams_received += datagrams;
+        self.stats.bytes_received += bytes;
+        for transport in self.sockets.give_up() {
+            let reason = "its sockets do nothing but fail".to_owned();
+            self.emit(Event::Unreachable { transport, reason });
+        }
+        busy
+    }
+
+    /// Does what is due, and sees to it that the task is woken when something is. True if anything was due.
+    ///
+    /// The timer is only ever set earlier: one that fires too soon costs less than one that is set whenever a deadline
+    /// moves.
+    pub(crate) fn time(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.runtime.now();
+        let due = self.deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.room.handle_timeout(now);
+            self.sockets.handle_timeout(now);
+        }
+        if self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready() {
+            self.armed = None;
+        }
+        if let Some(deadline) = self.deadline() {
+            let at = self.on_grid(deadline);
+            if self.armed.is_none_or(|armed| at < armed) {
+                self.armed = Some(at);
+                self.timer.as_mut().reset(at);
+                if self.timer.as_mut().poll(cx).is_ready() {
+                    self.armed = None;
+                    return true;
+                }
+            }
+        }
+        due
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.room.poll_timeout().into_iter().chain(self.sockets.poll_timeout()).min()
+    }
+
+    /// When the timer is to fire for a deadline.
+    fn on_grid(&self, at: Instant) -> Instant {
+        let since = at.saturating_duration_since(self.start).as_nanos();
+        let steps = match self.granularity.as_nanos() {
+            0 => return at,
+            granularity => since.div_ceil(granularity),
+        };
+        let grid = u32::try_from(steps).ok().and_then(|steps| self.granularity.checked_mul(steps));
+        // After 49 days of milliseconds each is for itself.
+        grid.and_then(|since| self.start.checked_add(since)).unwrap_or(at)
+    }
+
+    /// Tells the room whether media for a producer finds its transport blocked: so it knows of the frame that is missing.
+    fn tell_backlog(&mut self, id: ProducerId) {
+        if !self.backlogged && !self.outbox.is_blocked() && self.sockets.connections() == 0 {
+            return;
+        }
+        let Some(id) = self.room.producer_info(id).and_then(|producer| producer.transport()) else { return };
+        let waiting: usize = self.sockets.addresses(id).map(|address| self.outbox.waiting(address)).sum();
+        let backlog = if waiting >= Outbox::BACKLOG { waiting } else { self.sockets.behind(id) };
+        self.backlogged |= backlog > 0;
+        if let Some(mut transport) = self.room.transport(id) {
+            transport.set_backlog(backlog);
+        }
+    }
+
+    /// The server said something.
+    pub(crate) fn hear(&mut self, message: FromServer) {
+        match Input::try_from(message) {
+            // What comes from the server is never refused.
+            Ok(input) => drop(self.room.handle_input(self.runtime.now(), input)),
+            Err(FromServer::Application { method, data }) => self.emit(Event::Application { method, data }),
+            Err(_) => self.stats.messages_unreadable += 1,
+        }
+    }
+
+    /// The connection to the server is gone.
+    pub(crate) fn lose(&mut self, error: SignallingError) {
+        self.closing = true;
+        self.emit(Event::Disconnected { error });
+        self.outbox.lose(&mut self.room, self.runtime.now());
+    }
+
+    fn settle(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+        if let Some(waiter) = self.waiters.remove(&operation) {
+            // Nobody may wait any more.
+            let _ = waiter.send(result);
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Leaves the room and has the driver end.
+    fn close(&mut self) {
+        self.closing = true;
+        if !self.ended {
+            // Refused when never joined, or when outputs must be polled first: the driver tries again then.
+            let _ = self.room.leave(self.runtime.now(), None);
+        }
+    }
+
+    /// However the task ends (a runtime that shuts down drops it), nobody is left waiting.
+    pub(crate) fn end(&mut self) {
+        self.closing = true;
+        if !std::thread::panicking() {
+            let events: Vec<_> = adapter::finish(&mut self.room, self.runtime.now()).collect();
+            for event in events {
+                match event {
+                    RoomEvent::Settled { operation, result } => self.settle(operation, result),
+                    event => self.emit(Event::Room(event)),
+                }
+            }
+        }
+        self.ended = true;
+        self.waiters.clear();
+        self.sockets.close_all();
+        self.events.end();
+    }
+}
+
+/// What every handle holds. When the last is dropped the room is left.
+#[derive(Debug)]
+pub(crate) struct Handle<R: Runtime> {
+    shared: Arc<Shared<R>>,
+    done: SharedFuture<oneshot::Receiver<()>>,
+}
+
+impl<R: Runtime> Drop for Handle<R> {
+    fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+impl<R: Runtime> Handle<R> {
+    pub(crate) fn new(shared: Arc<Shared<R>>, done: oneshot::Receiver<()>) -> Self {
+        Self { shared, done: done.shared() }
+    }
+
+    #[cfg(feature = "suite")]
+    pub(crate) fn shared(&self) -> std::sync::Weak<Shared<R>> {
+        Arc::downgrade(&self.shared)
+    }
+
+    /// Looks at the room.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&core::Room) -> T) -> T {
+        at(&self.shared.lock().room)
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn take_record(&self) -> Vec<String> {
+        let room = &mut self.shared.lock().room;
+        std::iter::from_fn(|| room.poll_record()).collect()
+    }
+
+    /// Does what follows from a call, as far as it can be done here.
+    fn follow_up(&self, mut state: MutexGuard<'_, State<R>>) {
+        let mut cx = self.shared.context();
+        let mut turns = 0..TURNS;
+        let mut busy = true;
+        while busy && turns.next().is_some() {
+            busy = state.transmit(&mut cx) | state.time(&mut cx);
+        }
+        let task = busy || state.outbox.messages() > 0;
+        drop(state);
+        if task {
+            self.shared.wake();
+        }
+    }
+
+    /// Does something that the room does at once.
+    pub(crate) fn command<T>(
+        &self,
+        command: impl FnOnce(&mut core::Room, Instant) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let mut state = self.shared.lock();
+        if state.ended {
+            return Err(CommandError::RoomState(RoomState::Closed));
+        }
+        let result = command(&mut state.room, self.shared.runtime.now());
+        self.follow_up(state);
+        result
+    }
+
+    /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
+    pub(crate) async fn operation(
+        &self,
+        begin: impl FnOnce(&mut core::Room, Instant) -> Result<OperationId, CommandError>,
+    ) -> Result<(), Error> {
+        let end = {
+            let mut state = self.shared.lock();
+            if state.closing || state.ended {
+                return Err(Error::Stopped);
+            }
+            let operation = begin(&mut state.room, self.shared.runtime.now())?;
+            let (sender, receiver) = oneshot::channel();
+            state.waiters.insert(operation, sender);
+            self.follow_up(state);
+            receiver
+        };
+        end.await.map_err(|_| Error::Stopped)?.map_err(Error::Operation)
+    }
+
+    /// Hands media in. Never waits for the network: what the sockets do not take at once waits, within bounds.
+    pub(crate) fn write(
+        &self,
+        id: ProducerId,
+        write: impl FnOnce(&mut core::Producer<'_>, Instant) -> Result<(), MediaError>,
+    ) -> Result<(), MediaError> {
+        let mut state = self.shared.lock();
+        if state.ended {
+            return Err(MediaError::ProducerNotFound(id));
+        }
+        state.tell_backlog(id);
+        let mut producer = state.room.producer(id).ok_or(MediaError::ProducerNotFound(id))?;
+        let result = write(&mut producer, self.shared.runtime.now());
+        state.stats.media_refused += u64::from(matches!(result, Err(MediaError::Blocked(_))));
+        self.follow_up(state);
+        result
+    }
+
+    pub(crate) fn rebind(&self, ids: impl IntoIterator<Item = TransportId>) {
+        self.shared.lock().rebind.extend(ids);
+        self.shared.wake();
+    }
+
+    /// The events from now on.
+    pub(crate) fn events(&self) -> Events {
+        self.shared.events.reader()
+    }
+
+    /// The events from the beginning the first time, from now on after that.
+    pub(crate) fn all_events(&self) -> Events {
+        self.shared.events.first_reader()
+    }
+
+    pub(crate) fn stats(&self) -> IoStats {
+        self.shared.lock().stats
+    }
+
+    pub(crate) fn begin_close(&self) {
+        self.shared.lock().close();
+        self.shared.wake();
+    }
+
+    /// Waits until the driver has ended.
+    pub(crate) async fn ended(&self) {
+        // Nothing is ever sent: it ends with the driver.
+        let _ = self.done.clone().await;
+    }
+}
