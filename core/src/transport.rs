@@ -1,8 +1,5 @@
 //! A send transport.
 
-pub(crate) mod allocation;
-pub(crate) mod engine;
-pub(crate) mod pacer;
 pub(crate) mod state;
 
 use std::net::SocketAddr;

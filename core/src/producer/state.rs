@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::stream::Streams;
 use super::track::Track;
 use crate::config::SimulcastOptions;
+use crate::connection::streams::Streams;
 use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::output::{Originator, ProducerEvent};
 use crate::protocol::Notification;
@@ -48,7 +48,8 @@ pub struct ProducerInfo {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) stats_interval: Option<Duration>,
     pub(crate) closed: bool,
-    pub(crate) streams: Streams,
+    /// None while a connection has them.
+    pub(crate) streams: Option<Streams>,
 }
 
 /// Who pauses a producer.
@@ -97,6 +98,8 @@ pub(crate) enum Effect {
     Emit(ProducerEvent),
     /// Media may flow from here on: a decoder cannot begin without a key frame.
     KeyFrames,
+    /// Media comes from another source from here on.
+    NewSource,
 }
 
 impl ProducerInfo {
@@ -323,7 +326,7 @@ impl ProducerInfo {
         clone.set_enabled(!self.paused.any());
         self.original_track = original;
         self.track = clone;
-        self.streams.new_source();
+        effects.push(Effect::NewSource);
         self.may_flow(false, effects);
     }
 

@@ -1,8 +1,11 @@
-//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m (with what it shares, `peer`).
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. Here and below, and nowhere else, str0m, dimpl and
+//! cryptography are named: by `rtc`, by `endpoint` (what it shares with the room of `sim`), `checks` and `crypto`.
 //!
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 
 mod checks;
+pub(crate) mod crypto;
+pub(crate) mod endpoint;
 mod rtc;
 #[cfg(feature = "sim")]
 mod scripted;
@@ -11,13 +14,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::crypto::DtlsFailure;
+use crate::connection::engine::crypto::DtlsFailure;
+use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
-use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{MediaKind, RtpEncodingParameters};
 
@@ -54,7 +57,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Does what is due.
     fn flush(&mut self, now: Instant);
 
-    /// Takes a datagram, or says why not.
+    /// Takes a datagram, or says why not. What follows from it comes with the next [`flush`](Engine::flush).
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received;
 
     /// When [`flush`](Engine::flush) is next due.
