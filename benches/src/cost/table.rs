@@ -1,6 +1,7 @@
 //! The table.
 
 use crate::count::{allocations, instructions};
+use crate::sockets::{EVERYBODY, Load, Who, costs};
 use crate::work::Work;
 
 /// One line: what, the baseline, ours, their ratio, and what the ratio is to be at most.
@@ -38,13 +39,16 @@ pub(crate) fn write() -> Result<(), String> {
     sections.push(("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?));
     sections.push(("Allocations for a packet", allocation_lines()));
     sections.push(("Growth: instructions for a packet, many against few", growth_lines()?));
+    let loads = socket_sections();
     let mut text = String::from(HEAD);
     for (title, lines) in &sections {
-        text += &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
+        text +=
+            &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
         for line in lines {
             text += &format!("| {} |\n", line.cells().join(" | "));
         }
     }
+    text += &loads;
     print!("{text}");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/COST.md");
     std::fs::write(file, text).map_err(|error| format!("{file}: {error}"))
@@ -100,4 +104,34 @@ fn growth_lines() -> Result<Vec<Line>, String> {
     let many = instructions(Work::Rooms { rooms: 100 })?;
     lines.push(Line { what: "100 rooms against 10".to_owned(), baseline: Some(few), ours: many, target: Some(1.3) });
     Ok(lines)
+}
+
+/// CPU time through real sockets: a row a load, a column for everybody, and the adapters' ratio to what they are held to.
+fn socket_sections() -> String {
+    let load = |packets, tracks, paced| Load { packets, tracks, paced };
+    let saturated = [load(10, 1, false), load(12, 1, false), load(100, 1, false)];
+    let paced = [load(3, 1, true), load(12, 1, true), load(3, 10, true), load(12, 10, true)];
+    let mut text = section("as many frames as go, one core", &saturated, Who::RawGso, 1.1);
+    text += &section("30 frames a second", &paced, Who::RawSendTo, 1.0);
+    text
+}
+
+fn section(title: &str, loads: &[Load], baseline: Who, target: f64) -> String {
+    let names = EVERYBODY.map(Who::name).join(" | ");
+    let mut text = format!(
+        "\n## Microseconds of CPU a packet over loopback, {title}: median (least to most)\n\n\
+         | producers, frame | {names} | tokio to {0} | smol to {0} | target |\n| --- |{1}\n",
+        baseline.name(),
+        " ---: |".repeat(EVERYBODY.len() + 3),
+    );
+    for load in loads {
+        let costs = costs(*load);
+        let median =
+            |of: Who| EVERYBODY.iter().zip(&costs).find(|(who, _)| **who == of).map_or(0.0, |(_, cost)| cost[1]);
+        let cells = costs.map(|[least, median, most]| format!("{median:.2} ({least:.2} to {most:.2})")).join(" | ");
+        let (tokio, smol) = (median(Who::Tokio) / median(baseline), median(Who::Smol) / median(baseline));
+        text +=
+            &format!("| {}, {} packets | {cells} | {tokio:.2} | {smol:.2} | {target} |\n", load.tracks, load.packets);
+    }
+    text
 }
