@@ -16,6 +16,6 @@ packages=(--workspace --exclude mediasoup-producer-benches)
 tests=()
 for file in tests/*.rs; do tests+=(--test "$(basename "$file" .rs)"); done
 # Two at a time: each has a server, a worker and a browser of its own.
-cargo test "${packages[@]}" "${tests[@]}" --features "${INTEROP_FEATURES:+mediasoup-interop/$INTEROP_FEATURES}" --no-fail-fast \
-    -- --ignored --test-threads 2 "$@"
+cargo test "${packages[@]}" "${tests[@]}" --features "${INTEROP_FEATURES:+mediasoup-interop/$INTEROP_FEATURES}" \
+    --no-fail-fast -- --ignored --test-threads 2 "$@"
 cargo test "${packages[@]}" --no-default-features --test certificates -- --ignored --test-threads 2 "$@"
