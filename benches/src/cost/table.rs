@@ -35,10 +35,11 @@ fn figure(value: f64) -> String {
 }
 
 pub(crate) fn write() -> Result<(), String> {
-    let mut sections = Vec::new();
-    sections.push(("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?));
-    sections.push(("Allocations for a packet", allocation_lines()));
-    sections.push(("Growth: instructions for a packet, many against few", growth_lines()?));
+    let sections = [
+        ("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?),
+        ("Allocations for a packet", allocation_lines()),
+        ("Growth: instructions for a packet, many against few", growth_lines()?),
+    ];
     let loads = socket_sections();
     let mut text = String::from(HEAD);
     for (title, lines) in &sections {
@@ -67,7 +68,7 @@ fn pair(work: fn(bool) -> Work, measure: impl Fn(Work) -> Result<f64, String>) -
 
 fn instructions_lines() -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
-    for (what, work, target) in SENDING {
+    for Sending(what, work, target) in SENDING {
         let (baseline, ours) = pair(work, instructions)?;
         lines.push(Line::against(what, baseline, ours, target));
     }
@@ -75,19 +76,19 @@ fn instructions_lines() -> Result<Vec<Line>, String> {
 }
 
 fn allocation_lines() -> Vec<Line> {
-    let line = |(what, work, _): &(&str, fn(bool) -> Work, f64)| {
-        Line::against(*what, allocations(work(true)), allocations(work(false)), 1.0)
-    };
-    SENDING.iter().map(line).collect()
+    let line = |Sending(what, work, _)| Line::against(what, allocations(work(true)), allocations(work(false)), 1.0);
+    SENDING.map(line).into()
 }
 
 /// What is sent, and how many times str0m's instructions it may take.
-const SENDING: [(&str, fn(bool) -> Work, f64); 5] = [
-    ("frames of 1 packet", |raw| Work::Frames { raw, packets: 1, tracks: 1 }, 1.15),
-    ("frames of 10 packets", |raw| Work::Frames { raw, packets: 10, tracks: 1 }, 1.15),
-    ("frames of 12 packets", |raw| Work::Frames { raw, packets: 12, tracks: 1 }, 1.15),
-    ("ready-made packets, one at a time", |raw| Work::Packets { raw, packets: 1, tracks: 1 }, 1.05),
-    ("ready-made packets, twelve in a row", |raw| Work::Packets { raw, packets: 12, tracks: 1 }, 1.05),
+struct Sending(&'static str, fn(bool) -> Work, f64);
+
+const SENDING: [Sending; 5] = [
+    Sending("frames of 1 packet", |raw| Work::Frames { raw, packets: 1, tracks: 1 }, 1.15),
+    Sending("frames of 10 packets", |raw| Work::Frames { raw, packets: 10, tracks: 1 }, 1.15),
+    Sending("frames of 12 packets", |raw| Work::Frames { raw, packets: 12, tracks: 1 }, 1.15),
+    Sending("ready-made packets, one at a time", |raw| Work::Packets { raw, packets: 1, tracks: 1 }, 1.05),
+    Sending("ready-made packets, twelve in a row", |raw| Work::Packets { raw, packets: 12, tracks: 1 }, 1.05),
 ];
 
 fn growth_lines() -> Result<Vec<Line>, String> {
