@@ -40,7 +40,8 @@ pub(crate) fn write() -> Result<(), String> {
     sections.push(("Growth: instructions for a packet, many against few", growth_lines()?));
     let mut text = String::from(HEAD);
     for (title, lines) in &sections {
-        text += &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
+        text +=
+            &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
         for line in lines {
             text += &format!("| {} |\n", line.cells().join(" | "));
         }
