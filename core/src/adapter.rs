@@ -240,14 +240,14 @@ impl Outbox {
     }
 
     /// Ends the room: it is left, or closed where nobody is there to be told. While outputs wait a room may refuse that
-    /// ([`CommandError::OutputsNotPolled`](crate::CommandError::OutputsNotPolled)): go on with [`fill`](Self::fill) and call again
+    /// ([`OutputsNotPolled`](crate::OutputsNotPolled)): go on with [`fill`](Self::fill) and call again
     /// until that gives nothing more.
     pub fn goodbye(&mut self, room: &mut Room, now: Instant) {
-        let _ = match room.state() {
-            RoomState::Joining | RoomState::Joined if self.lost => room.remote_close(now, None),
-            RoomState::Joining | RoomState::Joined => room.leave(now, None),
-            RoomState::New | RoomState::Closed => Ok(()),
-        };
+        match room.state() {
+            RoomState::Joining | RoomState::Joined if self.lost => drop(room.remote_close(now, None)),
+            RoomState::Joining | RoomState::Joined => drop(room.leave(now, None)),
+            RoomState::New | RoomState::Closed => {}
+        }
     }
 }
 

@@ -216,10 +216,10 @@ impl SimulcastOptions {
 ///
 /// | limit | default | past it |
 /// | --- | --- | --- |
-/// | `transports` | 16 | [`CommandError::Limit`](crate::CommandError::Limit) |
-/// | `producers` | 256 | `CommandError::Limit` |
-/// | `operations` of a transport | 256 | `CommandError::Limit` |
-/// | `local_addresses` of a transport | 16 | `CommandError::Limit` |
+/// | `transports` | 16 | [`CreateTransportError::Limit`](crate::CreateTransportError::Limit) |
+/// | `producers` | 256 | [`CreateProducerError::Limit`](crate::CreateProducerError::Limit) |
+/// | `operations` of a transport | 256 | [`SendError::Limit`](crate::SendError::Limit), [`RestartIceError::Limit`](crate::RestartIceError::Limit) |
+/// | `local_addresses` of a transport | 16 | [`AddAddressError::Limit`](crate::AddAddressError::Limit) |
 /// | `remote_candidates` of a transport | 64 | `candidates_dropped` |
 /// | `peers` | 4096 | `peers_dropped` |
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
@@ -229,7 +229,7 @@ impl SimulcastOptions {
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
 /// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
-/// | `outputs`, messages and events | 8192 | [`CommandError::OutputsNotPolled`](crate::CommandError::OutputsNotPolled), [`MediaError::OutputsNotPolled`](crate::MediaError::OutputsNotPolled), `events_dropped` |
+/// | `outputs`, messages and events | 8192 | [`OutputsNotPolled`](crate::OutputsNotPolled), [`MediaError::OutputsNotPolled`](crate::MediaError::OutputsNotPolled), `events_dropped` |
 /// | `outputs`, datagrams | 8192 | `MediaError::OutputsNotPolled`, `transmits_dropped` |
 /// | `output_bytes` | 32 MiB | `events_dropped` |
 ///

@@ -1,15 +1,19 @@
 //! Errors: what is wrong, and what to do.
 
-use std::net::SocketAddr;
+mod command;
 
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ProducerId, TransportId};
+use crate::id::ProducerId;
 use crate::media::PacketizeError;
 use crate::protocol::{MessageError, Refusal};
-use crate::room::RoomState;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, Profile};
+
+pub use command::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OutputsNotPolled,
+    ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+};
 
 /// An input that was not accepted. Nothing has changed.
 ///
@@ -24,64 +28,6 @@ pub enum InputError {
     /// Media.
     #[error(transparent)]
     Media(#[from] MediaError),
-}
-
-/// A command that cannot be done. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// The command needs the room in another state: join first, or leave first.
-    #[error("not possible while the room is {0}")]
-    RoomState(RoomState),
-    /// A peer needs a name.
-    #[error("the peer name is empty")]
-    EmptyPeerName,
-    /// A spy cannot send.
-    #[error("a spy cannot send: join without the spy option")]
-    Spy,
-    /// The room has no codec of this kind, or not the wanted one, that we could send.
-    #[error("cannot send {}: the room has no such codec in common with us", codec.map_or(kind.as_str(), Codec::name))]
-    CannotSend {
-        /// The kind of the track.
-        kind: MediaKind,
-        /// The wanted codec, if the options name one.
-        codec: Option<Codec>,
-    },
-    /// The wanted codec is of the other kind.
-    #[error("these options are not for a track of kind {0}")]
-    OptionsMismatch(MediaKind),
-    /// The track has ended: it will bring no media.
-    #[error("the track has ended: give a live one")]
-    TrackEnded,
-    /// A replacement must be of the kind of the producer.
-    #[error("a producer of kind {0} cannot send a track of another kind")]
-    TrackKind(MediaKind),
-    /// There is no such transport (any more).
-    #[error("transport {0} is not known or closed")]
-    TransportNotFound(TransportId),
-    /// There is no such producer (any more).
-    #[error("producer {0} is not known or closed")]
-    ProducerNotFound(ProducerId),
-    /// The producer has a transport already.
-    #[error("producer {0} is already sent over a transport: close that first")]
-    AlreadyHandled(ProducerId),
-    /// The transport has nothing to restart yet.
-    #[error("transport {0} was not connected yet: send a producer over it first")]
-    NotStarted(TransportId),
-    /// The address is unspecified, or of a kind that ICE does not take.
-    #[error("{0} cannot be a local address: name the address the socket really sends from")]
-    BadAddress(SocketAddr),
-    /// A table is full (see [`Limits`](crate::Limits)).
-    #[error("the limit of {limit} {what} is reached")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
-    #[error("{0} outputs wait: poll them before the next command")]
-    OutputsNotPolled(usize),
 }
 
 /// Why an operation that was begun has failed.

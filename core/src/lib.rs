@@ -114,7 +114,11 @@ pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOption
 pub use connection::engine::crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use error::{CommandError, InputError, InvalidResponse, MediaError, OperationError, SetupError, UnknownError};
+pub use error::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, InvalidResponse, JoinError,
+    MediaError, OperationError, OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError,
+    SendError, SetupError, TransportError, UnknownError,
+};
 pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};

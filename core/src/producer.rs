@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::error::{CommandError, MediaError};
+use crate::error::{CommandError, MediaError, ProducerError, ReplaceTrackError, SendError};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command};
 use crate::media::{Frame, Media, RtpPacket};
@@ -41,52 +41,61 @@ impl<'a> Producer<'a> {
 
     /// Sends it over a transport. When the server has answered, [`ProducerEvent::Handled`](crate::ProducerEvent::Handled)
     /// and [`Event::Settled`](crate::Event::Settled) say so; a failed send can be tried again.
-    pub fn send(&mut self, now: Instant, transport: TransportId) -> Result<OperationId, CommandError> {
-        self.room.execute(now, Command::Send { id: self.id, transport }).map(Accepted::operation)
+    pub fn send(&mut self, now: Instant, transport: TransportId) -> Result<OperationId, SendError> {
+        self.room
+            .execute(now, Command::Send { id: self.id, transport })
+            .map(Accepted::operation)
+            .map_err(CommandError::of)
     }
 
     /// Pauses it on this side: no RTP leaves until [`resume`](Self::resume). Paused already, it does nothing.
-    pub fn pause(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::Pause { id: self.id, app_data }).map(drop)
+    pub fn pause(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
+        self.room.execute(now, Command::Pause { id: self.id, app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Resumes it on this side; media flows again unless the server pauses it too. Not paused, it does nothing.
-    pub fn resume(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::Resume { id: self.id, app_data }).map(drop)
+    pub fn resume(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
+        self.room.execute(now, Command::Resume { id: self.id, app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Closes it.
-    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::CloseProducer { id: self.id, app_data }).map(drop)
+    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
+        self.room.execute(now, Command::CloseProducer { id: self.id, app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Sends another track in place of this one: ids, SSRCs, transport and paused state stay. The first frame of the new
     /// track may have any media time: RTP time runs on.
-    pub fn replace_track(&mut self, now: Instant, track: crate::Track) -> Result<(), CommandError> {
-        self.room.execute(now, Command::ReplaceTrack { id: self.id, track }).map(drop)
+    pub fn replace_track(&mut self, now: Instant, track: crate::Track) -> Result<(), ReplaceTrackError> {
+        self.room.execute(now, Command::ReplaceTrack { id: self.id, track }).map(drop).map_err(CommandError::of)
     }
 
     /// Stops its track, as when a camera is unplugged:
     /// [`ProducerEvent::TrackEnded`](crate::ProducerEvent::TrackEnded) follows. It stays open; close it if that is meant.
-    pub fn end_track(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.room.execute(now, Command::EndTrack { id: self.id }).map(drop)
+    pub fn end_track(&mut self, now: Instant) -> Result<(), ProducerError> {
+        self.room.execute(now, Command::EndTrack { id: self.id }).map(drop).map_err(CommandError::of)
     }
 
     /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
     /// at once; if they are enabled already, the new interval holds from now on:
     /// [`ProducerEvent::Stats`](crate::ProducerEvent::Stats). None come while it is paused.
-    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), CommandError> {
-        self.room.execute(now, Command::EnableProducerStats { id: self.id, interval }).map(drop)
+    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), ProducerError> {
+        self.room
+            .execute(now, Command::EnableProducerStats { id: self.id, interval })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 
     /// Ends the server's statistics.
-    pub fn disable_stats(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.room.execute(now, Command::DisableProducerStats { id: self.id }).map(drop)
+    pub fn disable_stats(&mut self, now: Instant) -> Result<(), ProducerError> {
+        self.room.execute(now, Command::DisableProducerStats { id: self.id }).map(drop).map_err(CommandError::of)
     }
 
     /// Sets the application's data. The server is told what it is when the producer is sent.
-    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::SetProducerAppData { id: self.id, app_data }).map(drop)
+    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
+        self.room
+            .execute(now, Command::SetProducerAppData { id: self.id, app_data })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 
     /// Sends an encoded frame. It leaves as soon as outputs are polled, the end of a large one up to 30 ms later

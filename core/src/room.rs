@@ -23,7 +23,10 @@ use crate::connection::Connection;
 use crate::connection::engine::endpoint::{Received, Refused};
 use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
 use crate::connection::streams::{MAX_PACKET_BYTES, StreamError};
-use crate::error::{CommandError, InputError, MediaError, OperationError};
+use crate::error::{
+    CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, MediaError, OperationError,
+    OutputsNotPolled, RoomError,
+};
 use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
@@ -282,23 +285,29 @@ impl Room {
         now: Instant,
         peer_name: impl Into<String>,
         app_data: Option<Value>,
-    ) -> Result<OperationId, CommandError> {
-        self.execute(now, Command::Join { peer_name: peer_name.into(), app_data }).map(Accepted::operation)
+    ) -> Result<OperationId, JoinError> {
+        self.execute(now, Command::Join { peer_name: peer_name.into(), app_data })
+            .map(Accepted::operation)
+            .map_err(CommandError::of)
     }
 
     /// Leaves the room: says so to the server, then closes everything.
-    pub fn leave(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.execute(now, Command::Leave { app_data }).map(drop)
+    pub fn leave(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), RoomError> {
+        self.execute(now, Command::Leave { app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Says that the connection to the server is lost: closes everything as if the server had closed the room.
-    pub fn remote_close(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.execute(now, Command::RemoteClose { app_data }).map(drop)
+    pub fn remote_close(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), OutputsNotPolled> {
+        self.execute(now, Command::RemoteClose { app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Makes a send transport. The server hears of it with the first producer sent over it.
-    pub fn create_transport(&mut self, now: Instant, app_data: Option<Value>) -> Result<TransportId, CommandError> {
-        self.execute(now, Command::CreateTransport { app_data }).map(Accepted::transport)
+    pub fn create_transport(
+        &mut self,
+        now: Instant,
+        app_data: Option<Value>,
+    ) -> Result<TransportId, CreateTransportError> {
+        self.execute(now, Command::CreateTransport { app_data }).map(Accepted::transport).map_err(CommandError::of)
     }
 
     /// Makes a producer for a track. The server hears of it when it is [sent](Producer::send).
@@ -308,14 +317,16 @@ impl Room {
         track: Track,
         options: ProducerOptions,
         app_data: Option<Value>,
-    ) -> Result<ProducerId, CommandError> {
-        self.execute(now, Command::CreateProducer { track, options, app_data }).map(Accepted::producer)
+    ) -> Result<ProducerId, CreateProducerError> {
+        self.execute(now, Command::CreateProducer { track, options, app_data })
+            .map(Accepted::producer)
+            .map_err(CommandError::of)
     }
 
     /// Restarts ICE on every transport that was begun (RFC 8445 section 9), in the order in which they were made; each
     /// settles by itself. A transport whose queue of operations is full is left out.
-    pub fn restart_ice(&mut self, now: Instant) -> Result<Vec<OperationId>, CommandError> {
-        self.execute(now, Command::RestartIce).map(Accepted::operations)
+    pub fn restart_ice(&mut self, now: Instant) -> Result<Vec<OperationId>, RoomError> {
+        self.execute(now, Command::RestartIce).map(Accepted::operations).map_err(CommandError::of)
     }
 
     // What there is.
@@ -405,7 +416,7 @@ impl Room {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Command(&command));
         let result = if self.outputs.full() {
-            Err(CommandError::OutputsNotPolled(self.outputs.len()))
+            Err(OutputsNotPolled(self.outputs.len()).of(&command))
         } else {
             self.command(now, command)
         };

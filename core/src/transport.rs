@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::error::CommandError;
+use crate::error::{AddAddressError, CommandError, RestartIceError, TransportError};
 use crate::id::{OperationId, TransportId};
 use crate::input::{Accepted, Command};
 use crate::protocol::IceProtocol;
@@ -23,7 +23,7 @@ pub struct LocalAddresses {
     /// In use from now on.
     pub taken: Vec<(IceProtocol, SocketAddr)>,
     /// Not taken, and why.
-    pub refused: Vec<(IceProtocol, SocketAddr, CommandError)>,
+    pub refused: Vec<(IceProtocol, SocketAddr, AddAddressError)>,
     /// No longer in use.
     pub removed: Vec<(IceProtocol, SocketAddr)>,
 }
@@ -50,8 +50,8 @@ impl<'a> Transport<'a> {
     }
 
     /// Closes it. Its producers are un-handled, and can be sent over another.
-    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::CloseTransport { id: self.id, app_data }).map(drop)
+    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), TransportError> {
+        self.room.execute(now, Command::CloseTransport { id: self.id, app_data }).map(drop).map_err(CommandError::of)
     }
 
     /// Names an address that a socket of ours sends from; ICE tries it at once. For TCP the port is that of no socket
@@ -63,8 +63,11 @@ impl<'a> Transport<'a> {
         now: Instant,
         protocol: IceProtocol,
         address: SocketAddr,
-    ) -> Result<(), CommandError> {
-        self.room.execute(now, Command::AddLocalAddress { id: self.id, protocol, address }).map(drop)
+    ) -> Result<(), AddAddressError> {
+        self.room
+            .execute(now, Command::AddLocalAddress { id: self.id, protocol, address })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 
     /// Says that an address is gone.
@@ -73,8 +76,11 @@ impl<'a> Transport<'a> {
         now: Instant,
         protocol: IceProtocol,
         address: SocketAddr,
-    ) -> Result<(), CommandError> {
-        self.room.execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address }).map(drop)
+    ) -> Result<(), TransportError> {
+        self.room
+            .execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 
     /// Names all addresses that sockets of ours send from now: those that are new are [added](Self::add_local_address), and
@@ -112,24 +118,33 @@ impl<'a> Transport<'a> {
     }
 
     /// Restarts ICE with new credentials of the server (RFC 8445 section 9). Media goes on meanwhile.
-    pub fn restart_ice(&mut self, now: Instant) -> Result<OperationId, CommandError> {
-        self.room.execute(now, Command::RestartTransportIce { id: self.id }).map(Accepted::operation)
+    pub fn restart_ice(&mut self, now: Instant) -> Result<OperationId, RestartIceError> {
+        self.room
+            .execute(now, Command::RestartTransportIce { id: self.id })
+            .map(Accepted::operation)
+            .map_err(CommandError::of)
     }
 
     /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
     /// at once; if they are enabled already, the new interval holds from now on:
     /// [`TransportEvent::Stats`](crate::TransportEvent::Stats).
-    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), CommandError> {
-        self.room.execute(now, Command::EnableTransportStats { id: self.id, interval }).map(drop)
+    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), TransportError> {
+        self.room
+            .execute(now, Command::EnableTransportStats { id: self.id, interval })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 
     /// Ends the server's statistics.
-    pub fn disable_stats(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.room.execute(now, Command::DisableTransportStats { id: self.id }).map(drop)
+    pub fn disable_stats(&mut self, now: Instant) -> Result<(), TransportError> {
+        self.room.execute(now, Command::DisableTransportStats { id: self.id }).map(drop).map_err(CommandError::of)
     }
 
     /// Sets the application's data. The server is told what it is when the transport is first used.
-    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.room.execute(now, Command::SetTransportAppData { id: self.id, app_data }).map(drop)
+    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), TransportError> {
+        self.room
+            .execute(now, Command::SetTransportAppData { id: self.id, app_data })
+            .map(drop)
+            .map_err(CommandError::of)
     }
 }

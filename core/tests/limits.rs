@@ -16,8 +16,9 @@ use mediasoup_producer::protocol::{IceProtocol, Request};
 use mediasoup_producer::sim::{ConnectionId, Direction, RoomServer, RoomServerConfig, Scenario, ScenarioConfig};
 use mediasoup_producer::sim::{ServerLimits, ServerOutput, Source};
 use mediasoup_producer::{
-    CommandError, EngineEvent, Event, Frame, Input, Limits, MediaError, MediaKind, OperationError, Output, ProducerId,
-    ProducerOptions, Room, RoomConfig, RtpPacket, Track, TransportId,
+    AddAddressError, CreateProducerError, CreateTransportError, EngineEvent, Event, Frame, Input, Limits, MediaError,
+    MediaKind, OperationError, Output, OutputsNotPolled, ProducerId, ProducerOptions, RestartIceError, Room,
+    RoomConfig, RtpPacket, Track, TransportError, TransportId,
 };
 use serde_json::{Value, json};
 
@@ -128,7 +129,7 @@ impl Session {
         self.room.create_transport(self.now, None).unwrap()
     }
 
-    fn producer(&mut self) -> Result<ProducerId, CommandError> {
+    fn producer(&mut self) -> Result<ProducerId, CreateProducerError> {
         let track = Track::new(MediaKind::Video, "camera", "");
         self.room.create_producer(self.now, track, ProducerOptions::default(), None)
     }
@@ -165,14 +166,14 @@ fn count<E: PartialEq + std::fmt::Debug>(
 
 fn transports(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.transports = limit);
-    let refusal = CommandError::Limit { what: "transports", limit };
+    let refusal = CreateTransportError::Limit(limit);
     let refused = count(limit * times, &refusal, |_| session.room.create_transport(session.now, None).map(drop));
     session.driven(refused, limit * (times - 1))
 }
 
 fn producers(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.producers = limit);
-    let refusal = CommandError::Limit { what: "producers", limit };
+    let refusal = CreateProducerError::Limit(limit);
     let refused = count(limit * times, &refusal, |_| session.producer().map(drop));
     session.driven(refused, limit * (times - 1))
 }
@@ -261,7 +262,7 @@ fn pending_requests(limit: usize, times: usize) -> Driven {
 fn operations(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.operations = limit);
     let (transport, _) = session.sending();
-    let refusal = CommandError::Limit { what: "operations on a transport", limit };
+    let refusal = RestartIceError::Limit(limit);
     let refused = count(limit * times, &refusal, |_| {
         let restarted = session.room.transport(transport).unwrap().restart_ice(session.now).map(drop);
         session.drain_with(|_| None);
@@ -339,7 +340,7 @@ fn repair_packets(limit: usize, times: usize) -> Driven {
 fn local_addresses(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.local_addresses = limit);
     let transport = session.transport();
-    let refusal = CommandError::Limit { what: "local addresses", limit };
+    let refusal = AddAddressError::Limit(limit);
     let refused = count(limit * times, &refusal, |n| {
         let address = SocketAddr::new(IpAddr::from([10, 0, 0, 1]), n as u16 + 1);
         session.room.transport(transport).unwrap().add_local_address(session.now, IceProtocol::Udp, address)
@@ -384,7 +385,7 @@ fn outputs_of_events(limit: usize, times: usize) -> Driven {
 fn outputs_of_commands(limit: usize, times: usize) -> Driven {
     let mut session = Session::new(|limits| limits.outputs = limit);
     let (transport, _) = session.sending();
-    let refusal = CommandError::OutputsNotPolled(limit);
+    let refusal = TransportError::from(OutputsNotPolled(limit));
     let refused = count(limit * times, &refusal, |n| {
         let mut transport = session.room.transport(transport).unwrap();
         let (on, interval) = (n.is_multiple_of(2), Duration::from_secs(1));

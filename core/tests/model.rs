@@ -14,7 +14,7 @@ use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
 use mediasoup_producer::sim::strategies::{self, Reference};
 use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
 use mediasoup_producer::{
-    Accepted, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
+    Accepted, CommandError, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -113,17 +113,26 @@ const REACHED: &[&str] = &[
     "notification: malformed",
     // Commands.
     "command: taken",
-    "command: RoomState",
-    "command: EmptyPeerName",
-    "command: CannotSend",
-    "command: TrackEnded",
-    "command: TrackKind",
-    "command: TransportNotFound",
-    "command: ProducerNotFound",
-    "command: AlreadyHandled",
-    "command: NotStarted",
-    "command: BadAddress",
-    "command: Limit",
+    "command: Join(RoomState)",
+    "command: Join(EmptyPeerName)",
+    "command: Room(RoomState)",
+    "command: CreateTransport(RoomState)",
+    "command: CreateTransport(Limit)",
+    "command: CreateProducer(RoomState)",
+    "command: CreateProducer(CannotSend)",
+    "command: CreateProducer(TrackEnded)",
+    "command: Transport(NotFound)",
+    "command: AddAddress(NotFound)",
+    "command: AddAddress(BadAddress)",
+    "command: RestartIce(NotFound)",
+    "command: RestartIce(NotStarted)",
+    "command: Producer(NotFound)",
+    "command: Send(ProducerNotFound)",
+    "command: Send(TransportNotFound)",
+    "command: Send(AlreadyHandled)",
+    "command: ReplaceTrack(NotFound)",
+    "command: ReplaceTrack(TrackEnded)",
+    "command: ReplaceTrack(TrackKind)",
     // Media, datagrams and time.
     "media: taken",
     "media: ProducerNotFound",
@@ -249,7 +258,7 @@ impl Embedding for Watched<'_> {
         let malformed = after.messages_malformed > before.messages_malformed;
         let end = match &result {
             Ok(_) => "taken".to_owned(),
-            Err(InputError::Command(error)) => name(error),
+            Err(InputError::Command(error)) => command_name(error),
             Err(InputError::Media(error)) => name(error),
             Err(other) => name(other),
         };
@@ -382,6 +391,13 @@ impl Embedding for Tampered {
     fn room(&mut self) -> impl DerefMut<Target = Room> {
         &mut self.room
     }
+}
+
+/// `Send(AlreadyHandled)`: the command, and its own error.
+fn command_name(error: &CommandError) -> String {
+    let words = format!("{error:?}");
+    let mut names = words.split(|character: char| !character.is_alphanumeric());
+    format!("{}({})", names.next().unwrap_or_default(), names.next().unwrap_or_default())
 }
 
 /// The name of a variant.

@@ -10,7 +10,7 @@ use mediasoup_producer::sim::{
     ConnectionId, RoomServerConfig, ScenarioConfig, ServerEvent, ServerLimits, ServerOutput, Source,
 };
 use mediasoup_producer::{
-    Codec, CommandError, Event, InvalidResponse, Limits, MediaKind, OperationError, Originator, ProducerEvent,
+    Codec, CreateTransportError, Event, InvalidResponse, Limits, MediaKind, OperationError, Originator, ProducerEvent,
     ProducerOptions, RoomConfig, SetupError, Track, TransportEvent,
 };
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn a_spy_is_not_announced_and_cannot_send() {
     let mut scenario = scenario.joined();
     assert_eq!(scenario.take_other_peers().len(), 1, "the answer to the join alone");
     let now = scenario.now();
-    assert_eq!(scenario.room.create_transport(now, None), Err(CommandError::Spy));
+    assert_eq!(scenario.room.create_transport(now, None), Err(CreateTransportError::Spy));
 }
 
 #[test]

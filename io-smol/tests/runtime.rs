@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mediasoup_producer::{CommandError, RoomConfig, RoomState};
+use mediasoup_producer::{CreateTransportError, RoomConfig, RoomState};
 use mediasoup_producer_smol::{Error, Options, Room, SignallingError, Smol, ToServer, signalling};
 
 /// A channel to a server that never says anything.
@@ -25,7 +25,7 @@ fn an_executor_that_is_dropped_leaves_nobody_waiting() {
     while executor.try_tick() {}
     assert_eq!(room.state(), RoomState::Joining);
     drop(executor);
-    assert_eq!(room.create_transport(None).unwrap_err(), CommandError::RoomState(RoomState::Closed));
+    assert_eq!(room.create_transport(None).unwrap_err(), CreateTransportError::RoomState(RoomState::Closed));
     smol::block_on(async {
         assert!(joining.await.is_err());
         assert_eq!(room.join("alice", None).await, Err(Error::Stopped));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::{CommandError, MediaKind, ProducerOptions, RoomConfig, RoomState, Track};
+use mediasoup_producer::{
+    CreateProducerError, CreateTransportError, MediaKind, ProducerOptions, RoomConfig, RoomState, Track,
+};
 use mediasoup_producer_tokio::{Error, Options, Room, SignallingError, ToServer, Tokio, signalling};
 
 /// A channel to a server that never says anything.
@@ -30,7 +32,7 @@ fn a_runtime_that_shuts_down_leaves_nobody_waiting() {
     });
     drop(runtime);
     assert!(room.closed());
-    assert_eq!(room.create_transport(None).unwrap_err(), CommandError::RoomState(RoomState::Closed));
+    assert_eq!(room.create_transport(None).unwrap_err(), CreateTransportError::RoomState(RoomState::Closed));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         assert!(joining.await.is_err());
@@ -45,7 +47,7 @@ fn handles_work_on_threads_without_a_runtime() {
     let tokio = Tokio::on(runtime.handle().clone());
     let room = Room::on(tokio, RoomConfig::default(), 1, Options::default(), silent());
     let refused = room.create_producer(Track::new(MediaKind::Audio, "a", ""), ProducerOptions::default(), None);
-    assert_eq!(refused.unwrap_err(), CommandError::RoomState(RoomState::New));
+    assert_eq!(refused.unwrap_err(), CreateProducerError::RoomState(RoomState::New));
     assert!(futures_util::FutureExt::now_or_never(room.join("alice", None)).is_none());
     assert_eq!(room.state(), RoomState::Joining);
     drop(room);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::{CommandError, ConnectionState, OperationError};
+use mediasoup_producer::{
+    AddAddressError, CommandError, ConnectionState, CreateProducerError, CreateTransportError, JoinError,
+    OperationError, OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError,
+    TransportError,
+};
 
 /// Why something that takes time (join, send, ICE restart, waiting for a connection) came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +25,30 @@ pub enum Error {
     /// new one.
     #[error("the room has ended: make a new one")]
     Stopped,
+}
+
+macro_rules! from_command {
+    ($($error:ty,)*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::Command(error.into())
+            }
+        }
+    )*};
+}
+
+from_command! {
+    JoinError,
+    RoomError,
+    OutputsNotPolled,
+    CreateTransportError,
+    CreateProducerError,
+    TransportError,
+    AddAddressError,
+    RestartIceError,
+    ProducerError,
+    SendError,
+    ReplaceTrackError,
 }
 
 /// What is wrong with the connection to the server.

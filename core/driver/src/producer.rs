@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{
-    Codec, CommandError, Frame, MediaError, MediaKind, ProducerId, RtpPacket, RtpParameters, ServerId,
-    SimulcastOptions, Track,
+    Codec, Frame, MediaError, MediaKind, ProducerError, ProducerId, ReplaceTrackError, RtpPacket, RtpParameters,
+    SendError, ServerId, SimulcastOptions, Track,
 };
 use serde_json::Value;
 
@@ -43,12 +43,12 @@ impl<R: Runtime> Producer<R> {
         self.handle.look(|room| room.producer_info(self.id).map(at))
     }
 
-    fn command(
+    fn command<E: From<ProducerError>>(
         &self,
-        command: impl FnOnce(core::Producer<'_>, Instant) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let id = self.id;
-        self.handle.command(|room, now| command(room.producer(id).ok_or(CommandError::ProducerNotFound(id))?, now))
+        command: impl FnOnce(core::Producer<'_>, Instant) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let gone = || E::from(ProducerError::NotFound(self.id));
+        self.handle.command(gone(), |room, now| command(room.producer(self.id).ok_or_else(gone)?, now))
     }
 
     /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
@@ -74,47 +74,47 @@ impl<R: Runtime> Producer<R> {
     pub async fn send(&self, transport: &Transport<R>) -> Result<(), Error> {
         let (id, transport) = (self.id, transport.id());
         self.handle
-            .operation(|room, now| room.producer(id).ok_or(CommandError::ProducerNotFound(id))?.send(now, transport))
+            .operation(|room, now| room.producer(id).ok_or(SendError::ProducerNotFound(id))?.send(now, transport))
             .await
     }
 
     /// Pauses it on this side.
-    pub fn pause(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn pause(&self, app_data: Option<Value>) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.pause(now, app_data))
     }
 
     /// Resumes it on this side.
-    pub fn resume(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn resume(&self, app_data: Option<Value>) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.resume(now, app_data))
     }
 
     /// Closes it.
-    pub fn close(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn close(&self, app_data: Option<Value>) -> Result<(), ProducerError> {
         self.command(|producer, now| producer.close(now, app_data))
     }
 
     /// Sends another track in place of this one.
-    pub fn replace_track(&self, track: Track) -> Result<(), CommandError> {
+    pub fn replace_track(&self, track: Track) -> Result<(), ReplaceTrackError> {
         self.command(|mut producer, now| producer.replace_track(now, track))
     }
 
     /// Stops its track, as when a camera is unplugged. It stays open.
-    pub fn end_track(&self) -> Result<(), CommandError> {
+    pub fn end_track(&self) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.end_track(now))
     }
 
     /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
-    pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
+    pub fn enable_stats(&self, interval: Duration) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.enable_stats(now, interval))
     }
 
     /// Ends the server's statistics.
-    pub fn disable_stats(&self) -> Result<(), CommandError> {
+    pub fn disable_stats(&self) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.disable_stats(now))
     }
 
     /// Sets the application's data.
-    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), ProducerError> {
         self.command(|mut producer, now| producer.set_app_data(now, app_data))
     }
 

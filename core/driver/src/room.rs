@@ -7,7 +7,8 @@ use mediasoup_producer as core;
 use mediasoup_producer::protocol::Peer;
 use mediasoup_producer::stats::RoomStats;
 use mediasoup_producer::{
-    CommandError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomState, Track, TransportId,
+    CreateProducerError, CreateTransportError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomError,
+    RoomState, Track, TransportId,
 };
 use serde_json::Value;
 
@@ -96,8 +97,8 @@ impl<R: Runtime> Room<R> {
     }
 
     /// Leaves the room: says so to the server, then closes everything. The connection to the server stays.
-    pub fn leave(&self, app_data: Option<Value>) -> Result<(), CommandError> {
-        self.handle.command(|room, now| room.leave(now, app_data))
+    pub fn leave(&self, app_data: Option<Value>) -> Result<(), RoomError> {
+        self.handle.command(RoomError::RoomState(RoomState::Closed), |room, now| room.leave(now, app_data))
     }
 
     /// Leaves the room if that was not done yet, says all goodbyes (producers and transports closed, RTCP BYE, DTLS
@@ -118,8 +119,9 @@ impl<R: Runtime> Room<R> {
     }
 
     /// Makes a send transport.
-    pub fn create_transport(&self, app_data: Option<Value>) -> Result<Transport<R>, CommandError> {
-        let id = self.handle.command(|room, now| room.create_transport(now, app_data))?;
+    pub fn create_transport(&self, app_data: Option<Value>) -> Result<Transport<R>, CreateTransportError> {
+        let gone = CreateTransportError::RoomState(RoomState::Closed);
+        let id = self.handle.command(gone, |room, now| room.create_transport(now, app_data))?;
         Ok(Transport::new(Arc::clone(&self.handle), id))
     }
 
@@ -129,15 +131,19 @@ impl<R: Runtime> Room<R> {
         track: Track,
         options: ProducerOptions,
         app_data: Option<Value>,
-    ) -> Result<Producer<R>, CommandError> {
+    ) -> Result<Producer<R>, CreateProducerError> {
         let kind = track.kind();
-        let id = self.handle.command(|room, now| room.create_producer(now, track, options, app_data))?;
+        let gone = CreateProducerError::RoomState(RoomState::Closed);
+        let id = self.handle.command(gone, |room, now| room.create_producer(now, track, options, app_data))?;
         Ok(Producer::new(Arc::clone(&self.handle), id, kind))
     }
 
-    /// Restarts ICE on every transport that was begun.
-    pub fn restart_ice(&self) -> Result<(), CommandError> {
-        self.handle.command(|room, now| room.restart_ice(now).map(drop))
+    /// Restarts ICE on every transport that was begun; done when all have ended. If some fail, the first of these is
+    /// told, in the order in which they were made, and the others go on.
+    ///
+    /// Cancel safe: once begun it goes on when the future is dropped.
+    pub async fn restart_ice(&self) -> Result<(), Error> {
+        self.handle.operations(|room, now| room.restart_ice(now)).await
     }
 
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server

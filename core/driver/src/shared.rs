@@ -18,8 +18,7 @@ use mediasoup_producer as core;
 use mediasoup_producer::adapter::{self, Outbox, Step};
 use mediasoup_producer::protocol::FromServer;
 use mediasoup_producer::{
-    CommandError, Event as RoomEvent, Input, MediaError, OperationError, OperationId, ProducerId, RoomState,
-    TransportId,
+    CommandError, Event as RoomEvent, Input, MediaError, OperationError, OperationId, ProducerId, TransportId,
 };
 
 use crate::error::{Error, SignallingError};
@@ -359,14 +358,15 @@ impl<R: Runtime> Handle<R> {
         }
     }
 
-    /// Does something that the room does at once.
-    pub(crate) fn command<T>(
+    /// Does something that the room does at once; `gone` says that it has ended.
+    pub(crate) fn command<T, E>(
         &self,
-        command: impl FnOnce(&mut core::Room, Instant) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+        gone: E,
+        command: impl FnOnce(&mut core::Room, Instant) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut state = self.shared.lock();
         if state.ended {
-            return Err(CommandError::RoomState(RoomState::Closed));
+            return Err(gone);
         }
         let result = command(&mut state.room, self.shared.runtime.now());
         self.follow_up(state);
@@ -374,22 +374,38 @@ impl<R: Runtime> Handle<R> {
     }
 
     /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
-    pub(crate) async fn operation(
+    pub(crate) async fn operation<E: Into<CommandError>>(
         &self,
-        begin: impl FnOnce(&mut core::Room, Instant) -> Result<OperationId, CommandError>,
+        begin: impl FnOnce(&mut core::Room, Instant) -> Result<OperationId, E>,
     ) -> Result<(), Error> {
-        let end = {
+        self.operations(|room, now| Ok::<_, E>(vec![begin(room, now)?])).await
+    }
+
+    /// The same, in several places: done when all have ended. Of several that fail, it is the first that is told.
+    pub(crate) async fn operations<E: Into<CommandError>>(
+        &self,
+        begin: impl FnOnce(&mut core::Room, Instant) -> Result<Vec<OperationId>, E>,
+    ) -> Result<(), Error> {
+        let ends: Vec<_> = {
             let mut state = self.shared.lock();
             if state.closing || state.ended {
                 return Err(Error::Stopped);
             }
-            let operation = begin(&mut state.room, self.shared.runtime.now())?;
-            let (sender, receiver) = oneshot::channel();
-            state.waiters.insert(operation, sender);
+            let operations = begin(&mut state.room, self.shared.runtime.now()).map_err(Into::into)?;
+            let wait = |operation| {
+                let (sender, receiver) = oneshot::channel();
+                state.waiters.insert(operation, sender);
+                receiver
+            };
+            let ends = operations.into_iter().map(wait).collect();
             self.follow_up(state);
-            receiver
+            ends
         };
-        end.await.map_err(|_| Error::Stopped)?.map_err(Error::Operation)
+        let mut result = Ok(());
+        for end in ends {
+            result = result.and(end.await.map_or(Err(Error::Stopped), |ended| ended.map_err(Error::Operation)));
+        }
+        result
     }
 
     /// Hands media in. Never waits for the network: what the sockets do not take at once waits, within bounds.

@@ -85,6 +85,7 @@ macro_rules! suite {
                 a_refusal_comes_with_the_servers_words_and_another_try_is_possible,
                 a_silent_server_is_a_timeout,
                 a_refused_command_says_so_at_once,
+                restarting_ice_everywhere_ends_when_every_transport_has_answered,
                 closing_leaves_the_room_and_ends_the_connection,
                 after_the_end_every_call_says_so,
                 dropping_the_handles_in_any_order_leaves_the_room,

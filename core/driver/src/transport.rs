@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mediasoup_producer as core;
 use mediasoup_producer::protocol::{IceCandidate, IceProtocol};
-use mediasoup_producer::{CommandError, ConnectionState, ServerId, TransportId};
+use mediasoup_producer::{ConnectionState, RestartIceError, ServerId, TransportError, TransportId};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -41,10 +41,10 @@ impl<R: Runtime> Transport<R> {
 
     fn command(
         &self,
-        command: impl FnOnce(core::Transport<'_>, std::time::Instant) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let id = self.id;
-        self.handle.command(|room, now| command(room.transport(id).ok_or(CommandError::TransportNotFound(id))?, now))
+        command: impl FnOnce(core::Transport<'_>, std::time::Instant) -> Result<(), TransportError>,
+    ) -> Result<(), TransportError> {
+        let gone = TransportError::NotFound(self.id);
+        self.handle.command(gone.clone(), |room, now| command(room.transport(self.id).ok_or(gone)?, now))
     }
 
     /// Unique identifier.
@@ -73,7 +73,7 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Sets the application's data.
-    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn set_app_data(&self, app_data: Option<Value>) -> Result<(), TransportError> {
         self.command(|mut transport, now| transport.set_app_data(now, app_data))
     }
 
@@ -109,7 +109,7 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).
-    pub fn rebind(&self) -> Result<(), CommandError> {
+    pub fn rebind(&self) -> Result<(), TransportError> {
         self.command(|_, _| Ok(()))?;
         self.handle.rebind([self.id]);
         Ok(())
@@ -121,7 +121,7 @@ impl<R: Runtime> Transport<R> {
     pub async fn restart_ice(&self) -> Result<(), Error> {
         let id = self.id;
         self.handle
-            .operation(|room, now| room.transport(id).ok_or(CommandError::TransportNotFound(id))?.restart_ice(now))
+            .operation(|room, now| room.transport(id).ok_or(RestartIceError::NotFound(id))?.restart_ice(now))
             .await
     }
 
@@ -131,17 +131,17 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.
-    pub fn enable_stats(&self, interval: Duration) -> Result<(), CommandError> {
+    pub fn enable_stats(&self, interval: Duration) -> Result<(), TransportError> {
         self.command(|mut transport, now| transport.enable_stats(now, interval))
     }
 
     /// Ends the server's statistics.
-    pub fn disable_stats(&self) -> Result<(), CommandError> {
+    pub fn disable_stats(&self) -> Result<(), TransportError> {
         self.command(|mut transport, now| transport.disable_stats(now))
     }
 
     /// Closes it. Its producers are un-handled, and can be sent over another.
-    pub fn close(&self, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub fn close(&self, app_data: Option<Value>) -> Result<(), TransportError> {
         self.command(|transport, now| transport.close(now, app_data))
     }
 }

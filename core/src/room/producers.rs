@@ -9,7 +9,7 @@ use super::{Room, RoomState};
 use crate::connection::engine::EngineAnswer;
 use crate::connection::streams::Streams;
 use crate::connection::{Connection, SenderParameters};
-use crate::error::{CommandError, OperationError};
+use crate::error::{CreateProducerError, OperationError, ProducerError, ReplaceTrackError, SendError};
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent};
 use crate::producer::state::{Effect, Lifecycle, Paused};
@@ -24,20 +24,20 @@ impl Room {
         &self,
         track: &Track,
         options: &crate::config::ProducerOptions,
-    ) -> Result<crate::rtp::Codec, CommandError> {
-        self.require(RoomState::Joined)?;
+    ) -> Result<crate::rtp::Codec, CreateProducerError> {
+        self.require(RoomState::Joined).map_err(CreateProducerError::RoomState)?;
         if self.config.spy {
-            return Err(CommandError::Spy);
+            return Err(CreateProducerError::Spy);
         }
         if track.ended() {
-            return Err(CommandError::TrackEnded);
+            return Err(CreateProducerError::TrackEnded);
         }
         let kind = track.kind();
         if options.codec.is_some_and(|codec| codec.kind() != kind) {
-            return Err(CommandError::OptionsMismatch(kind));
+            return Err(CreateProducerError::OptionsMismatch(kind));
         }
         let shared = self.capabilities.codec(kind, options.codec);
-        shared.map(|shared| shared.codec).ok_or(CommandError::CannotSend { kind, codec: options.codec })
+        shared.map(|shared| shared.codec).ok_or(CreateProducerError::CannotSend { kind, codec: options.codec })
     }
 
     pub(super) fn new_producer(
@@ -46,10 +46,10 @@ impl Room {
         codec: crate::rtp::Codec,
         simulcast: Option<crate::config::SimulcastOptions>,
         app_data: Option<Value>,
-    ) -> Result<ProducerId, CommandError> {
+    ) -> Result<ProducerId, CreateProducerError> {
         let limit = self.config.limits.producers;
         if self.producers.len() >= limit {
-            return Err(CommandError::Limit { what: "producers", limit });
+            return Err(CreateProducerError::Limit(limit));
         }
         let id = self.draw_producer_id();
         let clone = track.clone_as(self.track_id());
@@ -88,8 +88,8 @@ impl Room {
         )
     }
 
-    pub(super) fn producer_mut(&mut self, id: ProducerId) -> Result<&mut ProducerInfo, CommandError> {
-        self.producers.get_mut(&id).ok_or(CommandError::ProducerNotFound(id))
+    pub(super) fn producer_mut(&mut self, id: ProducerId) -> Result<&mut ProducerInfo, ProducerError> {
+        self.producers.get_mut(&id).ok_or(ProducerError::NotFound(id))
     }
 
     /// Makes a transition of a producer, and does what follows from it.
@@ -98,7 +98,7 @@ impl Room {
         now: Instant,
         id: ProducerId,
         transition: impl FnOnce(&mut ProducerInfo, &mut Vec<Effect>),
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), ProducerError> {
         let mut effects = Vec::new();
         self.send_paced(now, id);
         transition(self.producer_mut(id)?, &mut effects);
@@ -183,14 +183,16 @@ impl Room {
         now: Instant,
         id: ProducerId,
         transport: TransportId,
-    ) -> Result<OperationId, CommandError> {
-        let producer = self.producer_mut(id)?;
+    ) -> Result<OperationId, SendError> {
+        let producer = self.producers.get(&id).ok_or(SendError::ProducerNotFound(id))?;
         match producer.lifecycle {
             Lifecycle::Unhandled => {}
-            Lifecycle::Pending { .. } | Lifecycle::Handled { .. } => return Err(CommandError::AlreadyHandled(id)),
+            Lifecycle::Pending { .. } | Lifecycle::Handled { .. } => return Err(SendError::AlreadyHandled(id)),
         }
-        self.transport_mut(transport)?;
-        self.enqueue(now, transport, |operation| Operation::Send { operation, producer: id, ids_refused: 0 })
+        let on = self.transports.get(&transport).ok_or(SendError::TransportNotFound(transport))?;
+        self.has_room(on).map_err(SendError::Limit)?;
+        let send = |operation| Operation::Send { operation, producer: id, ids_refused: 0 };
+        Ok(self.enqueue(now, transport, send))
     }
 
     pub(super) fn create_producer_at_server(
@@ -345,15 +347,20 @@ impl Room {
         self.next_operation_of(now, transport);
     }
 
-    pub(super) fn replace_track(&mut self, now: Instant, id: ProducerId, track: Track) -> Result<(), CommandError> {
+    pub(super) fn replace_track(
+        &mut self,
+        now: Instant,
+        id: ProducerId,
+        track: Track,
+    ) -> Result<(), ReplaceTrackError> {
         let kind = self.producer_mut(id)?.kind();
         if track.ended() {
-            return Err(CommandError::TrackEnded);
+            return Err(ReplaceTrackError::TrackEnded);
         }
         if track.kind() != kind {
-            return Err(CommandError::TrackKind(kind));
+            return Err(ReplaceTrackError::TrackKind(kind));
         }
         let clone = track.clone_as(self.track_id());
-        self.with_producer(now, id, |producer, effects| producer.replace_track(track, clone, effects))
+        Ok(self.with_producer(now, id, |producer, effects| producer.replace_track(track, clone, effects))?)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Room;
 use super::inflight::Waiting;
 use crate::connection::engine::EngineAnswer;
-use crate::error::{CommandError, OperationError};
+use crate::error::{AddAddressError, CommandError, JoinError, OperationError, RoomError};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command};
 use crate::ortc::SharedCapabilities;
@@ -52,16 +52,16 @@ impl std::fmt::Display for RoomState {
 impl Room {
     pub(super) fn command(&mut self, now: Instant, command: Command) -> Result<Accepted, CommandError> {
         match command {
-            Command::Join { peer_name, app_data } => return self.begin_join(now, peer_name, app_data),
+            Command::Join { peer_name, app_data } => return Ok(self.begin_join(now, peer_name, app_data)?),
             Command::Leave { app_data } => self.leave_room(now, app_data)?,
             Command::RemoteClose { app_data } => self.close_room(now, Originator::Remote, app_data),
-            Command::CreateTransport { app_data } => return self.new_transport(app_data).map(Accepted::Transport),
+            Command::CreateTransport { app_data } => return Ok(Accepted::Transport(self.new_transport(app_data)?)),
             Command::CreateProducer { track, options, app_data } => {
                 let codec = self.codec_for(&track, &options)?;
-                return self.new_producer(track, codec, options.simulcast, app_data).map(Accepted::Producer);
+                return Ok(Accepted::Producer(self.new_producer(track, codec, options.simulcast, app_data)?));
             }
             Command::RestartIce => {
-                self.require(RoomState::Joined)?;
+                self.require(RoomState::Joined).map_err(RoomError::RoomState)?;
                 let ids = self.transports_in_order(|transport| transport.state != State::New);
                 // A queue that is full takes none; those on the other transports go on.
                 let begun = ids.into_iter().filter_map(|id| self.restart_transport_ice(now, id).ok());
@@ -92,22 +92,22 @@ impl Room {
             }
             Command::SetTransportAppData { id, app_data } => self.transport_mut(id)?.app_data = app_data,
             Command::RestartTransportIce { id } => {
-                return self.restart_transport_ice(now, id).map(Accepted::Operation);
+                return Ok(Accepted::Operation(self.restart_transport_ice(now, id)?));
             }
             Command::AddLocalAddress { id, protocol, address } => {
                 let limit = self.config.limits.local_addresses;
-                let transport = self.transport_mut(id)?;
+                let transport = self.transports.get_mut(&id).ok_or(AddAddressError::NotFound(id))?;
                 if address.ip().is_unspecified() || address.ip().is_multicast() {
-                    return Err(CommandError::BadAddress(address));
+                    return Err(AddAddressError::BadAddress(address).into());
                 }
                 if transport.local_addresses.len() >= limit && !transport.local_addresses.contains(&(protocol, address))
                 {
-                    return Err(CommandError::Limit { what: "local addresses", limit });
+                    return Err(AddAddressError::Limit(limit).into());
                 }
                 let taken = transport.connection.as_mut().is_none_or(|c| c.add_local_address(now, protocol, address));
                 if !taken && !transport.local_addresses.contains(&(protocol, address)) {
                     self.journal.answer(now, id, || EngineAnswer::AddressRefused);
-                    return Err(CommandError::BadAddress(address));
+                    return Err(AddAddressError::BadAddress(address).into());
                 }
                 transport.local_addresses.insert((protocol, address));
                 self.settle(id);
@@ -125,7 +125,7 @@ impl Room {
                 self.producer_mut(id)?;
                 self.close_producer(now, id, Originator::Local, app_data);
             }
-            Command::Send { id, transport } => return self.send(now, id, transport).map(Accepted::Operation),
+            Command::Send { id, transport } => return Ok(Accepted::Operation(self.send(now, id, transport)?)),
             Command::Pause { id, app_data } => self.with_producer(now, id, |p, effects| p.pause(app_data, effects))?,
             Command::Resume { id, app_data } => {
                 self.with_producer(now, id, |p, effects| p.resume(app_data, effects))?
@@ -148,13 +148,13 @@ impl Room {
         now: Instant,
         peer_name: String,
         app_data: Option<Value>,
-    ) -> Result<Accepted, CommandError> {
+    ) -> Result<Accepted, JoinError> {
         match self.state {
             RoomState::New | RoomState::Closed => {}
-            RoomState::Joining | RoomState::Joined => return Err(CommandError::RoomState(self.state)),
+            RoomState::Joining | RoomState::Joined => return Err(JoinError::RoomState(self.state)),
         }
         if peer_name.is_empty() {
-            return Err(CommandError::EmptyPeerName);
+            return Err(JoinError::EmptyPeerName);
         }
         self.state = RoomState::Joining;
         self.announced = false;
@@ -213,9 +213,9 @@ impl Room {
         self.settled(join, Err(error));
     }
 
-    pub(super) fn leave_room(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), CommandError> {
+    pub(super) fn leave_room(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), RoomError> {
         match self.state {
-            RoomState::New => return Err(CommandError::RoomState(self.state)),
+            RoomState::New => return Err(RoomError::RoomState(self.state)),
             RoomState::Closed => {}
             RoomState::Joining | RoomState::Joined => {
                 if self.announced {
@@ -284,7 +284,8 @@ impl Room {
         found.into_iter().map(ProducerInfo::id).collect()
     }
 
-    pub(super) fn require(&self, state: RoomState) -> Result<(), CommandError> {
-        if self.state == state { Ok(()) } else { Err(CommandError::RoomState(self.state)) }
+    /// Else the state it is in.
+    pub(super) fn require(&self, state: RoomState) -> Result<(), RoomState> {
+        if self.state == state { Ok(()) } else { Err(self.state) }
     }
 }

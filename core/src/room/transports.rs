@@ -8,7 +8,7 @@ use super::inflight::Waiting;
 use super::{Room, RoomState};
 use crate::connection::Connection;
 use crate::connection::engine::{EngineAnswer, EngineOutput};
-use crate::error::{CommandError, OperationError};
+use crate::error::{CreateTransportError, OperationError, RestartIceError, TransportError};
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
 use crate::producer::ProducerInfo;
@@ -17,14 +17,14 @@ use crate::transport::TransportInfo;
 use crate::transport::state::{Next, Operation, State};
 
 impl Room {
-    pub(super) fn new_transport(&mut self, app_data: Option<Value>) -> Result<TransportId, CommandError> {
-        self.require(RoomState::Joined)?;
+    pub(super) fn new_transport(&mut self, app_data: Option<Value>) -> Result<TransportId, CreateTransportError> {
+        self.require(RoomState::Joined).map_err(CreateTransportError::RoomState)?;
         if self.config.spy {
-            return Err(CommandError::Spy);
+            return Err(CreateTransportError::Spy);
         }
         let limit = self.config.limits.transports;
         if self.transports.len() >= limit {
-            return Err(CommandError::Limit { what: "transports", limit });
+            return Err(CreateTransportError::Limit(limit));
         }
         let id = self.draw_transport_id();
         self.created += 1;
@@ -34,8 +34,8 @@ impl Room {
         Ok(id)
     }
 
-    pub(super) fn transport_mut(&mut self, id: TransportId) -> Result<&mut TransportInfo, CommandError> {
-        self.transports.get_mut(&id).ok_or(CommandError::TransportNotFound(id))
+    pub(super) fn transport_mut(&mut self, id: TransportId) -> Result<&mut TransportInfo, TransportError> {
+        self.transports.get_mut(&id).ok_or(TransportError::NotFound(id))
     }
 
     pub(super) fn notify_transport_stats(&mut self, id: TransportId) {
@@ -46,24 +46,32 @@ impl Room {
         }
     }
 
-    pub(super) fn restart_transport_ice(&mut self, now: Instant, id: TransportId) -> Result<OperationId, CommandError> {
-        let transport = self.transport_mut(id)?;
+    pub(super) fn restart_transport_ice(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+    ) -> Result<OperationId, RestartIceError> {
+        let transport = self.transports.get(&id).ok_or(RestartIceError::NotFound(id))?;
         if transport.state == State::New {
-            return Err(CommandError::NotStarted(id));
+            return Err(RestartIceError::NotStarted(id));
         }
-        self.enqueue(now, id, |operation| Operation::RestartIce { operation })
+        self.has_room(transport).map_err(RestartIceError::Limit)?;
+        Ok(self.enqueue(now, id, |operation| Operation::RestartIce { operation }))
     }
 
+    /// Whether another operation can wait for this transport; else how many do.
+    pub(super) fn has_room(&self, transport: &TransportInfo) -> Result<(), usize> {
+        let limit = self.config.limits.operations;
+        if transport.operations.len() < limit { Ok(()) } else { Err(limit) }
+    }
+
+    /// Has an operation wait for a transport that is there and [has room](Self::has_room).
     pub(super) fn enqueue(
         &mut self,
         now: Instant,
         id: TransportId,
         operation: impl FnOnce(OperationId) -> Operation,
-    ) -> Result<OperationId, CommandError> {
-        let limit = self.config.limits.operations;
-        if self.transport_mut(id)?.operations.len() >= limit {
-            return Err(CommandError::Limit { what: "operations on a transport", limit });
-        }
+    ) -> OperationId {
         let next = self.next_operation();
         let operation = operation(next);
         if let Operation::Send { operation, producer, .. } = &operation
@@ -71,9 +79,11 @@ impl Room {
         {
             producer.send(id, *operation);
         }
-        self.transport_mut(id)?.operations.push_back(operation);
+        if let Some(transport) = self.transports.get_mut(&id) {
+            transport.operations.push_back(operation);
+        }
         self.next_operation_of(now, id);
-        Ok(next)
+        next
     }
 
     /// Begins what is first in a transport's queue, unless something is under way. What cannot be begun fails, and the next

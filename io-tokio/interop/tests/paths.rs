@@ -53,7 +53,8 @@ async fn an_ice_restart_disturbs_nothing() {
     viewer.sees_more().await;
     let mark = sending.publisher.events.mark();
     undisturbed(&viewer, async { sending.transport.restart_ice().await.expect("the server restarts ICE") }).await;
-    undisturbed(&viewer, async { sending.publisher.room.restart_ice().expect("a joined room restarts ICE") }).await;
+    undisturbed(&viewer, async { sending.publisher.room.restart_ice().await.expect("every transport restarts ICE") })
+        .await;
     assert_eq!(server.messages("restartTransport").await.len(), 2);
     assert!(sending.publisher.events.states(mark, sending.transport.id()).is_empty());
     sending.all_arrived(&server).await;

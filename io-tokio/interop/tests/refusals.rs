@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use mediasoup_interop::io::{Error, Options, Transport};
 use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
 use mediasoup_producer::protocol::RefusalKind;
-use mediasoup_producer::{CommandError, OperationError, ProducerOptions};
+use mediasoup_producer::{CreateTransportError, OperationError, ProducerOptions};
 use serde_json::{Value, json};
 
 type Craft = Box<dyn FnOnce(&mut Value) + Send>;
@@ -152,7 +152,7 @@ async fn a_refused_join_can_be_tried_again() {
         crafted.next(method, craft);
         let result = publisher.room.join(PEER, None).await;
         assert_refused(result, kind, words);
-        assert!(matches!(publisher.room.create_transport(None), Err(CommandError::RoomState(_))));
+        assert!(matches!(publisher.room.create_transport(None), Err(CreateTransportError::RoomState(_))));
     }
     publisher.room.join(PEER, None).await.expect("it can be tried again");
 

@@ -6,8 +6,8 @@ use futures_util::future::{join, select};
 use futures_util::{FutureExt, StreamExt};
 use mediasoup_producer::protocol::Refusal;
 use mediasoup_producer::{
-    CommandError, Event as RoomEvent, Frame, MediaError, MediaKind, OperationError, Originator, ProducerOptions,
-    RoomConfig, RoomState, Track,
+    CreateProducerError, CreateTransportError, Event as RoomEvent, Frame, JoinError, MediaError, MediaKind,
+    OperationError, Originator, ProducerError, ProducerOptions, RoomConfig, RoomState, Track, TransportError,
 };
 use serde_json::json;
 
@@ -75,8 +75,26 @@ pub async fn a_silent_server_is_a_timeout<R: Runtime>(runtime: R) {
 pub async fn a_refused_command_says_so_at_once<R: Runtime>(runtime: R) {
     let (signalling, _server) = channel(16);
     let room = room(&runtime, RoomConfig::default(), signalling);
-    assert_eq!(room.create_transport(None).unwrap_err(), CommandError::RoomState(RoomState::New));
-    assert_eq!(room.join("", None).await, Err(Error::Command(CommandError::EmptyPeerName)));
+    assert_eq!(room.create_transport(None).unwrap_err(), CreateTransportError::RoomState(RoomState::New));
+    assert_eq!(room.join("", None).await, Err(Error::Command(JoinError::EmptyPeerName.into())));
+}
+
+pub async fn restarting_ice_everywhere_ends_when_every_transport_has_answered<R: Runtime>(runtime: R) {
+    let (room, mut server) = joined(&runtime).await;
+    let transport = room.create_transport(None).unwrap();
+    let producer = room.create_producer(track(), ProducerOptions::default(), None).unwrap();
+    let refusal = Refusal::new("Error: no");
+    let mut restart = Box::pin(room.restart_ice());
+    // There is nothing to restart, so it is done.
+    assert_eq!((&mut restart).now_or_never(), Some(Ok(())));
+    let mut send = Box::pin(producer.send(&transport));
+    assert_eq!((&mut send).now_or_never(), None);
+    let mut restart = Box::pin(room.restart_ice());
+    assert_eq!((&mut restart).now_or_never(), None);
+    let ((sent, restarted), _) =
+        join(join(send, restart), server.answer("createTransport", Err(refusal.clone()))).await;
+    assert_eq!(sent, Err(Error::Operation(OperationError::Refused(refusal))));
+    assert_eq!(restarted, Err(Error::Operation(OperationError::TransportClosed)));
 }
 
 pub async fn closing_leaves_the_room_and_ends_the_connection<R: Runtime>(runtime: R) {
@@ -98,15 +116,15 @@ pub async fn after_the_end_every_call_says_so<R: Runtime>(runtime: R) {
     while events.next().await.is_some() {}
     assert_eq!(room.events().next().await, None);
 
-    let ended = CommandError::RoomState(RoomState::Closed);
     assert_eq!(room.join("alice", None).await, Err(Error::Stopped));
-    assert_eq!(room.create_transport(None).unwrap_err(), ended);
-    assert_eq!(room.create_producer(track(), ProducerOptions::default(), None).unwrap_err(), ended);
-    assert_eq!(room.restart_ice(), Err(ended.clone()));
-    assert_eq!(transport.rebind(), Err(ended.clone()));
+    assert_eq!(room.create_transport(None).unwrap_err(), CreateTransportError::RoomState(RoomState::Closed));
+    let refused = room.create_producer(track(), ProducerOptions::default(), None).unwrap_err();
+    assert_eq!(refused, CreateProducerError::RoomState(RoomState::Closed));
+    assert_eq!(room.restart_ice().await, Err(Error::Stopped));
+    assert_eq!(transport.rebind(), Err(TransportError::NotFound(transport.id())));
     assert_eq!(transport.restart_ice().await, Err(Error::Stopped));
     assert!(matches!(transport.connected().await, Err(Error::Connection(_))));
-    assert_eq!(producer.pause(None), Err(ended));
+    assert_eq!(producer.pause(None), Err(ProducerError::NotFound(producer.id())));
     assert_eq!(producer.send(&transport).await, Err(Error::Stopped));
     let frame = Frame::new(vec![1], Duration::ZERO);
     assert_eq!(producer.write_frame(frame), Err(MediaError::ProducerNotFound(producer.id())));

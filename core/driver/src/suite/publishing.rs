@@ -9,7 +9,7 @@ use mediasoup_producer::protocol::IceProtocol::{self, Tcp, Udp};
 use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::{
-    CommandError, ConnectionState, Event as RoomEvent, MediaError, MediaKind, Originator, ProducerEvent,
+    ConnectionState, Event as RoomEvent, MediaError, MediaKind, Originator, ProducerError, ProducerEvent,
     ProducerOptions, Profile, RoomConfig, Track, TransportEvent,
 };
 
@@ -184,7 +184,7 @@ pub async fn nothing_is_sent_while_paused_and_a_key_frame_is_wanted_after<R: Run
 
     peer.video.close(None).unwrap();
     assert_eq!(peer.video.write_frame(vp8.frames().remove(0)), Err(MediaError::ProducerNotFound(id)));
-    assert_eq!(peer.video.pause(None), Err(CommandError::ProducerNotFound(id)));
+    assert_eq!(peer.video.pause(None), Err(ProducerError::NotFound(id)));
     server.until("closed", |server| server.producer(id).is_none()).await;
     assert!(peer.video.closed());
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Difference;
-use crate::error::{CommandError, InputError, MediaError};
+use crate::error::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, MediaError,
+    OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+};
 use crate::id::{ProducerId, ServerId, TransportId};
 use crate::protocol::Request;
 use crate::room::Room;
@@ -94,22 +97,7 @@ impl Names {
 /// The name of an error's innermost variant, which is all that the model knows of it.
 pub(super) fn error_name(error: &InputError) -> &'static str {
     match error {
-        InputError::Command(error) => match error {
-            CommandError::RoomState(_) => "RoomState",
-            CommandError::EmptyPeerName => "EmptyPeerName",
-            CommandError::Spy => "Spy",
-            CommandError::CannotSend { .. } => "CannotSend",
-            CommandError::OptionsMismatch(_) => "OptionsMismatch",
-            CommandError::TrackEnded => "TrackEnded",
-            CommandError::TrackKind(_) => "TrackKind",
-            CommandError::TransportNotFound(_) => "TransportNotFound",
-            CommandError::ProducerNotFound(_) => "ProducerNotFound",
-            CommandError::AlreadyHandled(_) => "AlreadyHandled",
-            CommandError::NotStarted(_) => "NotStarted",
-            CommandError::BadAddress(_) => "BadAddress",
-            CommandError::Limit { .. } => "Limit",
-            CommandError::OutputsNotPolled(_) => "OutputsNotPolled",
-        },
+        InputError::Command(error) => command_error_name(error),
         InputError::Media(error) => match error {
             MediaError::ProducerNotFound(_) => "ProducerNotFound",
             MediaError::Unhandled(_) => "Unhandled",
@@ -126,5 +114,48 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::Blocked(_) => "Blocked",
             MediaError::OutputsNotPolled(_) => "OutputsNotPolled",
         },
+    }
+}
+
+fn command_error_name(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::Join(JoinError::RoomState(_))
+        | CommandError::Room(RoomError::RoomState(_))
+        | CommandError::CreateTransport(CreateTransportError::RoomState(_))
+        | CommandError::CreateProducer(CreateProducerError::RoomState(_)) => "RoomState",
+        CommandError::Join(JoinError::EmptyPeerName) => "EmptyPeerName",
+        CommandError::CreateTransport(CreateTransportError::Spy)
+        | CommandError::CreateProducer(CreateProducerError::Spy) => "Spy",
+        CommandError::CreateProducer(CreateProducerError::CannotSend { .. }) => "CannotSend",
+        CommandError::CreateProducer(CreateProducerError::OptionsMismatch(_)) => "OptionsMismatch",
+        CommandError::CreateProducer(CreateProducerError::TrackEnded)
+        | CommandError::ReplaceTrack(ReplaceTrackError::TrackEnded) => "TrackEnded",
+        CommandError::ReplaceTrack(ReplaceTrackError::TrackKind(_)) => "TrackKind",
+        CommandError::Transport(TransportError::NotFound(_))
+        | CommandError::AddAddress(AddAddressError::NotFound(_))
+        | CommandError::RestartIce(RestartIceError::NotFound(_))
+        | CommandError::Send(SendError::TransportNotFound(_)) => "TransportNotFound",
+        CommandError::Producer(ProducerError::NotFound(_))
+        | CommandError::ReplaceTrack(ReplaceTrackError::NotFound(_))
+        | CommandError::Send(SendError::ProducerNotFound(_)) => "ProducerNotFound",
+        CommandError::Send(SendError::AlreadyHandled(_)) => "AlreadyHandled",
+        CommandError::RestartIce(RestartIceError::NotStarted(_)) => "NotStarted",
+        CommandError::AddAddress(AddAddressError::BadAddress(_)) => "BadAddress",
+        CommandError::CreateTransport(CreateTransportError::Limit(_))
+        | CommandError::CreateProducer(CreateProducerError::Limit(_))
+        | CommandError::AddAddress(AddAddressError::Limit(_))
+        | CommandError::RestartIce(RestartIceError::Limit(_))
+        | CommandError::Send(SendError::Limit(_)) => "Limit",
+        CommandError::RemoteClose(OutputsNotPolled(_))
+        | CommandError::Join(JoinError::OutputsNotPolled(_))
+        | CommandError::Room(RoomError::OutputsNotPolled(_))
+        | CommandError::CreateTransport(CreateTransportError::OutputsNotPolled(_))
+        | CommandError::CreateProducer(CreateProducerError::OutputsNotPolled(_))
+        | CommandError::Transport(TransportError::OutputsNotPolled(_))
+        | CommandError::AddAddress(AddAddressError::OutputsNotPolled(_))
+        | CommandError::RestartIce(RestartIceError::OutputsNotPolled(_))
+        | CommandError::Producer(ProducerError::OutputsNotPolled(_))
+        | CommandError::Send(SendError::OutputsNotPolled(_))
+        | CommandError::ReplaceTrack(ReplaceTrackError::OutputsNotPolled(_)) => "OutputsNotPolled",
     }
 }

@@ -4,7 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mediasoup_producer::{Codec, CommandError, DtlsFailure, MediaKind, OperationError};
+use mediasoup_producer::{
+    AddAddressError, Codec, CommandError, CreateProducerError, CreateTransportError, DtlsFailure, JoinError, MediaKind,
+    OperationError, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+};
 use mediasoup_producer_tokio::{Error, SignallingError};
 
 use crate::embedded::StartError;
@@ -170,7 +173,19 @@ impl RunError {
 
 /// Whether the server has closed what the command was for; the event that says so comes after it.
 const fn overtaken(error: &CommandError) -> bool {
-    matches!(error, CommandError::RoomState(_) | CommandError::TransportNotFound(_) | CommandError::ProducerNotFound(_))
+    matches!(
+        error,
+        CommandError::Join(JoinError::RoomState(_))
+            | CommandError::Room(RoomError::RoomState(_))
+            | CommandError::CreateTransport(CreateTransportError::RoomState(_))
+            | CommandError::CreateProducer(CreateProducerError::RoomState(_))
+            | CommandError::Transport(TransportError::NotFound(_))
+            | CommandError::AddAddress(AddAddressError::NotFound(_))
+            | CommandError::RestartIce(RestartIceError::NotFound(_))
+            | CommandError::Producer(ProducerError::NotFound(_))
+            | CommandError::ReplaceTrack(ReplaceTrackError::NotFound(_))
+            | CommandError::Send(SendError::ProducerNotFound(_) | SendError::TransportNotFound(_))
+    )
 }
 
 fn connecting(error: &SignallingError) -> String {
@@ -236,10 +251,12 @@ mod tests {
     /// The server's close has come before what was asked for, of which its event tells a moment later.
     #[test]
     fn a_command_that_the_servers_close_overtook_may_go_well_in_the_next_room() {
-        let not_found = CommandError::TransportNotFound(TransportId::from(12_345_678));
-        for error in [CommandError::RoomState(RoomState::Closed), not_found] {
+        let closed = CreateTransportError::RoomState(RoomState::Closed);
+        let not_found = SendError::TransportNotFound(TransportId::from(12_345_678));
+        for error in [closed.into(), not_found.into()] {
+            let error: CommandError = error;
             assert!(RunError::Command(error.clone()).may_pass(), "{error}");
         }
-        assert!(!RunError::Command(CommandError::EmptyPeerName).may_pass());
+        assert!(!RunError::Command(JoinError::EmptyPeerName.into()).may_pass());
     }
 }

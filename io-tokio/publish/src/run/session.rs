@@ -3,11 +3,12 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use mediasoup_producer::protocol::{DtlsRole as CoreDtlsRole, Redacted};
 use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::{
-    CommandError, ConnectionState, Event as RoomEvent, Frame, MediaError, MediaTime, Originator, ProducerEvent,
-    ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions, random_seed,
+    CommandError, ConnectionState, CreateProducerError, Event as RoomEvent, Frame, MediaError, MediaTime, Originator,
+    ProducerEvent, ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions, random_seed,
 };
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -121,20 +122,20 @@ impl Run {
     async fn enter(&mut self, stay: &mut Stay, peer: &str, tracks: &[TrackInfo]) -> Result<(), RunError> {
         let room = stay.room.clone();
         self.meanwhile(stay, room.join(peer, None)).await?.map_err(RunError::join)?;
-        let transport = room.create_transport(None)?;
+        let transport = room.create_transport(None).map_err(CommandError::from)?;
         stay.transport = Some(transport.clone());
         for (index, track) in tracks.iter().enumerate() {
             let kind = track.kind();
             let options = ProducerOptions::default().simulcast(track.simulcast).codec(track.codec);
             let label = Track::new(kind, format!("{kind}-{index}"), &*track.label);
             let producer = room.create_producer(label, options, None).map_err(|error| match error {
-                CommandError::CannotSend { .. } => RunError::Codec { codec: track.codec, kind },
-                error => error.into(),
+                CreateProducerError::CannotSend { .. } => RunError::Codec { codec: track.codec, kind },
+                error => RunError::Command(error.into()),
             })?;
             stay.producers.push(producer.clone());
             self.encodings.produced(index, producer.id());
             self.meanwhile(stay, producer.send(&transport)).await?.map_err(|error| RunError::send(kind, error))?;
-            producer.enable_stats(SAMPLE_EVERY)?;
+            producer.enable_stats(SAMPLE_EVERY).map_err(CommandError::from)?;
         }
         let patience = self.args.room.timeout;
         let connected = timeout(patience, transport.connected());
@@ -335,7 +336,8 @@ impl Run {
                     ConnectionState::Connected => stay.lost = None,
                     ConnectionState::Disconnected => {
                         // The path may be gone and not the server: new credentials make ICE look for another.
-                        let _ = stay.room.restart_ice();
+                        // Once begun it goes on, and the events tell whether it helps.
+                        let _ = stay.room.restart_ice().now_or_never();
                         stay.lost = Some(Instant::now() + self.args.room.timeout);
                     }
                     ConnectionState::Failed => stay.lost = Some(Instant::now() + LAST_WORDS),
