@@ -112,7 +112,7 @@ pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
+pub use crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
 pub use error::{CommandError, InputError, InvalidResponse, MediaError, OperationError, SetupError, UnknownError};
 pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
@@ -123,7 +123,7 @@ pub use rng::random_seed;
 pub use room::{Room, RoomState};
 pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
-    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};

@@ -8,7 +8,7 @@ use common::{all_lost, connection_states, plain, scenario, transport, transport_
 use mediasoup_producer::protocol::{DtlsRole, IceProtocol};
 use mediasoup_producer::sim::{Direction, RoomServerConfig, Scenario, ScenarioConfig, ServerEvent, Source};
 use mediasoup_producer::{
-    ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator, RoomConfig, TransportEvent,
+    Certificate, ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator, RoomConfig, TransportEvent,
     TransportOptions,
 };
 
@@ -185,6 +185,22 @@ fn another_address_takes_over() {
     assert!(scenario.connected());
     let kept: Vec<_> = scenario.room.transport_info(id).unwrap().local_addresses().collect();
     assert_eq!(kept, [(IceProtocol::Udp, Scenario::OTHER_CLIENT)]);
+}
+
+#[test]
+fn one_certificate_serves_many_rooms() {
+    let certificate = Certificate::generate().unwrap();
+    let fingerprint = |seed, room: RoomConfig| {
+        let mut scenario = scenario(ScenarioConfig::default().room(room), seed).sending();
+        assert_media_flows(&mut scenario);
+        let messages = scenario.take_messages();
+        let request = messages.iter().find(|message| message["method"] == "createTransport").unwrap();
+        request["dtlsParameters"]["fingerprints"][0]["value"].as_str().unwrap().to_owned()
+    };
+    let shared = || RoomConfig::default().certificate(certificate.clone());
+    let one = fingerprint(1, shared());
+    assert_eq!(fingerprint(2, shared().dtls_role(DtlsRole::Server)), one);
+    assert_ne!(fingerprint(3, RoomConfig::default()), one);
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Room {
         }
         let id = self.draw_transport_id();
         self.created += 1;
-        let transport = TransportInfo::new(id, self.created, app_data);
+        let transport = TransportInfo::new(id, self.created, app_data, self.config.initial_bitrate_bps);
         self.transports_at_server.insert(transport.server_id, id);
         self.transports.insert(id, transport);
         Ok(id)
@@ -168,7 +168,7 @@ impl Room {
         let request = self.request(now, request, waiting)?;
         if let Some(transport) = self.transports.get_mut(&id) {
             transport.engine = Some(engine);
-            transport.state = State::Creating;
+            transport.enter(State::Creating);
         }
         Ok(request)
     }
@@ -252,7 +252,7 @@ impl Room {
     pub(super) fn set_transport_state(&mut self, id: TransportId, state: State) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         let before = transport.connection_state();
-        transport.state = state;
+        transport.enter(state);
         let state = transport.connection_state();
         if state != before {
             self.outputs.event(Event::Transport { id, event: TransportEvent::ConnectionStateChange { state } });
@@ -274,6 +274,7 @@ impl Room {
             self.settle(id);
         }
         let Some(mut transport) = self.transports.remove(&id) else { return };
+        transport.closed(originator);
         self.transports_at_server.remove(&transport.server_id);
         let close = Notification::CloseTransport { id: transport.server_id, app_data: app_data.clone() };
         if tell_server && transport.stats_interval.is_some() && transport.state.created() {

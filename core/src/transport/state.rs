@@ -13,11 +13,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tracing::{Span, info, info_span};
 
 use super::engine::{Engine, OutgoingPacket};
 use super::pacer::Pacer;
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
-use crate::output::ConnectionState;
+use crate::output::{ConnectionState, Originator};
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
 /// A send transport as it stands.
@@ -30,6 +31,8 @@ use crate::protocol::{IceCandidate, IceProtocol, Notification};
 #[doc = include_str!("../../states/transport.md")]
 #[derive(Debug)]
 pub struct TransportInfo {
+    /// For what is logged of it.
+    pub(crate) span: Span,
     pub(crate) id: TransportId,
     pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
@@ -52,7 +55,7 @@ pub struct TransportInfo {
     pub(crate) producers_handled: u64,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
-    /// What the server last said it can take.
+    /// What the server last said it can take, or what the application reckons with until then.
     pub(crate) bitrate_limit_bps: Option<u64>,
     /// When video began to flow, and when it last did.
     pub(crate) video: Option<(Instant, Instant)>,
@@ -120,8 +123,9 @@ pub(crate) enum Next {
 }
 
 impl TransportInfo {
-    pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
+    pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>, initial_bitrate_bps: Option<u64>) -> Self {
         Self {
+            span: info_span!("transport", %id),
             id,
             server_id: ServerId::new(id.value()),
             order,
@@ -139,7 +143,7 @@ impl TransportInfo {
             next_mux_id: 0,
             producers_handled: 0,
             ssrcs: BTreeSet::new(),
-            bitrate_limit_bps: None,
+            bitrate_limit_bps: initial_bitrate_bps,
             video: None,
         }
     }
@@ -152,11 +156,6 @@ impl TransportInfo {
     /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
     pub const fn server_id(&self) -> ServerId {
         self.server_id
-    }
-
-    /// Always false: a closed transport is no longer in its room.
-    pub const fn closed(&self) -> bool {
-        false
     }
 
     /// Always `send`.
@@ -227,9 +226,21 @@ impl TransportInfo {
         })
     }
 
+    pub(crate) fn enter(&mut self, state: State) {
+        if state != self.state {
+            info!(parent: &self.span, from = ?self.state, to = ?state, "transport changes");
+            self.state = state;
+        }
+    }
+
+    /// It is gone.
+    pub(crate) fn closed(&self, by: Originator) {
+        info!(parent: &self.span, from = ?self.state, ?by, "transport closed");
+    }
+
     /// The server has not made its side, or it is of no use.
     pub(crate) fn not_created(&mut self) {
-        self.state = State::New;
+        self.enter(State::New);
         self.engine = None;
         self.in_flight = None;
     }

@@ -15,7 +15,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
 use super::checks::Checks;
 use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto::{self, DtlsBackend};
+use crate::crypto::{self, Certificate, DtlsBackend};
 use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::Rotation;
@@ -31,21 +31,22 @@ use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 pub(crate) struct Identity {
     dtls: DtlsBackend,
     repair_packets: usize,
-    certificate: Option<DtlsCert>,
+    certificate: Option<Certificate>,
 }
 
 impl Identity {
-    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize) -> Self {
-        Self { dtls, repair_packets, certificate: None }
+    /// Without a certificate it makes one when it is needed.
+    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize, certificate: Option<Certificate>) -> Self {
+        Self { dtls, repair_packets, certificate }
     }
 }
 
 impl EngineFactory for Identity {
     fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
-        if self.certificate.is_none() {
-            self.certificate = crypto::provider(self.dtls).dtls_provider.generate_certificate();
-        }
-        let certificate = self.certificate.clone().ok_or(SetupError::NoCertificate)?;
+        let certificate = match &self.certificate {
+            Some(certificate) => certificate.to_dtls(),
+            None => self.certificate.insert(Certificate::generate()?).to_dtls(),
+        };
         Ok(Box::new(RtcEngine::new(now, self, certificate, capabilities)))
     }
 }
