@@ -127,4 +127,4 @@ pub use rtp::{
 };
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use transport::{LocalAddresses, Transport, TransportInfo};
+pub use transport::{LocalAddresses, SelectedPath, Transport, TransportInfo};

@@ -16,8 +16,7 @@ use crate::error::SetupError;
 pub struct Certificate(Arc<DtlsCert>);
 
 impl Certificate {
-    /// Makes keys and signs a certificate, which takes most of the time that a room's first transport takes. Fails with
-    /// [`SetupError::NoCertificate`].
+    /// Makes keys and a certificate that they sign. Fails with [`SetupError::NoCertificate`].
     pub fn generate() -> Result<Self, SetupError> {
         // Both backends make the same kind.
         let made = provider(DtlsBackend::default()).dtls_provider.generate_certificate();

@@ -20,6 +20,7 @@ use crate::output::Transmit;
 use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{MediaKind, RtpEncodingParameters};
+use crate::transport::SelectedPath;
 
 pub(crate) use rtc::Identity;
 #[cfg(feature = "sim")]
@@ -65,6 +66,9 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
 
     /// Retransmissions sent for a stream so far.
     fn packets_resent(&self, ssrc: u32) -> u64;
+
+    /// Where media goes.
+    fn selected_path(&self) -> Option<SelectedPath>;
 
     /// Says goodbye (RTCP BYE, DTLS close_notify); the last datagrams come out of [`poll_output`](Engine::poll_output).
     fn close(&mut self, now: Instant);

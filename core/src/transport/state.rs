@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tracing::{Span, info, info_span};
 
+use super::SelectedPath;
 use super::engine::{Engine, OutgoingPacket};
 use super::pacer::Pacer;
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
@@ -204,6 +205,12 @@ impl TransportInfo {
     /// Our addresses, as they were added.
     pub fn local_addresses(&self) -> impl Iterator<Item = (IceProtocol, SocketAddr)> {
         self.local_addresses.iter().copied()
+    }
+
+    /// The pair of addresses that ICE has selected (RFC 8445 section 8): where DTLS and media last went. None before there is
+    /// one. It changes when the network does; while the server is not heard it is the one that was used last.
+    pub fn selected_path(&self) -> Option<SelectedPath> {
+        self.engine.as_ref()?.selected_path()
     }
 
     /// The interval of the server's statistics, if they are enabled.

@@ -13,7 +13,7 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrient
 use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
-use super::checks::Checks;
+use super::checks::{Checks, Path};
 use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
 use crate::crypto::{self, Certificate, DtlsBackend};
 use crate::error::SetupError;
@@ -24,9 +24,9 @@ use crate::output::Transmit;
 use crate::peer::{Kind, Peer, PeerOutput, Received, Refused, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
+use crate::transport::SelectedPath;
 
-/// A certificate, shared by the transports of a room: making one takes most of the time
-/// of making an engine.
+/// What the transports of a room share.
 #[derive(Debug)]
 pub(crate) struct Identity {
     dtls: DtlsBackend,
@@ -69,6 +69,8 @@ pub(crate) struct RtcEngine {
     remote_candidates: Vec<Candidate>,
     remote_credentials: Option<IceCreds>,
     checks: Checks,
+    /// Where the last datagram that is no check went.
+    path: Option<Path>,
     streams: BTreeMap<String, Vec<Stream>>,
     outputs: VecDeque<EngineOutput>,
     /// DTLS was up at least once.
@@ -129,6 +131,7 @@ impl RtcEngine {
             remote_candidates: Vec::new(),
             remote_credentials: None,
             checks: Checks::default(),
+            path: None,
             streams: BTreeMap::new(),
             outputs: VecDeque::new(),
             secured: false,
@@ -141,7 +144,7 @@ impl RtcEngine {
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.peer.poll_output(now) {
             match output {
-                PeerOutput::Transmit(transmit) => self.transmit(transmit),
+                PeerOutput::Transmit(transmit) => self.transmit(now, transmit),
                 PeerOutput::Event(event) => self.event(now, event),
                 PeerOutput::Failed(failure) => {
                     self.retry_path_at = None;
@@ -152,8 +155,12 @@ impl RtcEngine {
     }
 
     /// Retransmissions are told by their SSRC.
-    fn transmit(&mut self, transmit: Transmit) {
-        self.checks.sent(&transmit);
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        if Kind::of(&transmit.contents) == Kind::Stun {
+            self.checks.sent(now, &transmit);
+        } else {
+            self.path = Some((transmit.protocol, transmit.source, transmit.destination));
+        }
         let ssrc = rtp_ssrc(&transmit.contents);
         let mut streams = self.streams.values_mut().flatten();
         if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
@@ -370,7 +377,7 @@ impl Engine for RtcEngine {
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         let received = if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
-            let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
+            let Some(contents) = self.checks.answer(now, receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
             };
             self.peer.handle_receive(now, &Receive { contents, ..*receive })
@@ -395,6 +402,11 @@ impl Engine for RtcEngine {
 
     fn packets_resent(&self, ssrc: u32) -> u64 {
         self.streams.values().flatten().find(|stream| stream.ssrc == ssrc).map_or(0, |stream| stream.packets_resent)
+    }
+
+    fn selected_path(&self) -> Option<SelectedPath> {
+        let path @ (protocol, local, remote) = self.path?;
+        Some(SelectedPath { protocol, local, remote, round_trip_time: self.checks.round_trip_time(path) })
     }
 
     fn close(&mut self, now: Instant) {

@@ -18,6 +18,7 @@ use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rng::Rng;
 use crate::rtp::{MediaKind, RtpEncodingParameters};
+use crate::transport::SelectedPath;
 
 /// Makes scripted engines.
 #[derive(Debug)]
@@ -163,6 +164,10 @@ impl Engine for ScriptedEngine {
 
     fn packets_resent(&self, _ssrc: u32) -> u64 {
         0
+    }
+
+    fn selected_path(&self) -> Option<SelectedPath> {
+        None
     }
 
     fn close(&mut self, now: Instant) {
