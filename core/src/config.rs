@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{Certificate, DtlsBackend};
+use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::protocol::{DtlsRole, RoomSettings};
 use crate::rtp::{Codec, Profile};
 
@@ -19,6 +19,7 @@ pub struct RoomConfig {
     pub(crate) codec_preferences: Vec<Codec>,
     pub(crate) spy: bool,
     pub(crate) dtls_role: DtlsRole,
+    pub(crate) burst: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -40,6 +41,7 @@ impl Default for RoomConfig {
             codec_preferences: Vec::new(),
             spy: false,
             dtls_role: DtlsRole::default(),
+            burst: Duration::from_millis(100),
             dtls_backend: DtlsBackend::default(),
             certificate: None,
             initial_bitrate_bps: None,
@@ -85,6 +87,13 @@ impl RoomConfig {
     /// Our side of the DTLS handshake. Default: client.
     pub const fn dtls_role(mut self, role: DtlsRole) -> Self {
         self.dtls_role = role;
+        self
+    }
+
+    /// How much video of a transport leaves at once: what it sends in this time on average, and 12 kB at least. The rest of
+    /// a larger frame follows in steps of 5 ms, within 30 ms. Default: 100 ms, three frames of usual size at 30 a second.
+    pub const fn burst(mut self, burst: Duration) -> Self {
+        self.burst = burst;
         self
     }
 

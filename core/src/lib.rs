@@ -90,7 +90,7 @@
 
 pub mod adapter;
 mod config;
-mod crypto;
+mod connection;
 mod error;
 pub mod framing;
 mod id;
@@ -98,7 +98,6 @@ mod input;
 mod media;
 mod ortc;
 mod output;
-mod peer;
 mod producer;
 pub mod protocol;
 #[cfg(feature = "serde")]
@@ -112,7 +111,10 @@ pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
+pub use connection::engine::SelectedPath;
+pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
+#[cfg(any(feature = "sim", feature = "serde"))]
+pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use error::{CommandError, InputError, InvalidResponse, MediaError, OperationError, SetupError, UnknownError};
 pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 pub use input::{Accepted, Command, Input, Receive};
@@ -125,6 +127,4 @@ pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
-#[cfg(any(feature = "sim", feature = "serde"))]
-pub use transport::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use transport::{LocalAddresses, SelectedPath, Transport, TransportInfo};
+pub use transport::{LocalAddresses, Transport, TransportInfo};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::crypto::DtlsFailure;
+use crate::connection::engine::crypto::DtlsFailure;
 use crate::error::OperationError;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::protocol::{IceCandidate, IceProtocol, Notification, Peer, Redacted, Request};

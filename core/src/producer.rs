@@ -1,7 +1,6 @@
 //! A producer: an audio or video track sent to the room.
 
 pub(crate) mod state;
-pub(crate) mod stream;
 mod track;
 
 use std::ops::Deref;

@@ -55,12 +55,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::config::RoomConfig;
+use crate::connection::engine::EngineAnswer;
 use crate::id::TransportId;
 use crate::media::Media;
 use crate::output::Output;
 use crate::protocol::Redacted;
 use crate::room::journal::Entered;
-use crate::transport::engine::EngineAnswer;
 
 #[cfg(feature = "sim")]
 pub use replay::{Difference, Replay, ReplayError, replay};

@@ -19,20 +19,21 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::config::{ProducerOptions, RoomConfig};
+use crate::connection::Connection;
+use crate::connection::engine::endpoint::{Received, Refused};
+use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
+use crate::connection::streams::{MAX_PACKET_BYTES, StreamError};
 use crate::error::{CommandError, InputError, MediaError, OperationError};
 use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::input::{Accepted, Command, Input, Receive};
 use crate::media::Media;
 use crate::ortc::SharedCapabilities;
 use crate::output::{Event, Output, ProducerEvent};
-use crate::peer::{Received, Refused};
-use crate::producer::stream::StreamError;
 use crate::producer::{Producer, ProducerInfo, Track};
 use crate::protocol::Peer;
 use crate::rng::Rng;
 use crate::rtp::{MediaKind, SendCodec};
 use crate::stats::{OutboundRtpStats, RoomStats};
-use crate::transport::engine::{EngineEvent, EngineFactory, Identity};
 use crate::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;
@@ -109,6 +110,8 @@ pub struct Room {
     /// Transports and producers made so far.
     created: u64,
     engines: Box<dyn EngineFactory>,
+    /// Transports with media that was written and has not left: it does when outputs are polled.
+    written: Vec<TransportId>,
     /// What engines have said and the control plane has not heard yet.
     heard: VecDeque<(TransportId, EngineEvent)>,
     outputs: Outputs,
@@ -148,6 +151,7 @@ impl Room {
             last_operation: 0,
             created: 0,
             engines,
+            written: Vec::new(),
             heard: VecDeque::new(),
             outputs,
             journal,
@@ -198,11 +202,12 @@ impl Room {
             .map(TransportInfo::id)
             .collect();
         for id in due {
-            if let Some(transport) = self.transports.get_mut(&id) {
-                transport.flush(now);
+            if let Some(connection) = self.connection_mut(id) {
+                connection.handle_timeout(now);
             }
             self.settle(id);
         }
+        self.flush_written(now);
         self.entered(now, entry);
     }
 
@@ -210,25 +215,22 @@ impl Room {
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
         let to = (receive.protocol, receive.destination);
+        // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
+        let is_named = self.transports.values().any(|transport| transport.local_addresses.contains(&to));
         let mut asked = Vec::new();
         let mut refused = None;
         let mut taken = false;
-        // Transports to the same address of the server have addresses of their own, if they can: theirs goes first.
-        'transports: for own in [true, false] {
-            for (id, transport) in &mut self.transports {
-                let Some(engine) = transport.engine.as_mut().filter(|_| transport.local_addresses.contains(&to) == own)
-                else {
-                    continue;
-                };
-                asked.push(*id);
-                match engine.handle_receive(now, receive) {
-                    Received::Taken => {
-                        taken = true;
-                        break 'transports;
-                    }
-                    Received::NotOurs => {}
-                    Received::Refused(why) => refused = refused.or(Some(why)),
+        for (id, transport) in &mut self.transports {
+            let named = transport.local_addresses.contains(&to);
+            let Some(connection) = transport.connection.as_mut().filter(|_| named == is_named) else { continue };
+            asked.push(*id);
+            match connection.handle_receive(now, receive) {
+                Received::Taken => {
+                    taken = true;
+                    break;
                 }
+                Received::NotOurs => {}
+                Received::Refused(why) => refused = refused.or(Some(why)),
             }
         }
         // An engine that was asked may have done what was due by the way.
@@ -255,6 +257,10 @@ impl Room {
 
     /// The next thing to act on; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(now) = self.now.filter(|_| !self.written.is_empty()) {
+            self.flush_written(now);
+            self.hear(now);
+        }
         let output = self.outputs.pop();
         self.journal.output(self.now, output.as_ref());
         output
@@ -262,7 +268,10 @@ impl Room {
 
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.transports.values().filter_map(TransportInfo::poll_timeout).chain(self.inflight.deadline()).min()
+        // What was written and not polled is due at once.
+        let written = self.now.filter(|_| !self.written.is_empty());
+        let transports = self.transports.values().filter_map(TransportInfo::poll_timeout);
+        transports.chain(self.inflight.deadline()).chain(written).min()
     }
 
     // Commands.
@@ -345,8 +354,8 @@ impl Room {
     /// Our own statistics of a producer, one entry for each encoding; none while it is not handled.
     pub fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
         let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
-        let engine = producer.transport().and_then(|id| self.transports.get(&id)?.engine.as_ref());
-        producer.streams.stats(|ssrc| engine.map_or(0, |engine| engine.packets_resent(ssrc)))
+        let connection = producer.transport().and_then(|id| self.transports.get(&id)?.connection.as_ref());
+        connection.map(|connection| connection.stats(id)).unwrap_or_default()
     }
 
     /// The other peers, by name.
@@ -390,7 +399,7 @@ impl Room {
         RoomStats {
             events_dropped: self.outputs.events_dropped,
             transmits_dropped: self.outputs.transmits_dropped,
-            outputs_waiting: self.outputs.len(),
+            outputs_waiting: self.outputs.len() + self.unflushed(),
             requests_pending: self.inflight.len(),
             requests_forgotten: self.inflight.forgotten,
             ..self.stats
@@ -423,13 +432,17 @@ impl Room {
     }
 
     fn write_media(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
-        if self.outputs.full() || self.outputs.clogged() {
-            return Err(MediaError::OutputsNotPolled(self.outputs.len()));
+        let unflushed = self.unflushed();
+        if self.outputs.full() || self.outputs.clogged(unflushed) {
+            return Err(MediaError::OutputsNotPolled(self.outputs.len() + unflushed));
         }
-        let producer = self.producers.get_mut(&id).ok_or(MediaError::ProducerNotFound(id))?;
+        let producer = self.producers.get(&id).ok_or(MediaError::ProducerNotFound(id))?;
         let transport = producer.transport().filter(|_| producer.handled()).ok_or(MediaError::Unhandled(id))?;
+        let codec = producer.codec;
         if producer.paused() {
-            producer.streams.source_paused();
+            if let Some(streams) = self.streams_mut(id) {
+                streams.source_paused();
+            }
             return Err(MediaError::Paused(id));
         }
         let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
@@ -437,23 +450,18 @@ impl Room {
         if info.backlog > 0 {
             return Err(MediaError::Blocked(info.backlog));
         }
-        if info.pacer.len() >= self.config.limits.packets_waiting {
-            return Err(MediaError::TooManyPackets(info.pacer.len()));
+        let Some(connection) = info.connection.as_mut() else { return Err(MediaError::NotConnected(id)) };
+        if connection.packets_waiting() >= self.config.limits.packets_waiting {
+            return Err(MediaError::TooManyPackets(connection.packets_waiting()));
         }
         let (bytes, limit, profile) = match media {
             Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
-            Media::Packet(packet) => (packet.payload.len(), crate::producer::stream::MAX_PACKET_BYTES, packet.profile),
+            Media::Packet(packet) => (packet.payload.len(), MAX_PACKET_BYTES, packet.profile),
         };
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
-        let mut packets = Vec::new();
-        let written = match media {
-            Media::Frame(frame) => producer.streams.frame(now, frame, &mut packets),
-            Media::Packet(packet) => producer.streams.packet(now, packet, &mut packets),
-        };
-        let codec = producer.codec;
-        let time_went_back = written.map_err(|error| match error {
+        let written = connection.write(now, id, media).map_err(|error| match error {
             StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, profile },
             StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
             StreamError::Packetize(error) => MediaError::Malformed { codec, error },
@@ -461,17 +469,31 @@ impl Room {
             StreamError::Duplicate => MediaError::DuplicatePacket,
             StreamError::OutOfSequence => MediaError::OutOfSequence,
         })?;
-        // A ready-made packet was paced by whoever made it.
-        let video = producer.kind() == MediaKind::Video;
-        info.send(now, packets, video && matches!(media, Media::Frame(_)));
-        if video {
-            info.video_flows(now);
+        if connection.unflushed() == 0 {
+            self.settle(transport);
+        } else if !self.written.contains(&transport) {
+            self.written.push(transport);
         }
-        if time_went_back {
+        if written.time_went_back {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
-        self.settle(transport);
         Ok(())
+    }
+
+    /// Packets that were written and become outputs when those are polled.
+    fn unflushed(&self) -> usize {
+        let connections = self.written.iter().filter_map(|id| self.transports.get(id)?.connection.as_ref());
+        connections.map(Connection::unflushed).sum()
+    }
+
+    /// Lets all leave that was written, in one go for each transport.
+    fn flush_written(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.written) {
+            if let Some(connection) = self.connection_mut(id).filter(|connection| connection.unflushed() > 0) {
+                connection.flush(now);
+            }
+            self.settle(id);
+        }
     }
 
     /// An input is dealt with: it is written down, and then comes what the engines have said meanwhile.

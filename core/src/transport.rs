@@ -1,8 +1,5 @@
 //! A send transport.
 
-pub(crate) mod allocation;
-pub(crate) mod engine;
-pub(crate) mod pacer;
 pub(crate) mod state;
 
 use std::net::SocketAddr;
@@ -29,21 +26,6 @@ pub struct LocalAddresses {
     pub refused: Vec<(IceProtocol, SocketAddr, CommandError)>,
     /// No longer in use.
     pub removed: Vec<(IceProtocol, SocketAddr)>,
-}
-
-/// Where a transport's media goes: [`TransportInfo::selected_path`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SelectedPath {
-    /// What carries it.
-    pub protocol: IceProtocol,
-    /// Our address, as it was [added](Transport::add_local_address); over TCP its port means nothing.
-    pub local: SocketAddr,
-    /// The server's.
-    pub remote: SocketAddr,
-    /// From the last connectivity check on this path to its answer (W3C webrtc-stats `currentRoundTripTime`), which comes
-    /// every few seconds. None if it was not measured.
-    pub round_trip_time: Option<Duration>,
 }
 
 /// A path to the server over which producers are sent, borrowed from its [`Room`]. Its properties are those of

@@ -61,8 +61,9 @@ impl Runtime for Smol {
         &self,
         connecting: std::net::TcpStream,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        let stream = Async::new_nonblocking(connecting);
         async {
-            let stream = Async::new_nonblocking(connecting)?;
+            let stream = stream?;
             stream.writable().await?;
             match stream.get_ref().take_error()? {
                 Some(error) => Err(error),

@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{Span, debug, info};
 
-use super::stream::Streams;
 use super::track::Track;
 use crate::config::SimulcastOptions;
+use crate::connection::streams::Streams;
 use crate::id::{OperationId, ProducerId, ServerId, TransportId};
 use crate::output::{Originator, ProducerEvent};
 use crate::protocol::Notification;
@@ -50,7 +50,8 @@ pub struct ProducerInfo {
     pub(crate) paused: Paused,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) stats_interval: Option<Duration>,
-    pub(crate) streams: Streams,
+    /// None while a connection has them.
+    pub(crate) streams: Option<Streams>,
 }
 
 /// Who pauses a producer.
@@ -99,6 +100,8 @@ pub(crate) enum Effect {
     Emit(ProducerEvent),
     /// Media may flow from here on: a decoder cannot begin without a key frame.
     KeyFrames,
+    /// Media comes from another source from here on.
+    NewSource,
 }
 
 impl ProducerInfo {
@@ -328,7 +331,7 @@ impl ProducerInfo {
         clone.set_enabled(!self.paused.any());
         self.original_track = original;
         self.track = clone;
-        self.streams.new_source();
+        effects.push(Effect::NewSource);
         self.may_flow(false, effects);
     }
 

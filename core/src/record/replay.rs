@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{HEADER, MAX_LINE_BYTES, RecordOptions, VERSION, output_value};
 use crate::config::RoomConfig;
+use crate::connection::engine::{EngineAnswer, EngineEvent};
 use crate::error::InputError;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::input::{Accepted, Command, Input};
@@ -18,7 +19,6 @@ use crate::output::Output;
 use crate::protocol::{Refusal, Request};
 use crate::room::Room;
 use crate::rtp::{Codec, Profile};
-use crate::transport::engine::{EngineAnswer, EngineEvent};
 
 /// What came of a replay.
 #[derive(Debug, Clone, PartialEq)]

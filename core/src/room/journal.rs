@@ -5,12 +5,12 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::config::RoomConfig;
+use crate::connection::engine::{EngineAnswer, EngineEvent};
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::input::Command;
 use crate::media::Media;
 use crate::output::Output;
 use crate::protocol::Refusal;
-use crate::transport::engine::{EngineAnswer, EngineEvent};
 
 #[cfg(feature = "serde")]
 use crate::record::Recorder;

@@ -5,20 +5,20 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Room;
-use crate::crypto::DtlsFailure;
+use crate::connection::Connection;
+use crate::connection::engine::crypto::DtlsFailure;
+use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::id::{ProducerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
 use crate::producer::ProducerInfo;
-use crate::rtp::{MediaKind, Profile};
+use crate::rtp::Profile;
 use crate::transport::TransportInfo;
-use crate::transport::allocation::allocate;
-use crate::transport::engine::{EngineEvent, EngineOutput};
 use crate::transport::state::State;
 
 impl Room {
     /// Takes all that a transport's engine has to say.
     pub(super) fn settle(&mut self, id: TransportId) {
-        while let Some(output) = self.transports.get_mut(&id).and_then(|t| t.engine.as_mut()?.poll_output()) {
+        while let Some(output) = self.connection_mut(id).and_then(Connection::poll_output) {
             match output {
                 EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
                 EngineOutput::Event(event) => self.heard.push_back((id, event)),
@@ -44,28 +44,21 @@ impl Room {
             EngineEvent::Closed => self.set_transport_state(id, State::Failed),
             EngineEvent::Failed(cause) => self.dtls_failed(now, id, cause),
             EngineEvent::KeyFrameRequest { ssrc } => {
+                let wanted = self.connection_mut(id).and_then(|connection| connection.key_frame_wanted(ssrc));
+                let Some((id, profile)) = wanted else { return };
                 // One that cannot be heeded yet is not passed on: it is asked for again when media can flow.
-                let able = |producer: &&mut ProducerInfo| producer.handled() && !producer.paused();
-                let stream = self.producers.values_mut().filter(able).find_map(|producer| {
-                    let id = producer.id;
-                    producer.streams.by_ssrc(ssrc).map(|(profile, stream)| (id, profile, stream.request_key_frame(now)))
-                });
-                if let Some((id, profile, true)) = stream {
-                    self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
+                if self.producers.get(&id).is_some_and(|producer| producer.handled() && !producer.paused()) {
+                    self.request_key_frame(now, id, profile);
                 }
             }
             EngineEvent::BitrateLimit { bitrate_bps } => {
-                if let Some(transport) = self.transports.get_mut(&id)
-                    && transport.limit_means_video(now)
-                {
-                    transport.bitrate_limit_bps = Some(bitrate_bps);
+                if self.connection_mut(id).is_some_and(|connection| connection.set_limit(now, bitrate_bps)) {
                     self.reallocate(id);
                 }
             }
             EngineEvent::StreamFeedback { ssrc, feedback } => {
-                let stream = self.producers.values_mut().find_map(|producer| producer.streams.by_ssrc(ssrc));
-                if let Some((_, stream)) = stream {
-                    stream.set_feedback(feedback);
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.set_feedback(ssrc, feedback);
                 }
             }
         }
@@ -74,9 +67,18 @@ impl Room {
     /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
     /// more often than they, and not while there is nobody to send it to.
     pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, profile: Profile, deltas: bool) {
-        let Some(producer) = self.producers.get_mut(&id) else { return };
-        producer.streams.frame_refused(profile);
-        if deltas && producer.streams.stream_mut(profile).is_some_and(|stream| stream.request_key_frame(now)) {
+        if let Some(streams) = self.streams_mut(id) {
+            streams.frame_refused(profile);
+        }
+        if deltas {
+            self.request_key_frame(now, id, profile);
+        }
+    }
+
+    /// Asks the application for a key frame, unless it was asked just now.
+    fn request_key_frame(&mut self, now: Instant, id: ProducerId, profile: Profile) {
+        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(profile));
+        if stream.is_some_and(|stream| stream.request_key_frame(now)) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
         }
     }
@@ -92,28 +94,19 @@ impl Room {
 
     /// Divides what the server can take among the video layers of a transport, and tells the encoders what is new.
     pub(super) fn reallocate(&mut self, id: TransportId) {
-        let Some(limit) = self.transports.get(&id).and_then(|transport| transport.bitrate_limit_bps) else { return };
-        let mut layers = Vec::new();
-        let mut audio = 0;
-        for (index, producer) in self.producers.values().enumerate() {
-            if !producer.handled() || producer.transport() != Some(id) || producer.paused() {
-                continue;
-            }
-            match producer.kind() {
-                MediaKind::Audio => audio += 1,
-                MediaKind::Video => layers.extend(producer.streams.profiles().map(|profile| {
-                    let max = producer.simulcast.and_then(|simulcast| simulcast.bitrate_bps(profile));
-                    (index, producer.id, profile, max.map(u64::from))
-                })),
-            }
-        }
-        let wants: Vec<_> = layers.iter().map(|(index, _, _, max)| (*index, *max)).collect();
-        for ((_, id, profile, _), bitrate_bps) in layers.into_iter().zip(allocate(limit, audio, &wants)) {
-            let stream = self.producers.get_mut(&id).and_then(|producer| producer.streams.stream_mut(profile));
-            if stream.is_some_and(|stream| stream.set_target_bitrate(bitrate_bps)) {
-                let event = ProducerEvent::TargetBitrate { profile, bitrate_bps };
-                self.outputs.event(Event::Producer { id, event });
-            }
+        let Some(connection) = self.transports.get_mut(&id).and_then(|transport| transport.connection.as_mut()) else {
+            return;
+        };
+        let sends =
+            |producer: &&ProducerInfo| producer.handled() && producer.transport() == Some(id) && !producer.paused();
+        let sending = self.producers.values().filter(sends).map(|producer| {
+            let simulcast = producer.simulcast;
+            let max = move |profile| simulcast.and_then(|layers| layers.bitrate_bps(profile)).map(u64::from);
+            (producer.id, max)
+        });
+        for (id, profile, bitrate_bps) in connection.reallocate(sending) {
+            let event = ProducerEvent::TargetBitrate { profile, bitrate_bps };
+            self.outputs.event(Event::Producer { id, event });
         }
     }
 }

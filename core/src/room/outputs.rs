@@ -53,13 +53,13 @@ impl Outputs {
         self.queue.len() - self.transmits >= self.limit
     }
 
-    /// Whether datagrams wait up to the limit.
-    pub(crate) fn clogged(&self) -> bool {
-        self.transmits >= self.limit
+    /// Whether datagrams wait up to the limit, with those that are on their way here.
+    pub(crate) fn clogged(&self, coming: usize) -> bool {
+        self.transmits + coming >= self.limit
     }
 
     pub(crate) fn transmit(&mut self, transmit: Transmit) {
-        if self.clogged() {
+        if self.clogged(0) {
             self.transmits_dropped += 1;
         } else {
             self.transmits += 1;

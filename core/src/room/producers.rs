@@ -7,16 +7,17 @@ use tracing::info_span;
 
 use super::inflight::Waiting;
 use super::{Room, RoomState};
+use crate::connection::engine::EngineAnswer;
+use crate::connection::streams::Streams;
+use crate::connection::{Connection, SenderParameters};
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, ProducerEvent};
 use crate::producer::state::{Effect, Lifecycle, Paused};
-use crate::producer::stream::Streams;
 use crate::producer::{ProducerInfo, Track};
 use crate::protocol::{Notification, Request};
 use crate::rtp::{MediaKind, Profile, RtpEncodingParameters, RtxParameters};
 use crate::transport::TransportInfo;
-use crate::transport::engine::EngineAnswer;
 use crate::transport::state::Operation;
 
 impl Room {
@@ -68,7 +69,7 @@ impl Room {
             app_data,
             lifecycle: Lifecycle::Unhandled,
             stats_interval: None,
-            streams: Streams::new(codec, &mut self.rng),
+            streams: Some(Streams::new(codec, &mut self.rng)),
         };
         self.producers_at_server.insert(producer.server_id, id);
         self.producers.insert(id, producer);
@@ -119,10 +120,29 @@ impl Room {
 
     pub(super) fn send_paced(&mut self, now: Instant, id: ProducerId) {
         let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) else { return };
-        if let Some(info) = self.transports.get_mut(&transport) {
-            info.send_paced(now);
+        self.send_all(now, transport);
+    }
+
+    /// Lets all leave that waits on a transport.
+    pub(super) fn send_all(&mut self, now: Instant, transport: TransportId) {
+        if let Some(connection) = self.connection_mut(transport) {
+            connection.send_all(now);
             self.settle(transport);
         }
+    }
+
+    pub(super) fn connection_mut(&mut self, transport: TransportId) -> Option<&mut Connection> {
+        self.transports.get_mut(&transport)?.connection.as_mut()
+    }
+
+    /// The streams of a producer, wherever they are.
+    pub(super) fn streams_mut(&mut self, id: ProducerId) -> Option<&mut Streams> {
+        let producer = self.producers.get(&id)?;
+        if producer.streams.is_some() {
+            return self.producers.get_mut(&id)?.streams.as_mut();
+        }
+        let transport = producer.transport()?;
+        self.connection_mut(transport)?.streams_mut(id)
     }
 
     pub(super) fn apply(&mut self, now: Instant, id: ProducerId, effects: &mut Vec<Effect>) {
@@ -136,6 +156,11 @@ impl Room {
                         self.reallocate(transport);
                     }
                 }
+                Effect::NewSource => {
+                    if let Some(streams) = self.streams_mut(id) {
+                        streams.new_source();
+                    }
+                }
             }
         }
     }
@@ -147,11 +172,15 @@ impl Room {
         if !flows || producer.kind() != MediaKind::Video {
             return;
         }
-        for profile in producer.streams.profiles().collect::<Vec<_>>() {
-            if let Some(stream) = producer.streams.stream_mut(profile) {
+        let Some(streams) = self.streams_mut(id) else { return };
+        let profiles: Vec<_> = streams.profiles().collect();
+        for profile in &profiles {
+            if let Some(stream) = streams.stream_mut(*profile) {
                 stream.key_frame_needed(now);
-                self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
             }
+        }
+        for profile in profiles {
+            self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
         }
     }
 
@@ -179,7 +208,8 @@ impl Room {
         let transport = self.transports.get_mut(&id).ok_or(OperationError::TransportClosed)?;
         let info = self.producers.get_mut(&producer).ok_or(OperationError::ProducerClosed)?;
         let shared = self.capabilities.codec(info.kind(), Some(info.codec)).ok_or(OperationError::ProducerClosed)?;
-        let engine = transport.engine.as_mut().ok_or(OperationError::TransportClosed)?;
+        let connection = transport.connection.as_mut().ok_or(OperationError::TransportClosed)?;
+        let streams = info.streams.take().ok_or(OperationError::ProducerClosed)?;
         let profiles: &[Option<Profile>] = match info.simulcast {
             None => &[None],
             Some(_) => &[Some(Profile::Low), Some(Profile::Medium), Some(Profile::High)],
@@ -200,13 +230,15 @@ impl Room {
             .collect();
         let mux_id = transport.next_mux_id.to_string();
         transport.next_mux_id += 1;
-        let cname = engine.add_streams(&mux_id, info.kind(), &encodings);
+        let payload_type = shared.capability.preferred_payload_type;
+        let kind = info.kind();
+        let parameters = SenderParameters { mux_id: &mux_id, kind, payload_type, encodings: &encodings };
+        let cname = connection.add_sender(producer, streams, parameters, &mut self.rng);
         self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
-        info.streams.start(shared.capability.preferred_payload_type, &encodings, &mut self.rng);
         let rtp_parameters = self.capabilities.sending(shared, mux_id, cname, encodings);
         let request = Request::CreateProducer {
             id: info.server_id,
-            kind: info.kind(),
+            kind,
             transport_id: transport.server_id,
             rtp_parameters: rtp_parameters.clone(),
             paused: info.announce(rtp_parameters),
@@ -240,10 +272,12 @@ impl Room {
         }
     }
 
+    /// Ends the streams of a producer on a transport. They are the producer's again, if it is still there.
     pub(super) fn remove_streams(
         &mut self,
         now: Instant,
         transport: TransportId,
+        producer: ProducerId,
         parameters: &crate::rtp::RtpParameters,
     ) {
         let Some(info) = self.transports.get_mut(&transport) else { return };
@@ -253,9 +287,9 @@ impl Room {
                 info.ssrcs.remove(&rtx.ssrc);
             }
         }
-        if let Some(engine) = &mut info.engine {
-            engine.remove_streams(&parameters.mux_id);
-            engine.flush(now);
+        let streams = info.connection.as_mut().and_then(|connection| connection.remove_sender(now, producer));
+        if let (Some(producer), Some(streams)) = (self.producers.get_mut(&producer), streams) {
+            producer.streams = Some(streams);
         }
         self.settle(transport);
     }
@@ -279,7 +313,7 @@ impl Room {
         match producer.lifecycle {
             Lifecycle::Unhandled => {}
             Lifecycle::Handled { transport, rtp_parameters, .. } => {
-                self.remove_streams(now, transport, &rtp_parameters);
+                self.remove_streams(now, transport, id, &rtp_parameters);
                 self.reallocate(transport);
             }
             Lifecycle::Pending { transport, operation, announced } => {
@@ -289,7 +323,7 @@ impl Room {
                 };
                 self.abandon(now, transport, operation, announced.is_some(), then);
                 if let Some(announced) = announced {
-                    self.remove_streams(now, transport, &announced.rtp_parameters);
+                    self.remove_streams(now, transport, id, &announced.rtp_parameters);
                 }
             }
         }

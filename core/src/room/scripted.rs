@@ -5,9 +5,9 @@ use std::time::Instant;
 #[cfg(feature = "serde")]
 use super::journal::Entered;
 use crate::config::RoomConfig;
+use crate::connection::engine::{EngineAnswer, EngineEvent, Scripted};
 use crate::id::TransportId;
 use crate::room::Room;
-use crate::transport::engine::{EngineAnswer, EngineEvent, Scripted};
 #[cfg(feature = "serde")]
 use crate::{error::MediaError, id::ProducerId, media::Media};
 
@@ -46,8 +46,8 @@ impl Room {
     /// Takes media that was taken once: it is not refused now for what came before it.
     #[cfg(feature = "serde")]
     pub(crate) fn repeat_media(&mut self, now: Instant, id: ProducerId, media: &Media) {
-        if let Some(producer) = self.producers.get_mut(&id) {
-            producer.streams.forgive(media);
+        if let Some(streams) = self.streams_mut(id) {
+            streams.forgive(media);
         }
         // What media is refused is nothing to the control plane.
         let _ = self.write(now, id, media);
@@ -90,9 +90,8 @@ impl Room {
         match answer {
             EngineAnswer::Made(_) | EngineAnswer::NotMade(_) => self.engines.prepare(answer),
             EngineAnswer::NotStarted(_) | EngineAnswer::AddressRefused | EngineAnswer::Cname(_) => {
-                let engine = self.transports.get_mut(&transport).and_then(|transport| transport.engine.as_mut());
-                let Some(engine) = engine else { return false };
-                engine.prepare(answer);
+                let Some(connection) = self.connection_mut(transport) else { return false };
+                connection.prepare(answer);
             }
         }
         true

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Room;
 use super::inflight::Waiting;
+use crate::connection::engine::EngineAnswer;
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::input::{Accepted, Command};
@@ -15,7 +16,6 @@ use crate::producer::ProducerInfo;
 use crate::producer::state::{Lifecycle, stats_interval};
 use crate::protocol::{Notification, Request, RoomSettings};
 use crate::transport::TransportInfo;
-use crate::transport::engine::EngineAnswer;
 use crate::transport::state::State;
 
 /// Where a room is in its life.
@@ -104,7 +104,7 @@ impl Room {
                 {
                     return Err(CommandError::Limit { what: "local addresses", limit });
                 }
-                let taken = transport.engine.as_mut().is_none_or(|e| e.add_local_address(now, protocol, address));
+                let taken = transport.connection.as_mut().is_none_or(|c| c.add_local_address(now, protocol, address));
                 if !taken && !transport.local_addresses.contains(&(protocol, address)) {
                     self.journal.answer(now, id, || EngineAnswer::AddressRefused);
                     return Err(CommandError::BadAddress(address));
@@ -115,9 +115,9 @@ impl Room {
             Command::RemoveLocalAddress { id, protocol, address } => {
                 let transport = self.transport_mut(id)?;
                 if transport.local_addresses.remove(&(protocol, address))
-                    && let Some(engine) = &mut transport.engine
+                    && let Some(connection) = &mut transport.connection
                 {
-                    engine.remove_local_address(now, protocol, address);
+                    connection.remove_local_address(now, protocol, address);
                     self.settle(id);
                 }
             }

@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::inflight::Waiting;
 use super::{Room, RoomState};
+use crate::connection::Connection;
+use crate::connection::engine::{EngineAnswer, EngineOutput};
 use crate::error::{CommandError, OperationError};
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{Event, Originator, TransportEvent};
 use crate::producer::ProducerInfo;
 use crate::protocol::{self, DtlsParameters, Notification, Request};
 use crate::transport::TransportInfo;
-use crate::transport::engine::{EngineAnswer, EngineOutput};
 use crate::transport::state::{Next, Operation, State};
 
 impl Room {
@@ -27,7 +28,7 @@ impl Room {
         }
         let id = self.draw_transport_id();
         self.created += 1;
-        let transport = TransportInfo::new(id, self.created, app_data, self.config.initial_bitrate_bps);
+        let transport = TransportInfo::new(id, self.created, app_data);
         self.transports_at_server.insert(transport.server_id, id);
         self.transports.insert(id, transport);
         Ok(id)
@@ -136,7 +137,7 @@ impl Room {
     /// The server has not made a producer that it was asked for.
     pub(super) fn unannounce(&mut self, now: Instant, id: TransportId, producer: ProducerId) {
         if let Some(parameters) = self.producers.get_mut(&producer).and_then(ProducerInfo::unannounced) {
-            self.remove_streams(now, id, &parameters);
+            self.remove_streams(now, id, producer, &parameters);
         }
     }
 
@@ -147,17 +148,18 @@ impl Room {
         server_id: ServerId,
         operation: OperationId,
     ) -> Result<RequestId, OperationError> {
-        let engine = match self.engines.engine(now, &self.capabilities) {
+        let connection = match self.engines.engine(now, &self.capabilities) {
             Ok(engine) => {
                 self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
-                engine
+                Connection::new(engine, self.config.burst, self.config.initial_bitrate_bps)
             }
             Err(error) => {
                 self.journal.answer(now, id, || EngineAnswer::NotMade(error));
                 return Err(OperationError::Setup(error));
             }
         };
-        let dtls_parameters = DtlsParameters { role: self.config.dtls_role, fingerprints: vec![engine.fingerprint()] };
+        let dtls_parameters =
+            DtlsParameters { role: self.config.dtls_role, fingerprints: vec![connection.fingerprint()] };
         let request = Request::CreateTransport {
             id: server_id,
             options: self.config.transport_options,
@@ -167,7 +169,7 @@ impl Room {
         let waiting = Waiting::CreateTransport { transport: id, id: server_id, operation };
         let request = self.request(now, request, waiting)?;
         if let Some(transport) = self.transports.get_mut(&id) {
-            transport.engine = Some(engine);
+            transport.connection = Some(connection);
             transport.enter(State::Creating);
         }
         Ok(request)
@@ -183,11 +185,23 @@ impl Room {
         error: OperationError,
     ) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
-        transport.not_created();
+        if let Some(connection) = transport.not_created() {
+            self.take_back(connection);
+        }
+        let Some(transport) = self.transports.get(&id) else { return };
         if transport.operations.front().and_then(Operation::id) == Some(operation) {
             self.end_operation(now, id, Err(error));
         }
         self.next_operation_of(now, id);
+    }
+
+    /// Nothing will be sent over a connection any more: its streams are their producers' again.
+    fn take_back(&mut self, connection: Connection) {
+        for (id, streams) in connection.into_senders() {
+            if let Some(producer) = self.producers.get_mut(&id) {
+                producer.streams = Some(streams);
+            }
+        }
     }
 
     pub(super) fn transport_created(
@@ -205,11 +219,11 @@ impl Room {
         self.stats.candidates_dropped += dropped as u64;
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.in_flight = None;
-        let Some(engine) = &mut transport.engine else { return };
+        let Some(connection) = &mut transport.connection else { return };
         for (protocol, address) in &transport.local_addresses {
-            engine.add_local_address(now, *protocol, *address);
+            connection.add_local_address(now, *protocol, *address);
         }
-        if let Err(error) = engine.connect(now, &remote, role) {
+        if let Err(error) = connection.connect(now, &remote, role) {
             self.journal.answer(now, id, || EngineAnswer::NotStarted(error));
             let server_id = transport.server_id;
             self.outputs.notification(Notification::CloseTransport { id: server_id, app_data: None });
@@ -240,8 +254,8 @@ impl Room {
             return;
         }
         let lost = transport.state == State::Failed;
-        if let Some(engine) = &mut transport.engine {
-            engine.restart_ice(now, parameters);
+        if let Some(connection) = &mut transport.connection {
+            connection.restart_ice(now, parameters);
         }
         if lost {
             self.set_transport_state(id, State::Connecting);
@@ -269,10 +283,7 @@ impl Room {
         tell_server: bool,
     ) {
         // What waits leaves first: no RTP follows the word that its producer is un-handled.
-        if let Some(transport) = self.transports.get_mut(&id) {
-            transport.send_paced(now);
-            self.settle(id);
-        }
+        self.send_all(now, id);
         let Some(mut transport) = self.transports.remove(&id) else { return };
         transport.closed(originator);
         self.transports_at_server.remove(&transport.server_id);
@@ -304,14 +315,15 @@ impl Room {
             }
             self.apply(now, producer, &mut effects);
         }
-        if let Some(engine) = &mut transport.engine {
-            engine.close(now);
-            while let Some(output) = engine.poll_output() {
+        if let Some(mut connection) = transport.connection.take() {
+            connection.close(now);
+            while let Some(output) = connection.poll_output() {
                 match output {
                     EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
                     EngineOutput::Event(_) => {}
                 }
             }
+            self.take_back(connection);
         }
         self.outputs.event(Event::Transport { id, event: TransportEvent::Close { originator, app_data } });
     }

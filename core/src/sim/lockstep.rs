@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::embedding::Embedding;
 use super::model::{Model, Said, Step, datagram, frame, garbled, layer, pick};
+use crate::connection::engine::EngineEvent;
 use crate::error::{InputError, OperationError};
 use crate::id::{OperationId, RequestId, TransportId};
 use crate::input::{Accepted, Command, Input};
 use crate::media::Media;
 use crate::output::{Event, Output, ProducerEvent, TransportEvent};
 use crate::room::Room;
-use crate::transport::engine::EngineEvent;
 
 pub use both_sides::BothSides;
 use names::{Names, error_name};

@@ -23,11 +23,11 @@ use str0m::config::DtlsCert;
 use str0m::ice::StunMessage;
 use str0m::rtp::RtpPacket;
 
-use crate::crypto;
+use crate::connection::engine::crypto;
+use crate::connection::engine::endpoint::{Kind, Received, Refused};
 use crate::id::{ProducerId, TransportId};
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
-use crate::peer::{Kind, Received, Refused};
 use crate::protocol::IceProtocol;
 use crate::rng::Rng;
 use crate::rtp::{Profile, RtpCapabilities};

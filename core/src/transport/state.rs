@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tracing::{Span, info, info_span};
 
-use super::SelectedPath;
-use super::engine::{Engine, OutgoingPacket};
-use super::pacer::Pacer;
+use crate::connection::Connection;
+use crate::connection::engine::SelectedPath;
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
 use crate::output::{ConnectionState, Originator};
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
@@ -43,8 +42,7 @@ pub struct TransportInfo {
     pub(crate) stats_interval: Option<Duration>,
     pub(crate) local_addresses: BTreeSet<(IceProtocol, SocketAddr)>,
     pub(crate) remote_candidates: Vec<IceCandidate>,
-    pub(crate) engine: Option<Box<dyn Engine>>,
-    pub(crate) pacer: Pacer,
+    pub(crate) connection: Option<Connection>,
     /// Datagrams that wait for its sockets, if they are too many for more media.
     pub(crate) backlog: usize,
     pub(crate) operations: VecDeque<Operation>,
@@ -56,10 +54,6 @@ pub struct TransportInfo {
     pub(crate) producers_handled: u64,
     /// SSRCs in use, so that no two meet.
     pub(crate) ssrcs: BTreeSet<u32>,
-    /// What the server last said it can take, or what the application reckons with until then.
-    pub(crate) bitrate_limit_bps: Option<u64>,
-    /// When video began to flow, and when it last did.
-    pub(crate) video: Option<(Instant, Instant)>,
 }
 
 /// Where a transport is in its life. Closed is being gone.
@@ -124,7 +118,7 @@ pub(crate) enum Next {
 }
 
 impl TransportInfo {
-    pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>, initial_bitrate_bps: Option<u64>) -> Self {
+    pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
             span: info_span!("transport", %id),
             id,
@@ -135,8 +129,7 @@ impl TransportInfo {
             stats_interval: None,
             local_addresses: BTreeSet::new(),
             remote_candidates: Vec::new(),
-            engine: None,
-            pacer: Pacer::default(),
+            connection: None,
             backlog: 0,
             operations: VecDeque::new(),
             in_flight: None,
@@ -144,8 +137,6 @@ impl TransportInfo {
             next_mux_id: 0,
             producers_handled: 0,
             ssrcs: BTreeSet::new(),
-            bitrate_limit_bps: initial_bitrate_bps,
-            video: None,
         }
     }
 
@@ -210,7 +201,7 @@ impl TransportInfo {
     /// The pair of addresses that ICE has selected (RFC 8445 section 8): where DTLS and media last went. None before there is
     /// one. It changes when the network does; while the server is not heard it is the one that was used last.
     pub fn selected_path(&self) -> Option<SelectedPath> {
-        self.engine.as_ref()?.selected_path()
+        self.connection.as_ref()?.selected_path()
     }
 
     /// The interval of the server's statistics, if they are enabled.
@@ -245,11 +236,11 @@ impl TransportInfo {
         info!(parent: &self.span, from = ?self.state, ?by, "transport closed");
     }
 
-    /// The server has not made its side, or it is of no use.
-    pub(crate) fn not_created(&mut self) {
+    /// The server has not made its side, or it is of no use. What was made on ours is given up.
+    pub(crate) fn not_created(&mut self) -> Option<Connection> {
         self.enter(State::New);
-        self.engine = None;
         self.in_flight = None;
+        self.connection.take()
     }
 
     /// This request has brought new ICE credentials. False: a later one has before.
@@ -267,57 +258,6 @@ impl TransportInfo {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let engine = self.engine.as_ref()?.poll_timeout();
-        engine.into_iter().chain(self.pacer.poll_timeout()).min()
-    }
-
-    /// Does what is due: paced packets, then whatever the engine has to do.
-    pub(crate) fn flush(&mut self, now: Instant) {
-        if let Some(engine) = &mut self.engine {
-            self.pacer.release(now, |packet| engine.write(packet));
-            engine.flush(now);
-        }
-    }
-
-    /// Takes the packets of a frame.
-    pub(crate) fn send(&mut self, now: Instant, packets: Vec<OutgoingPacket>, paced: bool) {
-        let Some(engine) = &mut self.engine else { return };
-        if paced {
-            self.pacer.push(now, packets);
-        } else {
-            packets.into_iter().for_each(|packet| engine.write(packet));
-        }
-        self.flush(now);
-    }
-
-    /// Sends what is being paced at once, because its producer is about to pause or close: the numbers are given out, and
-    /// a gap would look like loss.
-    pub(crate) fn send_paced(&mut self, now: Instant) {
-        if let Some(engine) = &mut self.engine
-            && !self.pacer.is_empty()
-        {
-            self.pacer.release_all(|packet| engine.write(packet));
-            engine.flush(now);
-        }
-    }
-
-    /// Video was written.
-    pub(crate) fn video_flows(&mut self, now: Instant) {
-        let since = match self.video {
-            Some((since, last)) if now < last + VIDEO_GAP => since,
-            _ => now,
-        };
-        self.video = Some((since, now));
-    }
-
-    /// Whether the server's limit says something about video: it follows what was received of late, and with audio alone
-    /// it is a few kilobits.
-    pub(crate) fn limit_means_video(&self, now: Instant) -> bool {
-        self.video.is_some_and(|(since, last)| now < last + VIDEO_GAP && now >= since + LIMIT_SETTLES)
+        self.connection.as_ref()?.poll_timeout()
     }
 }
-
-/// Video that was silent for this long begins anew.
-const VIDEO_GAP: Duration = Duration::from_secs(2);
-/// The server's estimate takes this long to catch up with new video (mediasoup's first REMB comes after 5 s).
-const LIMIT_SETTLES: Duration = Duration::from_secs(5);

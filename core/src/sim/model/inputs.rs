@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::step::{Answer, App, Notice, ProducerOp, Says, TrackKind, TransportOp};
-use crate::crypto::DtlsFailure;
+use crate::connection::engine::EngineEvent;
+use crate::connection::engine::crypto::DtlsFailure;
 use crate::error::InvalidResponse;
 use crate::id::{ProducerId, ServerId, TransportId};
 use crate::input::{Command, Receive};
@@ -15,7 +16,6 @@ use crate::media::Frame;
 use crate::producer::Track;
 use crate::protocol::{IceProtocol, Refusal};
 use crate::rtp::{MediaKind, Profile};
-use crate::transport::engine::EngineEvent;
 
 impl App {
     /// As it is handed in.

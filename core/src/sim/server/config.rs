@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::crypto::DtlsBackend;
+use crate::connection::engine::crypto::DtlsBackend;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
 use crate::protocol::IceProtocol;
 use crate::rtp::{Codec, MediaKind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};

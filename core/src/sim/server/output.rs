@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::ConnectionId;
 use super::counters::EncodingCounters;
-use crate::crypto::DtlsFailure;
+use crate::connection::engine::crypto::DtlsFailure;
 use crate::id::{ProducerId, TransportId};
 use crate::media::{AudioLevel, Rotation};
 use crate::output::Transmit;

@@ -15,16 +15,16 @@ use str0m::{Event, IceConnectionState, IceCreds, Rtc};
 use super::counters::{Rate, Sizes, StreamCounter};
 use super::feedback::BitrateFeedback;
 use super::numbers::{payload_types, raw_extensions};
-use crate::crypto::{DtlsBackend, DtlsFailure};
+use crate::connection::engine::crypto::{DtlsBackend, DtlsFailure};
+use crate::connection::engine::endpoint::{Endpoint, EndpointOutput, Received, local_candidate, rtp_ssrc};
 use crate::id::ProducerId;
 use crate::input::Receive;
 use crate::output::Transmit;
-use crate::peer::{Peer, PeerOutput, Received, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsRole, IceParameters, IceProtocol};
 use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
 
 pub(super) struct Receiver {
-    peer: Peer,
+    endpoint: Endpoint,
     pub(super) ice: IceCreds,
     pub(super) ice_state: IceState,
     pub(super) secured: bool,
@@ -118,15 +118,15 @@ impl Receiver {
                 FormatParams::default(),
             );
         }
-        let mut peer = Peer::new(now, config, options.dtls, true);
+        let mut endpoint = Endpoint::new(now, config, options.dtls, true);
         for (protocol, address) in options.addresses {
             if let Some(candidate) = local_candidate(*protocol, *address, TcpType::Passive) {
-                peer.rtc().add_local_candidate(candidate);
+                endpoint.rtc().add_local_candidate(candidate);
             }
         }
-        let ice = peer.api().local_ice_credentials();
+        let ice = endpoint.api().local_ice_credentials();
         let mut receiver = Self {
-            peer,
+            endpoint,
             ice,
             ice_state: IceState::New,
             secured: false,
@@ -152,12 +152,12 @@ impl Receiver {
     }
 
     pub(super) fn local_fingerprint(&mut self) -> Fingerprint {
-        self.peer.api().local_dtls_fingerprint().clone()
+        self.endpoint.api().local_dtls_fingerprint().clone()
     }
 
     /// What the peer said of its side of DTLS, which begins as soon as there is a path.
     pub(super) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
-        self.peer.api().set_remote_fingerprint(fingerprint);
+        self.endpoint.api().set_remote_fingerprint(fingerprint);
         self.dtls_pending = Some(remote_role);
         self.start_dtls();
     }
@@ -166,7 +166,7 @@ impl Receiver {
         if self.path.is_some()
             && let Some(remote_role) = self.dtls_pending.take()
         {
-            self.peer.start_dtls(match remote_role {
+            self.endpoint.start_dtls(match remote_role {
                 DtlsRole::Server => DtlsRole::Client,
                 _ => DtlsRole::Server,
             });
@@ -175,7 +175,7 @@ impl Receiver {
 
     pub(super) fn restart_ice(&mut self) {
         self.ice = IceCreds::new();
-        self.peer.api().set_local_ice_credentials(self.ice.clone());
+        self.endpoint.api().set_local_ice_credentials(self.ice.clone());
     }
 
     pub(super) fn add_stream(
@@ -192,7 +192,7 @@ impl Receiver {
         let mid = Mid::from(format!("m{}", self.last_mid).as_str());
         let rid = Some(Rid::from(profile.as_str()));
         let kind = codec.kind();
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         api.declare_media(
             mid,
             match kind {
@@ -208,7 +208,7 @@ impl Receiver {
     }
 
     pub(super) fn remove_streams(&mut self, producer: ProducerId) {
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         self.streams.retain(|ssrc, stream| {
             let keep = stream.producer != producer;
             if !keep {
@@ -237,7 +237,7 @@ impl Receiver {
 
     pub(super) fn request_key_frame(&mut self, ssrc: u32) {
         if let Some(stream) = self.streams.get_mut(&ssrc)
-            && let Some(rx) = self.peer.api().stream_rx(&ssrc.into())
+            && let Some(rx) = self.endpoint.api().stream_rx(&ssrc.into())
         {
             rx.request_keyframe(KeyframeRequestKind::Pli);
             stream.counter.plis += 1;
@@ -250,7 +250,7 @@ impl Receiver {
             self.remote_user = Some(user.to_owned());
             // The password would be for checks of ours, and a lite agent makes none (RFC 8445 section 2.5).
             let credentials = IceCreds { ufrag: user.to_owned(), pass: String::new() };
-            self.peer.api().set_remote_ice_credentials(credentials);
+            self.endpoint.api().set_remote_ice_credentials(credentials);
         }
     }
 
@@ -258,7 +258,7 @@ impl Receiver {
     pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         let (length, ssrc) = (receive.contents.len() as u64, rtp_ssrc(&receive.contents));
         self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
-        let received = self.peer.handle_receive(now, receive);
+        let received = self.endpoint.handle_receive(now, receive);
         if received != Received::NotOurs {
             self.bytes_received += length;
         }
@@ -282,12 +282,12 @@ impl Receiver {
 
     pub(super) fn flush(&mut self, now: Instant) {
         self.bitrate_feedback(now);
-        self.peer.handle_timeout(now);
+        self.endpoint.handle_timeout(now);
         self.drain(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.peer.poll_timeout(), self.feedback.due()].into_iter().flatten().min()
+        [self.endpoint.poll_timeout(), self.feedback.due()].into_iter().flatten().min()
     }
 
     pub(super) fn poll_output(&mut self) -> Option<ReceiverOutput> {
@@ -297,7 +297,7 @@ impl Receiver {
     /// Ends DTLS; the last datagrams come out of [`poll_output`](Self::poll_output).
     pub(super) fn close(&mut self, now: Instant) {
         self.feedback.stop();
-        if !self.peer.close() {
+        if !self.endpoint.close() {
             return;
         }
         self.drain(now);
@@ -305,11 +305,11 @@ impl Receiver {
     }
 
     fn drain(&mut self, now: Instant) {
-        while let Some(output) = self.peer.poll_output(now) {
+        while let Some(output) = self.endpoint.poll_output(now) {
             match output {
-                PeerOutput::Transmit(transmit) => self.transmit(transmit),
-                PeerOutput::Event(event) => self.event(now, event),
-                PeerOutput::Failed(failure) => {
+                EndpointOutput::Transmit(transmit) => self.transmit(transmit),
+                EndpointOutput::Event(event) => self.event(now, event),
+                EndpointOutput::Failed(failure) => {
                     self.feedback.stop();
                     self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
                 }
@@ -386,7 +386,7 @@ impl Receiver {
         let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
         let bitrate = self.feedback.next(now, received, expected, arrived);
         if let Some(ssrc) = self.streams.keys().next().copied()
-            && let Some(rx) = self.peer.api().stream_rx(&ssrc.into())
+            && let Some(rx) = self.endpoint.api().stream_rx(&ssrc.into())
         {
             rx.request_remb(Bitrate::bps(bitrate));
         }

@@ -14,7 +14,7 @@ use str0m::change::DirectApi;
 use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
-use crate::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard, RtcpVerdict};
+use crate::connection::engine::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard, RtcpVerdict};
 use crate::input::Receive;
 use crate::output::Transmit;
 use crate::protocol::{DtlsRole, IceProtocol};
@@ -28,7 +28,7 @@ const ROUNDS: u8 = 64;
 /// How many of those a goodbye gets.
 const LAST_ROUNDS: u8 = 8;
 
-pub(crate) struct Peer {
+pub(crate) struct Endpoint {
     rtc: Rtc,
     /// Knows why DTLS failed.
     watch: DtlsWatch,
@@ -55,9 +55,9 @@ enum Stage {
     Done,
 }
 
-/// What a peer has to say.
+/// What an endpoint has to say.
 #[allow(clippy::large_enum_variant)] // taken apart as soon as it is made
-pub(crate) enum PeerOutput {
+pub(crate) enum EndpointOutput {
     Transmit(Transmit),
     Event(Event),
     /// DTLS will never be up (again). The last output.
@@ -105,7 +105,7 @@ impl Kind {
     }
 }
 
-impl Peer {
+impl Endpoint {
     /// `receives`: whether there is media to come in.
     pub(crate) fn new(now: Instant, config: RtcConfig, dtls: DtlsBackend, receives: bool) -> Self {
         let (rtc, watch) = crypto::build(config, dtls, now);
@@ -141,8 +141,8 @@ impl Peer {
         self.timeout
     }
 
-    /// The next thing to act on. Until there is none, nothing else may be asked of the peer.
-    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<PeerOutput> {
+    /// The next thing to act on. Until there is none, nothing else may be asked of the endpoint.
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<EndpointOutput> {
         loop {
             let output = match &self.stage {
                 Stage::Done => return None,
@@ -158,12 +158,12 @@ impl Peer {
             match output {
                 Some(Output::Transmit(transmit)) => {
                     self.yielded = true;
-                    return Some(PeerOutput::Transmit(outgoing(transmit)));
+                    return Some(EndpointOutput::Transmit(outgoing(transmit)));
                 }
                 Some(Output::Event(event)) => {
                     self.yielded = true;
                     self.secured |= matches!(event, Event::Connected);
-                    return Some(PeerOutput::Event(event));
+                    return Some(EndpointOutput::Event(event));
                 }
                 Some(Output::Timeout(timeout)) => {
                     if !self.goes_on(now, timeout) {
@@ -174,7 +174,7 @@ impl Peer {
                 None => {
                     self.timeout = None;
                     let Stage::Failing(failure) = std::mem::replace(&mut self.stage, Stage::Done) else { return None };
-                    return Some(PeerOutput::Failed(failure));
+                    return Some(EndpointOutput::Failed(failure));
                 }
             }
         }

@@ -9,16 +9,15 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket};
+use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath};
+use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
 use crate::input::Receive;
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
-use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rng::Rng;
 use crate::rtp::{MediaKind, RtpEncodingParameters};
-use crate::transport::SelectedPath;
 
 /// Makes scripted engines.
 #[derive(Debug)]

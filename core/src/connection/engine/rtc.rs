@@ -14,17 +14,18 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
 use super::checks::{Checks, Path};
-use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::crypto::{self, Certificate, DtlsBackend};
+use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
+use crate::connection::engine::crypto::{self, Certificate, DtlsBackend};
+use crate::connection::engine::endpoint::{
+    Endpoint, EndpointOutput, Kind, Received, Refused, local_candidate, rtp_ssrc,
+};
 use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::Rotation;
 use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
 use crate::output::Transmit;
-use crate::peer::{Kind, Peer, PeerOutput, Received, Refused, local_candidate, rtp_ssrc};
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
-use crate::transport::SelectedPath;
 
 /// What the transports of a room share.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ const RTX_RATIO_CAP: f32 = 0.5;
 const RETRY_PATH: Duration = Duration::from_secs(10);
 
 pub(crate) struct RtcEngine {
-    peer: Peer,
+    endpoint: Endpoint,
     dtls: DtlsBackend,
     /// How many packets of each stream are kept for retransmission.
     repair_packets: usize,
@@ -72,6 +73,8 @@ pub(crate) struct RtcEngine {
     /// Where the last datagram that is no check went.
     path: Option<Path>,
     streams: BTreeMap<String, Vec<Stream>>,
+    /// Retransmissions by the SSRC that carries them.
+    resent: BTreeMap<u32, u64>,
     outputs: VecDeque<EngineOutput>,
     /// DTLS was up at least once.
     secured: bool,
@@ -86,7 +89,6 @@ struct Stream {
     ssrc: u32,
     rtx: Option<u32>,
     rid: Option<Rid>,
-    packets_resent: u64,
 }
 
 impl std::fmt::Debug for RtcEngine {
@@ -117,13 +119,13 @@ impl RtcEngine {
                 FormatParams::default(),
             );
         }
-        let mut peer = Peer::new(now, config, dtls, false);
+        let mut endpoint = Endpoint::new(now, config, dtls, false);
         let (algorithm, value) = {
-            let text = peer.api().local_dtls_fingerprint().to_string();
+            let text = endpoint.api().local_dtls_fingerprint().to_string();
             text.split_once(' ').map(|(a, v)| (a.to_owned(), v.to_owned())).unwrap_or_default()
         };
         Self {
-            peer,
+            endpoint,
             dtls,
             repair_packets,
             fingerprint: DtlsFingerprint { algorithm, value },
@@ -133,6 +135,7 @@ impl RtcEngine {
             checks: Checks::default(),
             path: None,
             streams: BTreeMap::new(),
+            resent: BTreeMap::new(),
             outputs: VecDeque::new(),
             secured: false,
             ice_up: false,
@@ -142,11 +145,11 @@ impl RtcEngine {
     }
 
     fn drain(&mut self, now: Instant) {
-        while let Some(output) = self.peer.poll_output(now) {
+        while let Some(output) = self.endpoint.poll_output(now) {
             match output {
-                PeerOutput::Transmit(transmit) => self.transmit(now, transmit),
-                PeerOutput::Event(event) => self.event(now, event),
-                PeerOutput::Failed(failure) => {
+                EndpointOutput::Transmit(transmit) => self.transmit(now, transmit),
+                EndpointOutput::Event(event) => self.event(now, event),
+                EndpointOutput::Failed(failure) => {
                     self.retry_path_at = None;
                     self.outputs.push_back(EngineOutput::Event(EngineEvent::Failed(failure)));
                 }
@@ -161,10 +164,8 @@ impl RtcEngine {
         } else {
             self.path = Some((transmit.protocol, transmit.source, transmit.destination));
         }
-        let ssrc = rtp_ssrc(&transmit.contents);
-        let mut streams = self.streams.values_mut().flatten();
-        if let Some(stream) = streams.find(|stream| ssrc.is_some() && stream.rtx == ssrc) {
-            stream.packets_resent += 1;
+        if let Some(resent) = rtp_ssrc(&transmit.contents).and_then(|ssrc| self.resent.get_mut(&ssrc)) {
+            *resent += 1;
         }
         self.outputs.push_back(EngineOutput::Transmit(transmit));
     }
@@ -187,7 +188,7 @@ impl RtcEngine {
                 self.ice_up = true;
                 self.retry_path_at = None;
                 if let Some(role) = self.dtls_pending.take() {
-                    self.peer.start_dtls(role);
+                    self.endpoint.start_dtls(role);
                 }
                 if !back {
                     return;
@@ -231,13 +232,13 @@ impl RtcEngine {
     fn set_remote_credentials(&mut self, parameters: &IceParameters) {
         let IceParameters { username_fragment, password, .. } = parameters;
         let credentials = IceCreds { ufrag: username_fragment.clone(), pass: password.clone() };
-        self.peer.api().set_remote_ice_credentials(credentials.clone());
+        self.endpoint.api().set_remote_ice_credentials(credentials.clone());
         self.remote_credentials = Some(credentials);
     }
 
     fn try_paths(&mut self) {
         for candidate in self.remote_candidates.clone() {
-            self.peer.rtc().add_remote_candidate(candidate);
+            self.endpoint.rtc().add_remote_candidate(candidate);
         }
     }
 
@@ -245,10 +246,10 @@ impl RtcEngine {
     /// that was withdrawn comes back to its place.
     fn try_paths_again(&mut self) {
         for candidate in &self.local_candidates {
-            self.peer.api().invalidate_candidate(candidate);
+            self.endpoint.api().invalidate_candidate(candidate);
         }
         for candidate in self.local_candidates.clone() {
-            self.peer.rtc().add_local_candidate(candidate);
+            self.endpoint.rtc().add_local_candidate(candidate);
         }
     }
 }
@@ -270,7 +271,7 @@ impl Engine for RtcEngine {
         if self.remote_candidates.is_empty() {
             return Err(SetupError::NoAddress);
         }
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         // RFC 8445 section 6.1.1: against a lite agent the full one controls.
         api.set_ice_controlling(true);
         api.set_remote_fingerprint(fingerprint);
@@ -294,7 +295,7 @@ impl Engine for RtcEngine {
 
     fn add_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) -> bool {
         let Some(candidate) = local_candidate(protocol, address, TcpType::Active) else { return false };
-        let added = self.peer.rtc().add_local_candidate(candidate.clone()).is_some();
+        let added = self.endpoint.rtc().add_local_candidate(candidate.clone()).is_some();
         if added && !self.local_candidates.contains(&candidate) {
             self.local_candidates.push(candidate);
         }
@@ -304,7 +305,7 @@ impl Engine for RtcEngine {
 
     fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) {
         if let Some(candidate) = local_candidate(protocol, address, TcpType::Active) {
-            self.peer.api().invalidate_candidate(&candidate);
+            self.endpoint.api().invalidate_candidate(&candidate);
             self.local_candidates.retain(|of_ours| *of_ours != candidate);
             self.flush(now);
         }
@@ -312,7 +313,7 @@ impl Engine for RtcEngine {
 
     fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String {
         let mid = Mid::from(mux_id);
-        let mut api = self.peer.api();
+        let mut api = self.endpoint.api();
         api.declare_media(
             mid,
             match kind {
@@ -327,40 +328,41 @@ impl Engine for RtcEngine {
             let rtx = encoding.rtx.map(|rtx| rtx.ssrc);
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
             stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
-            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets_resent: 0 });
+            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
+            self.resent.extend(rtx.map(|rtx| (rtx, 0)));
         }
         self.streams.insert(mux_id.to_owned(), streams);
-        self.peer.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
+        self.endpoint.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
     }
 
     fn remove_streams(&mut self, mux_id: &str) {
         if let Some(streams) = self.streams.remove(mux_id) {
-            let mut api = self.peer.api();
+            let mut api = self.endpoint.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
+                if let Some(rtx) = stream.rtx {
+                    self.resent.remove(&rtx);
+                }
             }
             api.remove_media(Mid::from(mux_id));
         }
     }
 
     fn write(&mut self, packet: OutgoingPacket) {
-        let mut extensions =
-            ExtensionValues { video_orientation: packet.rotation.map(video_orientation), ..ExtensionValues::default() };
-        if let Some(level) = packet.audio_level {
-            extensions.audio_level = Some(-(level.minus_dbov() as i8));
-            extensions.voice_activity = Some(level.voice());
+        let OutgoingPacket { payload_type, sequence_number, timestamp, taken_at, payload, .. } = packet;
+        let mut rtp = RtpWrite::new(payload_type.into(), sequence_number.into(), timestamp, taken_at, payload)
+            .marker(packet.marker)
+            .nackable(true);
+        if packet.audio_level.is_some() || packet.rotation.is_some() {
+            let level = packet.audio_level;
+            rtp = rtp.ext_vals(ExtensionValues {
+                video_orientation: packet.rotation.map(video_orientation),
+                audio_level: level.map(|level| -(level.minus_dbov() as i8)),
+                voice_activity: level.map(|level| level.voice()),
+                ..ExtensionValues::default()
+            });
         }
-        let rtp = RtpWrite::new(
-            packet.payload_type.into(),
-            packet.sequence_number.into(),
-            packet.timestamp,
-            packet.taken_at,
-            packet.payload,
-        )
-        .marker(packet.marker)
-        .ext_vals(extensions)
-        .nackable(true);
-        if let Some(stream) = self.peer.api().stream_tx(&packet.ssrc.into()) {
+        if let Some(stream) = self.endpoint.api().stream_tx(&packet.ssrc.into()) {
             stream.write_rtp(rtp);
         }
     }
@@ -370,30 +372,24 @@ impl Engine for RtcEngine {
             self.retry_path_at = Some(now + RETRY_PATH);
             self.try_paths_again();
         }
-        self.peer.handle_timeout(now);
+        self.endpoint.handle_timeout(now);
         self.drain(now);
     }
 
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
-        let received = if Kind::of(&receive.contents) == Kind::Stun {
+        if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
             let Some(contents) = self.checks.answer(now, receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
             };
-            self.peer.handle_receive(now, &Receive { contents, ..*receive })
+            self.endpoint.handle_receive(now, &Receive { contents, ..*receive })
         } else {
-            self.peer.handle_receive(now, receive)
-        };
-        match received {
-            Received::Taken | Received::Refused(_) => self.flush(now),
-            // Nothing has changed: what is due stays due.
-            Received::NotOurs => {}
+            self.endpoint.handle_receive(now, receive)
         }
-        received
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.peer.poll_timeout(), self.retry_path_at].into_iter().flatten().min()
+        [self.endpoint.poll_timeout(), self.retry_path_at].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self) -> Option<EngineOutput> {
@@ -401,7 +397,8 @@ impl Engine for RtcEngine {
     }
 
     fn packets_resent(&self, ssrc: u32) -> u64 {
-        self.streams.values().flatten().find(|stream| stream.ssrc == ssrc).map_or(0, |stream| stream.packets_resent)
+        let stream = self.streams.values().flatten().find(|stream| stream.ssrc == ssrc);
+        stream.and_then(|stream| self.resent.get(&stream.rtx?)).copied().unwrap_or(0)
     }
 
     fn selected_path(&self) -> Option<SelectedPath> {
@@ -411,7 +408,7 @@ impl Engine for RtcEngine {
 
     fn close(&mut self, now: Instant) {
         self.retry_path_at = None;
-        if !self.peer.close() {
+        if !self.endpoint.close() {
             return;
         }
         // What is to be said is said at once: nobody will call again.

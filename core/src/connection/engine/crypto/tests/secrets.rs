@@ -17,8 +17,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
 use super::*;
-use crate::crypto::srtp::{KeptHmac, KeptSrtp};
-use crate::crypto::{Certificate, DtlsBackend};
+use crate::connection::engine::crypto::srtp::{KeptHmac, KeptSrtp};
+use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::protocol::protoo::Protoo;
 use crate::protocol::{DtlsRole, FromServer, IceParameters, Refusal};
 use crate::record::RecordOptions;
@@ -198,13 +198,13 @@ fn messages(shown: &mut Vec<String>) {
 }
 
 /// Puts the spies before the parts.
-pub(in crate::crypto) fn spied(parts: CryptoProvider) -> CryptoProvider {
+pub(in crate::connection::engine::crypto) fn spied(parts: CryptoProvider) -> CryptoProvider {
     let dtls_provider = Box::leak(Box::new(SpyDtls(parts.dtls_provider)));
     CryptoProvider { srtp_provider: &SpySrtp, sha1_hmac_provider: &SpyHmac, dtls_provider, ..parts }
 }
 
 /// Our ICE password is in the `Rtc` alone: no server of v2 asks for it.
-pub(in crate::crypto) fn met(rtc: &mut str0m::Rtc) {
+pub(in crate::connection::engine::crypto) fn met(rtc: &mut str0m::Rtc) {
     note(rtc.direct_api().local_ice_credentials().pass.as_bytes());
 }
 

@@ -1,8 +1,11 @@
-//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. `rtc` alone names str0m (with what it shares, `peer`).
+//! The media plane of one transport: ICE, DTLS, SRTP, RTCP. Here and below, and nowhere else, str0m, dimpl and
+//! cryptography are named: by `rtc`, by `endpoint` (what it shares with the room of `sim`), `checks` and `crypto`.
 //!
 //! The control plane hears only [`EngineEvent`]s from it, a small closed set, so that a scripted engine can stand in.
 
 mod checks;
+pub(crate) mod crypto;
+pub(crate) mod endpoint;
 mod rtc;
 #[cfg(feature = "sim")]
 mod scripted;
@@ -11,16 +14,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::crypto::DtlsFailure;
+use crate::connection::engine::crypto::DtlsFailure;
+use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
 use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
 use crate::ortc::SharedCapabilities;
 use crate::output::Transmit;
-use crate::peer::Received;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{MediaKind, RtpEncodingParameters};
-use crate::transport::SelectedPath;
 
 pub(crate) use rtc::Identity;
 #[cfg(feature = "sim")]
@@ -55,7 +57,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Does what is due.
     fn flush(&mut self, now: Instant);
 
-    /// Takes a datagram, or says why not.
+    /// Takes a datagram, or says why not. What follows from it comes with the next [`flush`](Engine::flush).
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received;
 
     /// When [`flush`](Engine::flush) is next due.
@@ -76,6 +78,21 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Prepares an answer. Only a scripted engine takes one.
     #[cfg(feature = "sim")]
     fn prepare(&mut self, _answer: EngineAnswer) {}
+}
+
+/// Where a transport's media goes: [`TransportInfo::selected_path`](crate::TransportInfo::selected_path).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SelectedPath {
+    /// What carries it.
+    pub protocol: IceProtocol,
+    /// Our address, as it was [added](crate::Transport::add_local_address); over TCP its port means nothing.
+    pub local: SocketAddr,
+    /// The server's.
+    pub remote: SocketAddr,
+    /// From the last connectivity check on this path to its answer (W3C webrtc-stats `currentRoundTripTime`), which comes
+    /// every few seconds. None if it was not measured.
+    pub round_trip_time: Option<Duration>,
 }
 
 /// Makes the engine of each transport of a room.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::connection::engine::{OutgoingPacket, StreamFeedback};
 #[cfg(all(feature = "sim", feature = "serde"))]
 use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
 use crate::rtp::{Codec, MediaKind, Profile, RtpEncodingParameters};
 use crate::stats::OutboundRtpStats;
-use crate::transport::engine::{OutgoingPacket, StreamFeedback};
 
 /// The most payload in a packet: with header, extensions, RTX and SRTP it stays below 1200 bytes, which passes everywhere
 /// (RFC 8831 section 5 takes the same figure for IPv6).
@@ -35,6 +35,8 @@ pub(crate) struct Streams {
     by_profile: BTreeMap<Profile, Stream>,
     /// Encodings of which a frame was refused: those after it decode against a picture that never came, until a key frame.
     incomplete: BTreeSet<Profile>,
+    /// Kept from one frame to the next.
+    payloads: Vec<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,14 @@ impl Streams {
     pub(crate) fn new(codec: Codec, rng: &mut Rng) -> Self {
         // RFC 3550 section 5.1: the initial timestamp should be random.
         let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
-        Self { codec, payload_type: 0, timeline, by_profile: BTreeMap::new(), incomplete: BTreeSet::new() }
+        Self {
+            codec,
+            payload_type: 0,
+            timeline,
+            by_profile: BTreeMap::new(),
+            incomplete: BTreeSet::new(),
+            payloads: Vec::new(),
+        }
     }
 
     /// Starts new streams, for a new transport.
@@ -157,11 +166,12 @@ impl Streams {
         if self.incomplete.contains(&frame.profile) && !decodes_alone() {
             return Err(StreamError::KeyFrameNeeded);
         }
-        let mut payloads = Vec::new();
-        stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, &mut payloads).map_err(StreamError::Packetize)?;
+        let payloads = &mut self.payloads;
+        payloads.clear();
+        stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, payloads).map_err(StreamError::Packetize)?;
         let timestamp = self.timeline.map(now, frame.time, self.codec.clock_rate());
         let last = payloads.len().saturating_sub(1);
-        for (index, payload) in payloads.into_iter().enumerate() {
+        for (index, payload) in payloads.drain(..).enumerate() {
             stream.bytes += payload.len() as u64;
             out.push(OutgoingPacket {
                 ssrc: stream.ssrc,

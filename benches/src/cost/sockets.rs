@@ -1,0 +1,197 @@
+//! CPU time of a packet on its way through the system, by turns in one process: what the threads of the sender take, and not
+//! those of the other end. Linux only: it reads `/proc`.
+
+mod adapters;
+mod server;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mediasoup_producer_benches::{FRAME_INTERVAL, Ours, Raw, Sender};
+use quinn_udp::{Transmit, UdpSocketState};
+
+/// How many times each sender has its turn.
+const TURNS: usize = 5;
+
+/// What is sent, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Packets in a frame.
+    pub(crate) packets: usize,
+    /// Producers.
+    pub(crate) tracks: usize,
+    /// 30 frames a second, or as many as go.
+    pub(crate) paced: bool,
+}
+
+impl Load {
+    /// Frames on each track.
+    fn frames(self) -> usize {
+        if self.paced { 90 } else { (30_000 / self.packets / self.tracks).max(50) }
+    }
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// str0m alone, a system call a packet.
+    RawSendTo,
+    /// str0m alone, with a system call for each run of equal datagrams.
+    RawGso,
+    /// The library by hand, a system call a packet.
+    HandSendTo,
+    /// The library by hand, with GSO.
+    HandGso,
+    /// The adapter for tokio.
+    Tokio,
+    /// The adapter for smol.
+    Smol,
+}
+
+pub(crate) const EVERYBODY: [Who; 6] =
+    [Who::RawSendTo, Who::RawGso, Who::HandSendTo, Who::HandGso, Who::Tokio, Who::Smol];
+
+impl Who {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RawSendTo => "str0m, `send_to`",
+            Self::RawGso => "str0m, GSO",
+            Self::HandSendTo => "by hand, `send_to`",
+            Self::HandGso => "by hand, GSO",
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+        }
+    }
+
+    /// Microseconds of CPU a packet.
+    fn cost(self, load: Load) -> f64 {
+        let raw = || Box::new(Raw::connected(load.tracks));
+        let ours = || Box::new(Ours::connected(load.tracks));
+        match self {
+            Self::RawSendTo => by_hand(&mut *raw(), load, false),
+            Self::RawGso => by_hand(&mut *raw(), load, true),
+            Self::HandSendTo => by_hand(&mut *ours(), load, false),
+            Self::HandGso => by_hand(&mut *ours(), load, true),
+            Self::Tokio => adapters::tokio(load),
+            Self::Smol => adapters::smol(load),
+        }
+    }
+}
+
+/// Microseconds of CPU a packet of a load: least, median, most, for everybody.
+pub(crate) fn costs(load: Load) -> [[f64; 3]; EVERYBODY.len()] {
+    let mut costs = EVERYBODY.map(|_| Vec::new());
+    for _ in 0..TURNS {
+        for (costs, who) in costs.iter_mut().zip(EVERYBODY) {
+            costs.push(who.cost(load));
+        }
+    }
+    costs.map(|mut costs| {
+        costs.sort_by(f64::total_cmp);
+        [costs[0], costs[TURNS / 2], costs[TURNS - 1]]
+    })
+}
+
+/// CPU time of all threads but the other end's, in nanoseconds.
+fn cpu() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() != server::THREAD))
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+fn by_hand(sender: &mut dyn Sender, load: Load, gso: bool) -> f64 {
+    let sink = server::Sink::start();
+    let mut out = Out::new(sink.address(), gso);
+    let (mut taken, mut packets, mut left) = (0, 0, load.frames());
+    while left > 0 {
+        sender.exchange();
+        sender.pass(&mut |_| {});
+        let frames = left.min(50);
+        let before = cpu();
+        for _ in 0..frames {
+            round(sender, &mut out, load);
+        }
+        taken += cpu() - before;
+        packets += frames * load.tracks * load.packets;
+        left -= frames;
+    }
+    taken as f64 / packets as f64 / 1000.0
+}
+
+/// A frame on each track, and the time to the next.
+fn round(sender: &mut dyn Sender, out: &mut Out, load: Load) {
+    let (start, began) = (Instant::now(), sender.now());
+    for track in 0..load.tracks {
+        sender.frame(track, load.packets);
+        sender.drain(&mut |datagram| out.push(datagram));
+    }
+    out.flush();
+    let until = began + FRAME_INTERVAL;
+    loop {
+        let next = sender.timeout().map_or(until, |at| at.min(until));
+        if load.paced {
+            thread::sleep((start + (next - began)).saturating_duration_since(Instant::now()));
+        }
+        sender.wake(next);
+        sender.drain(&mut |datagram| out.push(datagram));
+        out.flush();
+        if next >= until {
+            return;
+        }
+    }
+}
+
+/// The socket, and the run of equal datagrams that is to leave in one system call.
+struct Out {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    destination: SocketAddr,
+    /// Datagrams in a run at most; 1: a system call each.
+    most: usize,
+    run: Vec<u8>,
+    size: usize,
+    count: usize,
+}
+
+impl Out {
+    fn new(destination: SocketAddr, gso: bool) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket on loopback");
+        let state = UdpSocketState::new((&socket).into()).expect("a UDP socket");
+        let most = if gso { state.max_gso_segments().get() } else { 1 };
+        Self { socket, state, destination, most, run: Vec::with_capacity(1 << 16), size: 0, count: 0 }
+    }
+
+    fn push(&mut self, datagram: &[u8]) {
+        if self.most == 1 {
+            let _ = self.socket.send_to(datagram, self.destination);
+            return;
+        }
+        let fits = self.count < self.most && self.run.len() + datagram.len() < 1 << 16;
+        if self.count > 0 && (datagram.len() > self.size || !fits) {
+            self.flush();
+        }
+        if self.count == 0 {
+            self.size = datagram.len();
+        }
+        self.run.extend_from_slice(datagram);
+        self.count += 1;
+        if datagram.len() < self.size {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.count > 0 {
+            let segment_size = (self.count > 1).then_some(self.size);
+            let transmit =
+                Transmit { destination: self.destination, ecn: None, contents: &self.run, segment_size, src_ip: None };
+            let _ = self.state.try_send((&self.socket).into(), &transmit);
+            self.run.clear();
+            self.count = 0;
+        }
+    }
+}

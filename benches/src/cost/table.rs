@@ -1,0 +1,104 @@
+//! The table.
+
+use crate::count::{allocations, instructions};
+use crate::work::Work;
+
+/// One line: what, the baseline, ours, their ratio, and what the ratio is to be at most.
+struct Line {
+    what: String,
+    baseline: Option<f64>,
+    ours: f64,
+    target: Option<f64>,
+}
+
+impl Line {
+    /// Against the same work in str0m.
+    fn against(what: impl Into<String>, baseline: f64, ours: f64, target: f64) -> Self {
+        Self { what: what.into(), baseline: Some(baseline), ours, target: Some(target) }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let ratio = self.baseline.map(|baseline| self.ours / baseline);
+        [
+            self.what.clone(),
+            self.baseline.map_or_else(String::new, figure),
+            figure(self.ours),
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+            self.target.map_or_else(String::new, |target| format!("{target}")),
+        ]
+    }
+}
+
+fn figure(value: f64) -> String {
+    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+pub(crate) fn write() -> Result<(), String> {
+    let mut sections = Vec::new();
+    sections.push(("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?));
+    sections.push(("Allocations for a packet", allocation_lines()));
+    sections.push(("Growth: instructions for a packet, many against few", growth_lines()?));
+    let mut text = String::from(HEAD);
+    for (title, lines) in &sections {
+        text +=
+            &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
+        for line in lines {
+            text += &format!("| {} |\n", line.cells().join(" | "));
+        }
+    }
+    print!("{text}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/COST.md");
+    std::fs::write(file, text).map_err(|error| format!("{file}: {error}"))
+}
+
+const HEAD: &str = "\
+# What it costs
+
+Written by `cargo run --release -p mediasoup-producer-benches`. The baseline is str0m 0.25 alone, with its stock cryptography
+and the same header extensions, RTX streams and payloads. Ratios carry over to other machines, single figures do not.
+";
+
+fn pair(work: fn(bool) -> Work, measure: impl Fn(Work) -> Result<f64, String>) -> Result<(f64, f64), String> {
+    Ok((measure(work(true))?, measure(work(false))?))
+}
+
+fn instructions_lines() -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for (what, work, target) in SENDING {
+        let (baseline, ours) = pair(work, instructions)?;
+        lines.push(Line::against(what, baseline, ours, target));
+    }
+    Ok(lines)
+}
+
+fn allocation_lines() -> Vec<Line> {
+    let line = |(what, work, _): &(&str, fn(bool) -> Work, f64)| {
+        Line::against(*what, allocations(work(true)), allocations(work(false)), 1.0)
+    };
+    SENDING.iter().map(line).collect()
+}
+
+/// What is sent, and how many times str0m's instructions it may take.
+const SENDING: [(&str, fn(bool) -> Work, f64); 5] = [
+    ("frames of 1 packet", |raw| Work::Frames { raw, packets: 1, tracks: 1 }, 1.15),
+    ("frames of 10 packets", |raw| Work::Frames { raw, packets: 10, tracks: 1 }, 1.15),
+    ("frames of 12 packets", |raw| Work::Frames { raw, packets: 12, tracks: 1 }, 1.15),
+    ("ready-made packets, one at a time", |raw| Work::Packets { raw, packets: 1, tracks: 1 }, 1.05),
+    ("ready-made packets, twelve in a row", |raw| Work::Packets { raw, packets: 12, tracks: 1 }, 1.05),
+];
+
+fn growth_lines() -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for packets in [1, 12] {
+        let growth = |raw| -> Result<f64, String> {
+            let few = instructions(Work::Frames { raw, packets, tracks: 1 })?;
+            Ok(instructions(Work::Frames { raw, packets, tracks: 100 })? / few)
+        };
+        let (baseline, ours) = (growth(true)?, growth(false)?);
+        lines.push(Line::against(format!("100 producers against 1, frames of {packets}"), baseline, ours, 1.0));
+    }
+    let few = instructions(Work::Rooms { rooms: 10 })?;
+    let many = instructions(Work::Rooms { rooms: 100 })?;
+    lines.push(Line { what: "100 rooms against 10".to_owned(), baseline: Some(few), ours: many, target: Some(1.3) });
+    Ok(lines)
+}

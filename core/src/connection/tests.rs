@@ -1,0 +1,218 @@
+//! A connection by itself: it meets another endpoint over the virtual network, without a word of signalling.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use str0m::format::{Codec as RtcCodec, FormatParams};
+use str0m::ice::StunMessage;
+use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as RtcKind, Mid};
+use str0m::net::TcpType;
+use str0m::rtp::{ExtensionMap, RtpPacket as Received};
+use str0m::{Event, IceCreds, Rtc};
+
+use super::engine::crypto::{DtlsBackend, provider};
+use super::engine::endpoint::{Endpoint, EndpointOutput, Kind, local_candidate};
+use super::engine::{EngineEvent, EngineFactory, EngineOutput, Identity};
+use super::*;
+use crate::media::{Frame, RtpPacket};
+use crate::ortc::SharedCapabilities;
+use crate::protocol::v2;
+use crate::rtp::{Codec, RtxParameters};
+use crate::sim::{Direction, Link, Net, Scenario};
+
+const SSRC: u32 = 7;
+
+/// The connection, and who it is connected to: an ICE-lite endpoint that receives.
+struct Pair {
+    now: Instant,
+    net: Net,
+    connection: Connection,
+    other: Endpoint,
+    known: bool,
+    events: Vec<EngineEvent>,
+    received: Vec<Received>,
+    ended: bool,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let now = Instant::now();
+        let backend = DtlsBackend::Modern;
+        let capabilities = serde_json::from_value(json!({ "codecs": [
+            { "kind": "video", "name": "VP8", "mimeType": "video/VP8", "clockRate": 90000, "preferredPayloadType": 101,
+              "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }] },
+            { "kind": "video", "name": "rtx", "mimeType": "video/rtx", "clockRate": 90000, "preferredPayloadType": 102,
+              "parameters": { "apt": 101 } },
+        ] }));
+        let capabilities = SharedCapabilities::new(&capabilities.expect("capabilities"), &[]);
+        let engine = Identity::new(backend, 1024, None).engine(now, &capabilities).expect("an engine");
+        let mut connection = Connection::new(engine, Duration::from_millis(100), None);
+
+        let certificate = provider(backend).dtls_provider.generate_certificate().expect("a certificate");
+        let mut config = Rtc::builder()
+            .set_dtls_cert(certificate)
+            .set_ice_lite(true)
+            .clear_codecs()
+            .set_extension_map(ExtensionMap::empty())
+            .set_rtp_mode(true);
+        let (vp8, rate) = (RtcCodec::Vp8, Frequency::NINETY_KHZ);
+        config.codec_config().add_config(101.into(), Some(102.into()), vp8, rate, None, FormatParams::default());
+        let mut other = Endpoint::new(now, config, backend, true);
+        let address = local_candidate(IceProtocol::Udp, Scenario::SERVER, TcpType::Passive).expect("an address");
+        other.rtc().add_local_candidate(address);
+        let mid = Mid::from("0");
+        let mut api = other.api();
+        api.declare_media(mid, RtcKind::Video);
+        api.expect_stream_rx(SSRC.into(), Some((SSRC + 1).into()), mid, None);
+        let ours = connection.fingerprint();
+        api.set_remote_fingerprint(format!("{} {}", ours.algorithm, ours.value).parse().expect("a fingerprint"));
+
+        let IceCreds { ufrag, pass } = api.local_ice_credentials();
+        let fingerprint = api.local_dtls_fingerprint().to_string();
+        let (algorithm, value) = fingerprint.split_once(' ').expect("algorithm and value");
+        let remote = v2::remote_transport(json!({
+            "iceParameters": { "usernameFragment": ufrag, "password": pass, "iceLite": true },
+            "iceCandidates": [{ "ip": Scenario::SERVER.ip(), "port": Scenario::SERVER.port(), "protocol": "udp" }],
+            "dtlsParameters": { "role": "server", "fingerprints": [{ "algorithm": algorithm, "value": value }] },
+        }));
+        assert!(connection.add_local_address(now, IceProtocol::Udp, Scenario::CLIENT));
+        connection.connect(now, &remote.expect("the other's side"), DtlsRole::Client).expect("it has an address");
+        let link = Link::default().delay(Duration::from_millis(10));
+        let (events, received) = (Vec::new(), Vec::new());
+        Self { now, net: Net::new(1, link, link), connection, other, known: false, events, received, ended: false }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            self.collect();
+            let deadlines = [self.connection.poll_timeout(), self.other.poll_timeout(), self.net.poll_timeout()];
+            let next = deadlines.into_iter().flatten().min().filter(|next| *next <= until);
+            self.now = next.unwrap_or(until).max(self.now);
+            let now = self.now;
+            if self.connection.poll_timeout().is_some_and(|at| at <= now) {
+                self.connection.handle_timeout(now);
+            }
+            if self.other.poll_timeout().is_some_and(|at| at <= now) {
+                self.other.handle_timeout(now);
+            }
+            self.collect();
+            while let Some((direction, transmit)) = self.net.poll_arrival(now) {
+                let (source, destination) = (transmit.source, transmit.destination);
+                let receive = Receive { protocol: transmit.protocol, source, destination, contents: transmit.contents };
+                match direction {
+                    Direction::Up => self.reach_other(&receive),
+                    Direction::Down => drop(self.connection.handle_receive(now, &receive)),
+                }
+                self.collect();
+            }
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The other side knows nothing of ours but the fingerprint: the ICE user name is in the first check.
+    fn reach_other(&mut self, receive: &Receive) {
+        let user = (Kind::of(&receive.contents) == Kind::Stun && !self.known).then(|| {
+            let check = StunMessage::parse(&receive.contents).expect("a check");
+            check.split_username().expect("a user name").1.to_owned()
+        });
+        if let Some(ufrag) = user {
+            self.other.api().set_remote_ice_credentials(IceCreds { ufrag, pass: String::new() });
+            self.other.start_dtls(DtlsRole::Server);
+            self.known = true;
+        }
+        self.other.handle_receive(self.now, receive);
+    }
+
+    fn collect(&mut self) {
+        if self.connection.unflushed() > 0 {
+            self.connection.flush(self.now);
+        }
+        while let Some(output) = self.connection.poll_output() {
+            match output {
+                EngineOutput::Transmit(transmit) => self.net.send(self.now, Direction::Up, transmit),
+                EngineOutput::Event(event) => self.events.push(event),
+            }
+        }
+        while let Some(output) = self.other.poll_output(self.now) {
+            match output {
+                EndpointOutput::Transmit(transmit) => self.net.send(self.now, Direction::Down, transmit),
+                EndpointOutput::Event(Event::RtpPacket(packet)) => self.received.push(packet),
+                EndpointOutput::Event(Event::Closed) => self.ended = true,
+                EndpointOutput::Event(_) => {}
+                EndpointOutput::Failed(failure) => panic!("{failure}"),
+            }
+        }
+    }
+
+    fn told(&mut self) -> Vec<EngineEvent> {
+        let told = std::mem::take(&mut self.events);
+        told.into_iter().filter(|event| !matches!(event, EngineEvent::StreamFeedback { .. })).collect()
+    }
+}
+
+#[test]
+fn a_connection_needs_no_signalling() {
+    let mut pair = Pair::new();
+    let id = ProducerId::from(1);
+    let mut rng = Rng::new(1);
+    let rtx = Some(RtxParameters { ssrc: SSRC + 1 });
+    let encodings = [RtpEncodingParameters { ssrc: SSRC, rtx, profile: None }];
+    let parameters = SenderParameters { mux_id: "0", kind: MediaKind::Video, payload_type: 101, encodings: &encodings };
+    let streams = Streams::new(Codec::Vp8, &mut rng);
+    let cname = pair.connection.add_sender(id, streams, parameters, &mut rng);
+    assert!(!cname.is_empty());
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.told(), [EngineEvent::Connected]);
+
+    // Frames, the second of them large, and ready-made packets.
+    for (number, bytes) in [(0, 100), (1, 60_000), (2, 3000)] {
+        let time = Duration::from_millis(40) * number;
+        let frame = Media::Frame(Frame::new(vec![1; bytes], time).key_frame(number == 0));
+        pair.connection.write(pair.now, id, &frame).expect("it is taken");
+        pair.pass(Duration::from_millis(40));
+    }
+    for sequence_number in 0..300 {
+        let packet = RtpPacket {
+            profile: Profile::Default,
+            ssrc: 9,
+            sequence_number,
+            timestamp: 0,
+            marker: true,
+            payload: vec![0x90, 0x80, 0x80, 1, 1].into(),
+            audio_level: None,
+            rotation: None,
+        };
+        pair.connection.write(pair.now, id, &Media::Packet(packet)).expect("it is taken");
+        assert!(pair.connection.unflushed() <= MAX_UNFLUSHED);
+    }
+    pair.pass(Duration::from_millis(100));
+    let stats = &pair.connection.stats(id)[0];
+    assert_eq!((stats.frames_sent, stats.key_frames_sent, stats.packets_sent), (303, 1, 1 + 54 + 3 + 300));
+    assert_eq!(pair.received.len() as u64, stats.packets_sent);
+    assert!(pair.received.is_sorted_by_key(|packet| *packet.seq_no));
+
+    // The other side wants a key frame.
+    pair.other.api().stream_rx(&SSRC.into()).expect("declared").request_keyframe(KeyframeRequestKind::Pli);
+    pair.other.handle_timeout(pair.now);
+    pair.pass(Duration::from_millis(100));
+    assert_eq!(pair.told(), [EngineEvent::KeyFrameRequest { ssrc: SSRC }]);
+    assert_eq!(pair.connection.key_frame_wanted(SSRC), Some((id, Profile::Default)));
+
+    // The network goes and comes back.
+    pair.net.set_cut(Direction::Up, true);
+    pair.pass(Duration::from_secs(40));
+    assert_eq!(pair.told(), [EngineEvent::Disconnected]);
+    pair.net.set_cut(Direction::Up, false);
+    pair.pass(Duration::from_secs(15));
+    assert_eq!(pair.told(), [EngineEvent::Connected]);
+
+    // The streams are given back, and the other side hears that it is over.
+    let streams = pair.connection.remove_sender(pair.now, id).expect("they were here");
+    assert_eq!(streams.profiles().collect::<Vec<_>>(), [Profile::Default]);
+    pair.connection.close(pair.now);
+    pair.pass(Duration::from_secs(1));
+    assert!(pair.ended);
+}
