@@ -63,7 +63,6 @@ async fn a_refused_producer_can_be_sent_all_the_same() {
     let (id, ssrc, mux_id) = (first.id().value(), parameters.encodings[0].ssrc, parameters.mux_id);
 
     let cases: Vec<(RefusalKind, &str, Craft)> = vec![
-        (DuplicatedProducer, "a Producer with same producerId already exists", Box::new(move |m| m["id"] = json!(id))),
         (SsrcInUse, "ssrc already exists in RTP listener", Box::new(move |m| encoding(m)["ssrc"] = json!(ssrc))),
         (MuxIdInUse, "muxId already exists", Box::new(move |m| m["rtpParameters"]["muxId"] = json!(mux_id))),
         (TransportNotFound, "WebRtcTransport not found", Box::new(|m| m["transportId"] = json!(1))),
@@ -78,6 +77,12 @@ async fn a_refused_producer_can_be_sent_all_the_same() {
         (UnsupportedKind, "unsupported kind", Box::new(|m| m["kind"] = json!("text"))),
         (UnknownMethod, "unknown request method", Box::new(|m| m["method"] = json!("createMiracle"))),
     ];
+    // An id that is taken is no refusal to the application: another is drawn.
+    crafted.next("createProducer", move |m| m["id"] = json!(id));
+    let producer = publisher.room.create_producer(video_track(), ProducerOptions::default(), None).unwrap();
+    let drawn = producer.server_id();
+    producer.send(&transport).await.expect("another id is drawn");
+    assert_ne!(producer.server_id(), drawn);
     for (kind, words, craft) in cases {
         crafted.next("createProducer", craft);
         let producer = publisher.room.create_producer(video_track(), ProducerOptions::default(), None).unwrap();
@@ -102,17 +107,20 @@ async fn a_refused_transport_can_be_used_all_the_same() {
     let id = first.id().value();
     let cases: Vec<(RefusalKind, &str, Craft)> = vec![
         (
-            DuplicatedTransport,
-            "a Transport with same transportId already exists",
-            Box::new(move |m| m["id"] = json!(id)),
-        ),
-        (
             InvalidDtlsParameters,
             "unsupported remote fingerprint algorithm",
             Box::new(|m| m["dtlsParameters"]["fingerprints"][0]["algorithm"] = json!("md5")),
         ),
         (InvalidDtlsParameters, "invalid remote role", Box::new(|m| m["dtlsParameters"]["role"] = json!("chicken"))),
     ];
+    // An id that is taken is no refusal to the application: another is drawn.
+    crafted.next("createTransport", move |m| m["id"] = json!(id));
+    let transport = publisher.transport();
+    let drawn = transport.server_id();
+    let producer = publisher.room.create_producer(video_track(), ProducerOptions::default(), None).unwrap();
+    producer.send(&transport).await.expect("another id is drawn");
+    assert_ne!(transport.server_id(), drawn);
+    publisher.connected(&transport).await;
     for (kind, words, craft) in cases {
         crafted.next("createTransport", craft);
         let transport = publisher.transport();
