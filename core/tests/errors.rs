@@ -20,7 +20,7 @@ use serde_json::json;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn track() -> Track {
-    Track::new(MediaKind::Audio, "microphone", "")
+    Track::new(MediaKind::Video, "camera", "")
 }
 
 fn address() -> SocketAddr {
