@@ -38,6 +38,11 @@ impl Ours {
         Self { scenario, now, media_time: Duration::from_secs(100), producers, sequence_number: 0 }
     }
 
+    /// Bytes of a VP8 frame that is so many full packets.
+    pub const fn frame_bytes(packets: usize) -> usize {
+        (PAYLOAD - DESCRIPTOR) * packets
+    }
+
     fn room(&mut self) -> &mut Room {
         &mut self.scenario.room
     }
@@ -46,7 +51,7 @@ impl Ours {
 impl Sender for Ours {
     fn frame(&mut self, track: usize, packets: usize) {
         // Bit 0 of a VP8 frame set: not a key frame.
-        let frame = Frame::new(Bytes::from(vec![1; (PAYLOAD - DESCRIPTOR) * packets]), self.media_time);
+        let frame = Frame::new(Bytes::from(vec![1; Self::frame_bytes(packets)]), self.media_time);
         let (now, id) = (self.now, self.producers[track]);
         let mut producer = self.room().producer(id).expect("nobody closed it");
         producer.write_frame(now, frame).expect("connected and not paused");

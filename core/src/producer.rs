@@ -98,12 +98,13 @@ impl<'a> Producer<'a> {
             .map_err(CommandError::of)
     }
 
-    /// Sends an encoded frame. It leaves at once or is refused; nothing is kept for later.
+    /// Sends an encoded frame. It leaves as soon as outputs are polled, the end of a large one up to 30 ms later
+    /// ([`RoomConfig::burst`](crate::RoomConfig::burst)); or it is refused, and nothing is kept for later.
     pub fn write_frame(&mut self, now: Instant, frame: Frame) -> Result<(), MediaError> {
         self.room.write(now, self.id, &Media::Frame(frame))
     }
 
-    /// Sends a ready-made RTP packet. It leaves at once or is refused; nothing is kept for later.
+    /// Sends a ready-made RTP packet. It leaves as soon as outputs are polled, or it is refused; nothing is kept for later.
     pub fn write_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), MediaError> {
         self.room.write(now, self.id, &Media::Packet(packet))
     }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// From the lowest up. Within one, modules may use each other.
 const LAYERS: &[&[&str]] = &[
-    &["rtp", "id", "rng", "stats"],
-    &["media"],
+    &["id", "rng"],
+    // Parameters and encoded media; a codec knows its key frames.
+    &["rtp", "media", "stats"],
     &["connection::engine"],
     &["connection"],
     // The dialect, v2.
@@ -23,6 +24,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("connection", "protocol"),
     // What the room and we have in common says which codecs and extensions an engine is made with.
     ("connection::engine", "ortc"),
+    // Why a connection cannot be set up.
+    ("connection::engine", "error"),
+    ("connection", "error"),
     // `Receive` and `Transmit`, the datagrams.
     ("connection::engine", "input"),
     ("connection", "input"),

@@ -11,6 +11,11 @@ export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 ./setup.sh
 for file in ./*.mjs pages/*.js; do node --check "$file"; done
 node --test selftest.mjs
+# The same selection of packages for both, and in CI, so that the crates below are built once.
+packages=(--workspace --exclude mediasoup-producer-benches)
+tests=()
+for file in tests/*.rs; do tests+=(--test "$(basename "$file" .rs)"); done
 # Two at a time: each has a server, a worker and a browser of its own.
-cargo test -p mediasoup-interop --features "${INTEROP_FEATURES:-}" --no-fail-fast -- --ignored --test-threads 2 "$@"
-cargo test -p mediasoup-interop --no-default-features --test certificates -- --ignored --test-threads 2 "$@"
+cargo test "${packages[@]}" "${tests[@]}" --features "${INTEROP_FEATURES:+mediasoup-interop/$INTEROP_FEATURES}" \
+    --no-fail-fast -- --ignored --test-threads 2 "$@"
+cargo test "${packages[@]}" --no-default-features --test certificates -- --ignored --test-threads 2 "$@"

@@ -24,11 +24,14 @@ pub(crate) fn instructions(work: Work) -> Result<f64, String> {
         .arg(program)
         .args(["run", &work.to_string()])
         .output()
-        .map_err(|error| format!("valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)"))?;
+        .map_err(|error| {
+            format!("valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)")
+        })?;
     let units: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| failure(work, &output))?;
     let log = String::from_utf8_lossy(&output.stderr);
     let collected = log.lines().find_map(|line| line.split_once("Collected :"));
-    let collected: f64 = collected.and_then(|(_, count)| count.trim().parse().ok()).ok_or_else(|| failure(work, &output))?;
+    let collected: f64 =
+        collected.and_then(|(_, count)| count.trim().parse().ok()).ok_or_else(|| failure(work, &output))?;
     Ok(collected / units)
 }
 

@@ -8,6 +8,7 @@
 
 mod count;
 mod guard;
+mod sockets;
 mod table;
 mod work;
 

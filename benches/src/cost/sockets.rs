@@ -6,7 +6,7 @@ mod server;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours, Raw, Sender};
 use quinn_udp::{Transmit, UdpSocketState};
@@ -97,7 +97,9 @@ pub(crate) fn costs(load: Load) -> [[f64; 3]; EVERYBODY.len()] {
 fn cpu() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     tasks
-        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() != server::THREAD))
+        .filter(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() != server::THREAD)
+        })
         .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
         .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
         .sum()
@@ -161,7 +163,7 @@ impl Out {
     fn new(destination: SocketAddr, gso: bool) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket on loopback");
         let state = UdpSocketState::new((&socket).into()).expect("a UDP socket");
-        let most = if gso { state.max_gso_segments().get() } else { 1 };
+        let most = if gso { state.max_gso_segments() } else { 1 };
         Self { socket, state, destination, most, run: Vec::with_capacity(1 << 16), size: 0, count: 0 }
     }
 

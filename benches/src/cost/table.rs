@@ -1,6 +1,7 @@
 //! The table.
 
 use crate::count::{allocations, instructions};
+use crate::sockets::{EVERYBODY, Load, Who, costs};
 use crate::work::Work;
 
 /// One line: what, the baseline, ours, their ratio, and what the ratio is to be at most.
@@ -34,17 +35,21 @@ fn figure(value: f64) -> String {
 }
 
 pub(crate) fn write() -> Result<(), String> {
-    let mut sections = Vec::new();
-    sections.push(("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?));
-    sections.push(("Allocations for a packet", allocation_lines()));
-    sections.push(("Growth: instructions for a packet, many against few", growth_lines()?));
+    let sections = [
+        ("Instructions for a packet of 1120 bytes, AES-256-GCM", instructions_lines()?),
+        ("Allocations for a packet", allocation_lines()),
+        ("Growth: instructions for a packet, many against few", growth_lines()?),
+    ];
+    let loads = socket_sections();
     let mut text = String::from(HEAD);
     for (title, lines) in &sections {
-        text += &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
+        text +=
+            &format!("\n## {title}\n\n| | baseline | ours | ratio | target |\n| --- | ---: | ---: | ---: | ---: |\n");
         for line in lines {
             text += &format!("| {} |\n", line.cells().join(" | "));
         }
     }
+    text += &loads;
     print!("{text}");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/COST.md");
     std::fs::write(file, text).map_err(|error| format!("{file}: {error}"))
@@ -63,7 +68,7 @@ fn pair(work: fn(bool) -> Work, measure: impl Fn(Work) -> Result<f64, String>) -
 
 fn instructions_lines() -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
-    for (what, work, target) in SENDING {
+    for Sending(what, work, target) in SENDING {
         let (baseline, ours) = pair(work, instructions)?;
         lines.push(Line::against(what, baseline, ours, target));
     }
@@ -71,19 +76,19 @@ fn instructions_lines() -> Result<Vec<Line>, String> {
 }
 
 fn allocation_lines() -> Vec<Line> {
-    let line = |(what, work, _): &(&str, fn(bool) -> Work, f64)| {
-        Line::against(*what, allocations(work(true)), allocations(work(false)), 1.0)
-    };
-    SENDING.iter().map(line).collect()
+    let line = |Sending(what, work, _)| Line::against(what, allocations(work(true)), allocations(work(false)), 1.0);
+    SENDING.map(line).into()
 }
 
 /// What is sent, and how many times str0m's instructions it may take.
-const SENDING: [(&str, fn(bool) -> Work, f64); 5] = [
-    ("frames of 1 packet", |raw| Work::Frames { raw, packets: 1, tracks: 1 }, 1.15),
-    ("frames of 10 packets", |raw| Work::Frames { raw, packets: 10, tracks: 1 }, 1.15),
-    ("frames of 12 packets", |raw| Work::Frames { raw, packets: 12, tracks: 1 }, 1.15),
-    ("ready-made packets, one at a time", |raw| Work::Packets { raw, packets: 1, tracks: 1 }, 1.05),
-    ("ready-made packets, twelve in a row", |raw| Work::Packets { raw, packets: 12, tracks: 1 }, 1.05),
+struct Sending(&'static str, fn(bool) -> Work, f64);
+
+const SENDING: [Sending; 5] = [
+    Sending("frames of 1 packet", |raw| Work::Frames { raw, packets: 1, tracks: 1 }, 1.15),
+    Sending("frames of 10 packets", |raw| Work::Frames { raw, packets: 10, tracks: 1 }, 1.15),
+    Sending("frames of 12 packets", |raw| Work::Frames { raw, packets: 12, tracks: 1 }, 1.15),
+    Sending("ready-made packets, one at a time", |raw| Work::Packets { raw, packets: 1, tracks: 1 }, 1.05),
+    Sending("ready-made packets, twelve in a row", |raw| Work::Packets { raw, packets: 12, tracks: 1 }, 1.05),
 ];
 
 fn growth_lines() -> Result<Vec<Line>, String> {
@@ -100,4 +105,34 @@ fn growth_lines() -> Result<Vec<Line>, String> {
     let many = instructions(Work::Rooms { rooms: 100 })?;
     lines.push(Line { what: "100 rooms against 10".to_owned(), baseline: Some(few), ours: many, target: Some(1.3) });
     Ok(lines)
+}
+
+/// CPU time through real sockets: a row a load, a column for everybody, and the adapters' ratio to what they are held to.
+fn socket_sections() -> String {
+    let load = |packets, tracks, paced| Load { packets, tracks, paced };
+    let saturated = [load(10, 1, false), load(12, 1, false), load(100, 1, false)];
+    let paced = [load(3, 1, true), load(12, 1, true), load(3, 10, true), load(12, 10, true)];
+    let mut text = section("as many frames as go, one core", &saturated, Who::RawGso, 1.1);
+    text += &section("30 frames a second", &paced, Who::RawSendTo, 1.0);
+    text
+}
+
+fn section(title: &str, loads: &[Load], baseline: Who, target: f64) -> String {
+    let names = EVERYBODY.map(Who::name).join(" | ");
+    let mut text = format!(
+        "\n## Microseconds of CPU a packet over loopback, {title}: median (least to most)\n\n\
+         | producers, frame | {names} | tokio to {0} | smol to {0} | target |\n| --- |{1}\n",
+        baseline.name(),
+        " ---: |".repeat(EVERYBODY.len() + 3),
+    );
+    for load in loads {
+        let costs = costs(*load);
+        let median =
+            |of: Who| EVERYBODY.iter().zip(&costs).find(|(who, _)| **who == of).map_or(0.0, |(_, cost)| cost[1]);
+        let cells = costs.map(|[least, median, most]| format!("{median:.2} ({least:.2} to {most:.2})")).join(" | ");
+        let (tokio, smol) = (median(Who::Tokio) / median(baseline), median(Who::Smol) / median(baseline));
+        text +=
+            &format!("| {}, {} packets | {cells} | {tokio:.2} | {smol:.2} | {target} |\n", load.tracks, load.packets);
+    }
+    text
 }

@@ -127,7 +127,11 @@ fn send(
         }
         count(&mut || {
             for track in 0..tracks {
-                if ready_made { sender.packets(track, packets) } else { sender.frame(track, packets) }
+                if ready_made {
+                    sender.packets(track, packets)
+                } else {
+                    sender.frame(track, packets)
+                }
                 sender.drain(&mut |datagram| _ = std::hint::black_box(datagram));
             }
             sender.pass(&mut |datagram| _ = std::hint::black_box(datagram));
@@ -137,6 +141,10 @@ fn send(
 }
 
 fn step(sender: &mut dyn Sender, track: usize, packets: usize, ready_made: bool) {
-    if ready_made { sender.packets(track, packets) } else { sender.frame(track, packets) }
+    if ready_made {
+        sender.packets(track, packets)
+    } else {
+        sender.frame(track, packets)
+    }
     sender.pass(&mut |datagram| _ = std::hint::black_box(datagram));
 }

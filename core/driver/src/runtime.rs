@@ -81,6 +81,7 @@ pub trait UdpSocket: Send + Sync + 'static {
 }
 
 /// Waits until a time.
+#[cfg(feature = "suite")]
 pub(crate) async fn sleep_until<R: Runtime>(runtime: &R, at: Instant) {
     let mut timer = Box::pin(runtime.timer(at));
     std::future::poll_fn(|cx| timer.as_mut().poll(cx)).await;

@@ -18,6 +18,7 @@ use mediasoup_producer::{Receive, TransportId};
 use crate::options::{IoStats, Options};
 use crate::runtime::Runtime;
 use tcp::Connection;
+#[cfg(feature = "websocket")]
 pub(crate) use tcp::connecting;
 use udp::Socket;
 

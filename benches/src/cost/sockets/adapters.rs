@@ -1,0 +1,86 @@
+//! The adapters, as an application uses them, towards the other end.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer_benches::{FRAME_INTERVAL, Ours};
+use mediasoup_producer_driver::{Options, Room, Runtime, Timer};
+use mediasoup_producer_smol::Smol;
+use mediasoup_producer_tokio::Tokio;
+
+use super::server::Server;
+use super::{Load, cpu};
+
+pub(super) fn tokio(load: Load) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { through(Tokio::default(), load).await })
+}
+
+pub(super) fn smol(load: Load) -> f64 {
+    smol::block_on(through(Smol::default(), load))
+}
+
+async fn through<R: Runtime>(runtime: R, load: Load) -> f64 {
+    let mut server = Server::start();
+    let config = RoomConfig::default();
+    let room = Room::on(runtime.clone(), config, 1, Options::default(), server.signalling());
+    room.join("sender", None).await.expect("the other end lets us in");
+    let transport = room.create_transport(None).expect("the room is joined");
+    let mut producers = Vec::new();
+    for _ in 0..load.tracks {
+        let track = Track::new(MediaKind::Video, "camera", "");
+        let producer = room.create_producer(track, ProducerOptions::default(), None).expect("it takes video");
+        producer.send(&transport).await.expect("the other end takes it");
+        producers.push(producer);
+    }
+    transport.connected().await.expect("loopback connects");
+    server.only_read();
+
+    let data = Bytes::from(vec![0; Ours::frame_bytes(load.packets)]);
+    let start = runtime.now();
+    let mut timer = Box::pin(runtime.timer(start));
+    let before = cpu();
+    for number in 0..load.frames() as u32 {
+        if load.paced {
+            until(timer.as_mut(), start + number * FRAME_INTERVAL).await;
+        }
+        for producer in &producers {
+            // What the socket does not take yet is offered again after the others had their turn.
+            let frame = Frame::new(data.clone(), number * FRAME_INTERVAL).key_frame(true);
+            while producer.write_frame(frame.clone()).is_err() {
+                pause().await;
+            }
+        }
+        if !load.paced {
+            pause().await;
+        }
+    }
+    // The last frame is on its way.
+    let end = runtime.now() + Duration::from_millis(40);
+    until(timer.as_mut(), end).await;
+    let taken = cpu() - before;
+    let packets: u64 = producers.iter().flat_map(|producer| producer.outbound_stats()).map(|of| of.packets_sent).sum();
+    taken as f64 / packets as f64 / 1000.0
+}
+
+async fn until<T: Timer>(mut timer: Pin<&mut T>, at: std::time::Instant) {
+    timer.as_mut().reset(at);
+    poll_fn(|context| timer.as_mut().poll(context)).await;
+}
+
+/// Lets the others have their turn.
+async fn pause() {
+    let mut paused = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
