@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connection::engine::crypto::DtlsBackend;
+use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::protocol::{DtlsRole, RoomSettings};
 use crate::rtp::{Codec, Profile};
 
@@ -22,6 +22,10 @@ pub struct RoomConfig {
     pub(crate) burst: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) certificate: Option<Certificate>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) initial_bitrate_bps: Option<u64>,
     pub(crate) limits: Limits,
     #[cfg(feature = "serde")]
     #[serde(skip)]
@@ -39,6 +43,8 @@ impl Default for RoomConfig {
             dtls_role: DtlsRole::default(),
             burst: Duration::from_millis(100),
             dtls_backend: DtlsBackend::default(),
+            certificate: None,
+            initial_bitrate_bps: None,
             limits: Limits::default(),
             #[cfg(feature = "serde")]
             record: None,
@@ -94,6 +100,23 @@ impl RoomConfig {
     /// What speaks DTLS. Default: [`DtlsBackend::Modern`], whatever features are on.
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
+        self
+    }
+
+    /// Our certificate. One for many rooms spares each the making of its keys; those who see the traffic of two rooms can
+    /// tell then that they have one owner. It is in no recording. Default: each room makes its own with its first transport.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// What each transport is taken to carry, in bits per second, until the server says what it can receive (REMB; mediasoup's
+    /// first comes 5 s after video began). It is divided as the server's figure is, so that
+    /// [`TargetBitrate`](crate::ProducerEvent::TargetBitrate) tells each video encoding's target as soon as its producer is
+    /// handled and not paused, and again when another producer joins it on the transport. Default: none; encoders hear of no
+    /// target until the server speaks.
+    pub const fn initial_bitrate_bps(mut self, bitrate_bps: u64) -> Self {
+        self.initial_bitrate_bps = Some(bitrate_bps);
         self
     }
 
@@ -212,7 +235,7 @@ impl SimulcastOptions {
 ///
 /// # Every limit
 ///
-/// The fields of this, which can be set:
+/// Those that can be set, each by the method of its name:
 ///
 /// | limit | default | past it |
 /// | --- | --- | --- |
@@ -271,41 +294,22 @@ impl SimulcastOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
-#[non_exhaustive]
 pub struct Limits {
-    /// Transports at a time. Default: 16.
-    pub transports: usize,
-    /// Producers at a time. Default: 256.
-    pub producers: usize,
-    /// Other peers remembered. Default: 4096.
-    pub peers: usize,
-    /// Bytes of their names and application data together, counted as those of a message. Default: 8 MiB.
-    pub peer_bytes: usize,
-    /// Bytes of one message of the server: 32 for each JSON value and name, and the text of both. Default: 8 MiB.
-    pub message_bytes: usize,
-    /// Requests without an answer. Default: 256.
-    pub pending_requests: usize,
-    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
-    /// Default: 256.
-    pub late_answers: usize,
-    /// Operations waiting on one transport. Default: 256.
-    pub operations: usize,
-    /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
-    pub frame_bytes: usize,
-    /// Packets of large frames that wait to leave on one transport (they do within 30 ms), before another frame is refused.
-    /// Default: 4096.
-    pub packets_waiting: usize,
-    /// Packets of one stream kept for retransmission, at most 1.4 kB each and none for longer than 3 s. Default: 1024.
-    pub repair_packets: usize,
-    /// Addresses of the server that one transport tries, the best. Default: 64.
-    pub remote_candidates: usize,
-    /// Local addresses of one transport. Default: 16.
-    pub local_addresses: usize,
-    /// Messages and events not yet polled, and datagrams not yet polled: past the one commands and media are refused and
-    /// lesser events dropped, past the other media is refused and datagrams are dropped. Default: 8192 of each.
-    pub outputs: usize,
-    /// Bytes in the lesser events not yet polled, counted as those of a message. Default: 32 MiB.
-    pub output_bytes: usize,
+    pub(crate) transports: usize,
+    pub(crate) producers: usize,
+    pub(crate) peers: usize,
+    pub(crate) peer_bytes: usize,
+    pub(crate) message_bytes: usize,
+    pub(crate) pending_requests: usize,
+    pub(crate) late_answers: usize,
+    pub(crate) operations: usize,
+    pub(crate) frame_bytes: usize,
+    pub(crate) packets_waiting: usize,
+    pub(crate) repair_packets: usize,
+    pub(crate) remote_candidates: usize,
+    pub(crate) local_addresses: usize,
+    pub(crate) outputs: usize,
+    pub(crate) output_bytes: usize,
 }
 
 impl Default for Limits {
@@ -327,5 +331,100 @@ impl Default for Limits {
             outputs: 8192,
             output_bytes: 32 << 20,
         }
+    }
+}
+
+impl Limits {
+    /// Transports at a time. Default: 16.
+    pub const fn transports(mut self, transports: usize) -> Self {
+        self.transports = transports;
+        self
+    }
+
+    /// Producers at a time. Default: 256.
+    pub const fn producers(mut self, producers: usize) -> Self {
+        self.producers = producers;
+        self
+    }
+
+    /// Other peers remembered. Default: 4096.
+    pub const fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Bytes of their names and application data together, counted as those of a message. Default: 8 MiB.
+    pub const fn peer_bytes(mut self, peer_bytes: usize) -> Self {
+        self.peer_bytes = peer_bytes;
+        self
+    }
+
+    /// Bytes of one message of the server: 32 for each JSON value and name, and the text of both. Default: 8 MiB.
+    pub const fn message_bytes(mut self, message_bytes: usize) -> Self {
+        self.message_bytes = message_bytes;
+        self
+    }
+
+    /// Requests without an answer. Default: 256.
+    pub const fn pending_requests(mut self, pending_requests: usize) -> Self {
+        self.pending_requests = pending_requests;
+        self
+    }
+
+    /// Requests that timed out or were cancelled and are remembered, so that what their late answer brings is undone or used.
+    /// Default: 256.
+    pub const fn late_answers(mut self, late_answers: usize) -> Self {
+        self.late_answers = late_answers;
+        self
+    }
+
+    /// Operations waiting on one transport. Default: 256.
+    pub const fn operations(mut self, operations: usize) -> Self {
+        self.operations = operations;
+        self
+    }
+
+    /// Bytes of one frame or RTP payload handed in. Default: 4 MiB.
+    pub const fn frame_bytes(mut self, frame_bytes: usize) -> Self {
+        self.frame_bytes = frame_bytes;
+        self
+    }
+
+    /// Packets of large frames that wait to leave on one transport (they do within 30 ms), before another frame is refused.
+    /// Default: 4096.
+    pub const fn packets_waiting(mut self, packets_waiting: usize) -> Self {
+        self.packets_waiting = packets_waiting;
+        self
+    }
+
+    /// Packets of one stream kept for retransmission, at most 1.4 kB each and none for longer than 3 s. Default: 1024.
+    pub const fn repair_packets(mut self, repair_packets: usize) -> Self {
+        self.repair_packets = repair_packets;
+        self
+    }
+
+    /// Addresses of the server that one transport tries, the best. Default: 64.
+    pub const fn remote_candidates(mut self, remote_candidates: usize) -> Self {
+        self.remote_candidates = remote_candidates;
+        self
+    }
+
+    /// Local addresses of one transport. Default: 16.
+    pub const fn local_addresses(mut self, local_addresses: usize) -> Self {
+        self.local_addresses = local_addresses;
+        self
+    }
+
+    /// Messages and events not yet polled, and datagrams not yet polled: past the one commands and media are refused and
+    /// lesser events dropped, past the other media is refused and datagrams are dropped. Default: 8192 of each.
+    pub const fn outputs(mut self, outputs: usize) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    /// Bytes in the lesser events not yet polled, counted as those of a message. Default: 32 MiB.
+    pub const fn output_bytes(mut self, output_bytes: usize) -> Self {
+        self.output_bytes = output_bytes;
+        self
     }
 }

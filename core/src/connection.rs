@@ -36,7 +36,7 @@ use allocation::allocate;
 #[cfg(feature = "sim")]
 use engine::EngineAnswer;
 use engine::endpoint::Received;
-use engine::{Engine, EngineOutput, OutgoingPacket, StreamFeedback};
+use engine::{Engine, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
 use pacer::Pacer;
 use streams::{StreamError, Streams};
 
@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     senders: BTreeMap<ProducerId, Sender>,
     /// Packets that the engine was given since it was last flushed.
     unflushed: usize,
-    /// What the server last said it can take.
+    /// What the server last said it can take, or what is reckoned with until then.
     limit_bps: Option<u64>,
     /// When video began to flow, and when it last did.
     video: Option<(Instant, Instant)>,
@@ -89,14 +89,15 @@ pub(crate) struct Written {
 }
 
 impl Connection {
-    /// `burst`: video that leaves at once is at most what is sent in this time on average.
-    pub(crate) fn new(engine: Box<dyn Engine>, burst: Duration) -> Self {
+    /// `burst`: video that leaves at once is at most what is sent in this time on average. `limit_bps`: what it is taken to
+    /// carry until the server says.
+    pub(crate) fn new(engine: Box<dyn Engine>, burst: Duration, limit_bps: Option<u64>) -> Self {
         Self {
             engine,
             pacer: Pacer::new(burst),
             senders: BTreeMap::new(),
             unflushed: 0,
-            limit_bps: None,
+            limit_bps,
             video: None,
             packets: Vec::new(),
         }
@@ -330,6 +331,11 @@ impl Connection {
             }
         }
         news
+    }
+
+    /// Where media goes.
+    pub(crate) fn selected_path(&self) -> Option<SelectedPath> {
+        self.engine.selected_path()
     }
 
     /// Our own statistics of a producer, one entry for each encoding.

@@ -111,7 +111,8 @@ pub mod stats;
 mod transport;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
-pub use connection::engine::crypto::{CertificateRefusal, DtlsBackend, DtlsFailure};
+pub use connection::engine::SelectedPath;
+pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use error::{
@@ -128,6 +129,6 @@ pub use rng::random_seed;
 pub use room::{Room, RoomState};
 pub use rtp::{
     Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
-    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
 pub use transport::{LocalAddresses, Transport, TransportInfo};

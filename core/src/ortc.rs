@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::rtp::{
     Codec, MediaKind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
-    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, SendCodec,
 };
 
 /// Header extensions we understand, in both kinds as far as they have a meaning there. Time offset and RTP stream id are
@@ -34,6 +34,13 @@ pub(crate) struct SharedCodec {
     pub(crate) capability: RtpCodecCapability,
     /// The payload type of its RTX, if the room repairs it.
     pub(crate) rtx_payload_type: Option<u8>,
+}
+
+impl SharedCodec {
+    fn sending(&self) -> SendCodec {
+        let rtx = self.rtx_payload_type.map(|pt| parameters(&rtx_capability(&self.capability, pt)));
+        SendCodec { codec: self.codec, parameters: parameters(&self.capability), rtx }
+    }
 }
 
 /// What the room and we have in common. Payload types and extension ids are the room's: ours are free to choose, and the
@@ -90,6 +97,13 @@ impl SharedCapabilities {
             .find(|shared| shared.codec.kind() == kind && wanted.is_none_or(|codec| codec == shared.codec))
     }
 
+    /// What producers of this kind can use, best first. Of a codec that the room has several times it is the first.
+    pub(crate) fn send_codecs(&self, kind: MediaKind) -> Vec<SendCodec> {
+        let mut seen = BTreeSet::new();
+        let first = |shared: &&SharedCodec| shared.codec.kind() == kind && seen.insert(shared.codec);
+        self.codecs.iter().filter(first).map(SharedCodec::sending).collect()
+    }
+
     /// The `rtpCapabilities` of `join`.
     pub(crate) fn receiving(&self) -> RtpCapabilities {
         let mut codecs = Vec::new();
@@ -109,8 +123,8 @@ impl SharedCapabilities {
         encodings: Vec<RtpEncodingParameters>,
     ) -> RtpParameters {
         let kind = shared.codec.kind();
-        let mut codecs = vec![parameters(&shared.capability)];
-        codecs.extend(shared.rtx_payload_type.map(|pt| parameters(&rtx_capability(&shared.capability, pt))));
+        let SendCodec { parameters, rtx, .. } = shared.sending();
+        let codecs = std::iter::once(parameters).chain(rtx).collect();
         let header_extensions = self
             .header_extensions
             .iter()

@@ -254,7 +254,8 @@ pub enum ProducerEvent {
         profile: Profile,
     },
     /// The encoder of this layer should aim at this bitrate: the layer's share of what the server says it can receive
-    /// (REMB). 0: pause the encoder.
+    /// (REMB), or before that of [`RoomConfig::initial_bitrate_bps`](crate::RoomConfig::initial_bitrate_bps). 0: pause the
+    /// encoder.
     TargetBitrate {
         /// The layer.
         profile: Profile,

@@ -35,7 +35,7 @@ use crate::output::{Event, Output, ProducerEvent};
 use crate::producer::{Producer, ProducerInfo, Track};
 use crate::protocol::Peer;
 use crate::rng::Rng;
-use crate::rtp::MediaKind;
+use crate::rtp::{MediaKind, SendCodec};
 use crate::stats::{OutboundRtpStats, RoomStats};
 use crate::transport::{Transport, TransportInfo};
 
@@ -128,7 +128,8 @@ impl Room {
     /// among all its peers, wherever they run: one that is refused as taken is drawn anew, a few times. Keys and ICE
     /// credentials do not come from the seed.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
-        let engines = Box::new(Identity::new(config.dtls_backend, config.limits.repair_packets));
+        let (dtls, repair_packets) = (config.dtls_backend, config.limits.repair_packets);
+        let engines = Box::new(Identity::new(dtls, repair_packets, config.certificate.clone()));
         Self::with_engines(config, seed, engines)
     }
 
@@ -396,6 +397,12 @@ impl Room {
     /// Whether the room takes audio or video from us. False before [`Event::Joined`], and for a spy.
     pub fn can_send(&self, kind: MediaKind) -> bool {
         self.joined() && !self.config.spy && self.capabilities.can_send(kind)
+    }
+
+    /// The codecs a producer of this kind can use, with their parameters, best first: a producer whose
+    /// [options](ProducerOptions::codec) name none uses the first. None while [`can_send`](Self::can_send) says no.
+    pub fn send_codecs(&self, kind: MediaKind) -> Vec<SendCodec> {
+        if self.can_send(kind) { self.capabilities.send_codecs(kind) } else { Vec::new() }
     }
 
     /// What was dropped, and what waits.

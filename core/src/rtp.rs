@@ -252,6 +252,20 @@ pub struct RtpCodecParameters {
     pub parameters: Map<String, Value>,
 }
 
+/// A codec that the room takes from us, with what a producer that uses it sends: [`Room::send_codecs`](crate::Room::send_codecs).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub struct SendCodec {
+    /// The codec, for [`ProducerOptions::codec`](crate::ProducerOptions::codec).
+    pub codec: Codec,
+    /// Payload type, clock rate, channels, feedback, and the `a=fmtp` of SDP that the encoder should keep to (H.264:
+    /// `profile-level-id`, RFC 6184 section 8.1).
+    pub parameters: RtpCodecParameters,
+    /// Those of its retransmissions (RFC 4588), if the room repairs it.
+    pub rtx: Option<RtpCodecParameters>,
+}
+
 /// A header extension of [`RtpParameters`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtpHeaderExtensionParameters {

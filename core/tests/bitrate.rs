@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{producer_events, scenario, transport, video};
 use mediasoup_producer::sim::{Direction, Link, RoomServerConfig, ScenarioConfig, Source};
-use mediasoup_producer::{Event, ProducerEvent, ProducerId, Profile};
+use mediasoup_producer::{Event, ProducerEvent, ProducerId, Profile, RoomConfig};
 
 fn capped(cap_bps: u64) -> ScenarioConfig {
     ScenarioConfig::default().server(RoomServerConfig::default().bitrate_cap_bps(Some(cap_bps)))
@@ -36,6 +36,33 @@ fn a_cap_is_filled_from_the_lowest_layer() {
     let received: u64 = scenario.received().iter().map(|encoding| encoding.bitrate_bps).sum();
     assert!(received < 350_000, "{received}");
     assert!(scenario.server.transport(transport(&scenario)).unwrap().bitrate_allowed_bps() <= 350_000);
+}
+
+#[test]
+fn the_initial_bitrate_is_divided_as_soon_as_a_producer_is_handled() {
+    let room = RoomConfig::default().initial_bitrate_bps(600_000);
+    let mut scenario = scenario(ScenarioConfig::default().room(room), 5).joined();
+    let on = scenario.create_transport();
+    let id = scenario.send(on, Source::vp8_simulcast(100_000, 300_000, 900_000));
+    scenario.drive_until("handled", |scenario| scenario.room.producer_info(id).is_some_and(|info| info.handled()));
+    let first = targets(&scenario.take_events(), id);
+    assert_eq!(first, BTreeMap::from([(Profile::Low, 100_000), (Profile::Medium, 300_000), (Profile::High, 200_000)]));
+
+    // A producer that is paused from the start shares in it when it is resumed.
+    let now = scenario.now();
+    let other = scenario.create_producer(Source::vp8_simulcast(100_000, 300_000, 900_000));
+    let mut handle = scenario.room.producer(other).unwrap();
+    handle.pause(now, None).unwrap();
+    handle.send(now, on).unwrap();
+    scenario.drive_until("handled", |scenario| scenario.room.producer_info(other).is_some_and(|info| info.handled()));
+    assert_eq!(targets(&scenario.take_events(), other), BTreeMap::new());
+    let now = scenario.now();
+    scenario.room.producer(other).unwrap().resume(now, None).unwrap();
+    scenario.drive(Duration::from_millis(1));
+    let events = scenario.take_events();
+    let shared = BTreeMap::from([(Profile::Low, 100_000), (Profile::Medium, 200_000), (Profile::High, 0)]);
+    assert_eq!(targets(&events, other), shared);
+    assert_eq!(targets(&events, id), BTreeMap::from([(Profile::Medium, 200_000), (Profile::High, 0)]));
 }
 
 #[test]

@@ -69,9 +69,7 @@ fn commands(transport: TransportId, producer: ProducerId) -> [Command; 20] {
 #[test]
 fn while_outputs_wait_every_command_says_so_with_its_own_error() {
     let now = Instant::now();
-    let mut limits = Limits::default();
-    limits.outputs = 1;
-    let mut room = joined(now, limits);
+    let mut room = joined(now, Limits::default().outputs(1));
     let transport = room.create_transport(now, None).unwrap();
     let producer = room.create_producer(now, track(), ProducerOptions::default(), None).unwrap();
     room.handle_input(

@@ -354,9 +354,7 @@ fn answers_from_before_the_room_was_closed_mean_nothing() {
 
 #[test]
 fn what_is_remembered_is_bounded_and_the_oldest_is_forgotten() {
-    let mut limits = Limits::default();
-    limits.late_answers = 3;
-    let mut test = ByHand::joined(limits);
+    let mut test = ByHand::joined(Limits::default().late_answers(3));
     let (on, producer) = (test.transport(), test.producer());
     for _ in 0..5 {
         test.send(producer, on);
@@ -392,9 +390,7 @@ fn a_refused_transport_is_asked_for_again_for_the_producer_that_is_left() {
 #[test]
 fn a_hundred_thousand_operations_fail_one_after_another() {
     const OPERATIONS: usize = 100_000;
-    let mut limits = Limits::default();
-    limits.operations = OPERATIONS;
-    let mut test = ByHand::joined(limits);
+    let mut test = ByHand::joined(Limits::default().operations(OPERATIONS));
     let (on, producer) = (test.transport(), test.producer());
     test.send(producer, on);
     for _ in 1..OPERATIONS {
@@ -407,8 +403,7 @@ fn a_hundred_thousand_operations_fail_one_after_another() {
     assert!(settled[1..].iter().all(|result| *result == Err(OperationError::TransportClosed)));
 
     // Nor do those that may not even be asked for go deeper with each.
-    let mut limits = Limits::default();
-    (limits.operations, limits.pending_requests, limits.producers) = (OPERATIONS, 1, OPERATIONS);
+    let limits = Limits::default().operations(OPERATIONS).pending_requests(1).producers(OPERATIONS);
     let mut test = ByHand::joined(limits);
     let (one, other) = (test.transport(), test.transport());
     let producers: Vec<_> = (0..OPERATIONS / 100).map(|_| test.producer()).collect();

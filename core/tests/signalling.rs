@@ -35,6 +35,36 @@ fn joining_asks_for_the_settings_first() {
 }
 
 #[test]
+fn what_can_be_sent_is_known_from_joining_on() {
+    let room = RoomConfig::default().codec_preferences([Codec::H264]);
+    let server = RoomServerConfig::default().codecs([Codec::Opus, Codec::Vp8, Codec::H264]);
+    let scenario = scenario(ScenarioConfig::default().room(room).server(server), 1);
+    assert_eq!(scenario.room.send_codecs(MediaKind::Video), []);
+
+    let mut scenario = scenario.sending();
+    let (audio_codecs, video_codecs) =
+        (scenario.room.send_codecs(MediaKind::Audio), scenario.room.send_codecs(MediaKind::Video));
+    let [opus] = &audio_codecs[..] else { panic!("{audio_codecs:?}") };
+    assert_eq!((opus.codec, opus.parameters.clock_rate, opus.parameters.channels), (Codec::Opus, 48_000, Some(2)));
+    assert_eq!(opus.rtx, None);
+    let [h264, vp8] = &video_codecs[..] else { panic!("{video_codecs:?}") };
+    assert_eq!((h264.codec, vp8.codec), (Codec::H264, Codec::Vp8), "in the order of preference");
+    assert_eq!(h264.parameters.parameters["packetization-mode"], 1);
+    assert!(vp8.parameters.rtcp_feedback.iter().flatten().any(|feedback| feedback.kind == "goog-remb"));
+
+    // They are what a producer really sends.
+    let video = video(&scenario);
+    let producer = scenario.room.producer(video).unwrap();
+    let used = video_codecs.iter().find(|codec| codec.codec == producer.codec()).unwrap();
+    let sent = &producer.rtp_parameters().unwrap().codecs;
+    assert_eq!(*sent, [used.parameters.clone(), used.rtx.clone().unwrap()]);
+
+    let now = scenario.now();
+    scenario.room.leave(now, None).unwrap();
+    assert_eq!(scenario.room.send_codecs(MediaKind::Audio), []);
+}
+
+#[test]
 fn peers_hear_of_each_other() {
     let mut scenario = plain(2);
     let now = scenario.now();
@@ -176,9 +206,7 @@ fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
         let method = "createTransport".to_owned();
         OperationError::InvalidResponse(InvalidResponse::Malformed { method, what: what.to_owned() })
     };
-    let mut limits = Limits::default();
-    limits.message_bytes = 8_000;
-    let room = RoomConfig::default().limits(limits);
+    let room = RoomConfig::default().limits(Limits::default().message_bytes(8_000));
     let server = RoomServerConfig::default().codecs([Codec::Opus]);
     let config = ScenarioConfig::default().room(room).server(server);
     let fingerprints = "/dtlsParameters/fingerprints";

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use common::{all_lost, connection_states, plain, scenario, transport, transport_events, video};
 use mediasoup_producer::protocol::{DtlsRole, IceProtocol};
-use mediasoup_producer::sim::{Direction, RoomServerConfig, Scenario, ScenarioConfig, ServerEvent, Source};
+use mediasoup_producer::sim::{Direction, Link, RoomServerConfig, Scenario, ScenarioConfig, ServerEvent, Source};
 use mediasoup_producer::{
-    ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator, RoomConfig, TransportEvent,
+    Certificate, ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator, RoomConfig, TransportEvent,
     TransportOptions,
 };
 
@@ -185,6 +185,50 @@ fn another_address_takes_over() {
     assert!(scenario.connected());
     let kept: Vec<_> = scenario.room.transport_info(id).unwrap().local_addresses().collect();
     assert_eq!(kept, [(IceProtocol::Udp, Scenario::OTHER_CLIENT)]);
+}
+
+#[test]
+fn the_selected_path_is_where_media_goes() {
+    let link = Link::default().delay(Duration::from_millis(20));
+    let mut scenario = scenario(ScenarioConfig::default().uplink(link).downlink(link), 9).joined();
+    let id = scenario.create_transport();
+    let path = |scenario: &Scenario| scenario.room.transport_info(id).unwrap().selected_path();
+    assert_eq!(path(&scenario), None);
+
+    scenario.send(id, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(2));
+    let before = path(&scenario).unwrap();
+    assert_eq!((before.protocol, before.local), (IceProtocol::Udp, Scenario::CLIENT));
+    assert_eq!(before.remote, Scenario::SERVER);
+    assert_eq!(before.round_trip_time, Some(Duration::from_millis(40)));
+
+    let slower = Link::default().delay(Duration::from_millis(35));
+    scenario.net.set_link(Direction::Up, slower);
+    let now = scenario.now();
+    let mut handle = scenario.room.transport(id).unwrap();
+    handle.add_local_address(now, IceProtocol::Udp, Scenario::OTHER_CLIENT).unwrap();
+    handle.remove_local_address(now, IceProtocol::Udp, Scenario::CLIENT).unwrap();
+    scenario.drive(Duration::from_secs(2));
+    let after = path(&scenario).unwrap();
+    assert_eq!((after.local, after.remote), (Scenario::OTHER_CLIENT, Scenario::SERVER));
+    assert_eq!(after.round_trip_time, Some(Duration::from_millis(55)));
+    assert_media_flows(&mut scenario);
+}
+
+#[test]
+fn one_certificate_serves_many_rooms() {
+    let certificate = Certificate::generate().unwrap();
+    let fingerprint = |seed, room: RoomConfig| {
+        let mut scenario = scenario(ScenarioConfig::default().room(room), seed).sending();
+        assert_media_flows(&mut scenario);
+        let messages = scenario.take_messages();
+        let request = messages.iter().find(|message| message["method"] == "createTransport").unwrap();
+        request["dtlsParameters"]["fingerprints"][0]["value"].as_str().unwrap().to_owned()
+    };
+    let shared = || RoomConfig::default().certificate(certificate.clone());
+    let one = fingerprint(1, shared());
+    assert_eq!(fingerprint(2, shared().dtls_role(DtlsRole::Server)), one);
+    assert_ne!(fingerprint(3, RoomConfig::default()), one);
 }
 
 #[test]

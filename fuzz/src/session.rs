@@ -9,6 +9,8 @@ use mediasoup_producer::{
 };
 use serde_json::{Value, json};
 
+const PENDING_REQUESTS: usize = 256;
+
 pub(crate) struct Session {
     room: Room,
     now: Instant,
@@ -25,7 +27,8 @@ impl Session {
     pub(crate) const STAGES: u8 = 7;
 
     pub(crate) fn at(stage: u8) -> Self {
-        let room = Room::new(RoomConfig::default().request_timeout(Duration::from_secs(5)), 7);
+        let limits = Limits::default().pending_requests(PENDING_REQUESTS);
+        let room = Room::new(RoomConfig::default().limits(limits).request_timeout(Duration::from_secs(5)), 7);
         let mut session = Self {
             room,
             now: Instant::now(),
@@ -114,7 +117,7 @@ impl Session {
         for producer in self.room.producers() {
             assert_eq!(producer.paused(), producer.locally_paused() || producer.remotely_paused());
         }
-        assert!(self.room.stats().requests_pending <= Limits::default().pending_requests);
+        assert!(self.room.stats().requests_pending <= PENDING_REQUESTS);
     }
 
     pub(crate) fn drain(&mut self) {

@@ -8,7 +8,7 @@ use mediasoup_producer::protocol::Peer;
 use mediasoup_producer::stats::RoomStats;
 use mediasoup_producer::{
     CreateProducerError, CreateTransportError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomError,
-    RoomState, Track, TransportId,
+    RoomState, SendCodec, Track, TransportId,
 };
 use serde_json::Value;
 
@@ -210,6 +210,11 @@ impl<R: Runtime> Room<R> {
     /// Whether the room takes audio or video from us.
     pub fn can_send(&self, kind: MediaKind) -> bool {
         self.handle.look(|room| room.can_send(kind))
+    }
+
+    /// The codecs a producer of this kind can use, with their parameters, best first.
+    pub fn send_codecs(&self, kind: MediaKind) -> Vec<SendCodec> {
+        self.handle.look(|room| room.send_codecs(kind))
     }
 
     /// What the state machine dropped, and what waits in it.

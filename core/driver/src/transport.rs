@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mediasoup_producer as core;
 use mediasoup_producer::protocol::{IceCandidate, IceProtocol};
-use mediasoup_producer::{ConnectionState, RestartIceError, ServerId, TransportError, TransportId};
+use mediasoup_producer::{ConnectionState, RestartIceError, SelectedPath, ServerId, TransportError, TransportId};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -106,6 +106,12 @@ impl<R: Runtime> Transport<R> {
     /// Our addresses. For TCP the port means nothing.
     pub fn local_addresses(&self) -> Vec<(IceProtocol, SocketAddr)> {
         self.look(|transport| transport.local_addresses().collect()).unwrap_or_default()
+    }
+
+    /// Where its media goes, and how long the way there and back takes; `None` before ICE has found a path. See
+    /// [`mediasoup_producer::TransportInfo::selected_path`].
+    pub fn selected_path(&self) -> Option<SelectedPath> {
+        self.look(core::TransportInfo::selected_path).flatten()
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).

@@ -69,12 +69,30 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     /// Retransmissions sent for a stream so far.
     fn packets_resent(&self, ssrc: u32) -> u64;
 
+    /// Where media goes.
+    fn selected_path(&self) -> Option<SelectedPath>;
+
     /// Says goodbye (RTCP BYE, DTLS close_notify); the last datagrams come out of [`poll_output`](Engine::poll_output).
     fn close(&mut self, now: Instant);
 
     /// Prepares an answer. Only a scripted engine takes one.
     #[cfg(feature = "sim")]
     fn prepare(&mut self, _answer: EngineAnswer) {}
+}
+
+/// Where a transport's media goes: [`TransportInfo::selected_path`](crate::TransportInfo::selected_path).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SelectedPath {
+    /// What carries it.
+    pub protocol: IceProtocol,
+    /// Our address, as it was [added](crate::Transport::add_local_address); over TCP its port means nothing.
+    pub local: SocketAddr,
+    /// The server's.
+    pub remote: SocketAddr,
+    /// From the last connectivity check on this path to its answer (W3C webrtc-stats `currentRoundTripTime`), which comes
+    /// every few seconds. None if it was not measured.
+    pub round_trip_time: Option<Duration>,
 }
 
 /// Makes the engine of each transport of a room.

@@ -48,8 +48,8 @@ impl Pair {
               "parameters": { "apt": 101 } },
         ] }));
         let capabilities = SharedCapabilities::new(&capabilities.expect("capabilities"), &[]);
-        let engine = Identity::new(backend, 1024).engine(now, &capabilities).expect("an engine");
-        let mut connection = Connection::new(engine, Duration::from_millis(100));
+        let engine = Identity::new(backend, 1024, None).engine(now, &capabilities).expect("an engine");
+        let mut connection = Connection::new(engine, Duration::from_millis(100), None);
 
         let certificate = provider(backend).dtls_provider.generate_certificate().expect("a certificate");
         let mut config = Rtc::builder()

@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tracing::{Span, debug, info};
 
 use super::track::Track;
 use crate::config::SimulcastOptions;
@@ -35,6 +36,8 @@ use crate::rtp::{Codec, MediaKind, RtpParameters};
 #[doc = include_str!("../../states/producer.md")]
 #[derive(Debug)]
 pub struct ProducerInfo {
+    /// For what is logged of it.
+    pub(crate) span: Span,
     pub(crate) id: ProducerId,
     pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
@@ -47,7 +50,6 @@ pub struct ProducerInfo {
     pub(crate) paused: Paused,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) stats_interval: Option<Duration>,
-    pub(crate) closed: bool,
     /// None while a connection has them.
     pub(crate) streams: Option<Streams>,
 }
@@ -111,11 +113,6 @@ impl ProducerInfo {
     /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
     pub const fn server_id(&self) -> ServerId {
         self.server_id
-    }
-
-    /// Whether it was closed.
-    pub const fn closed(&self) -> bool {
-        self.closed
     }
 
     /// The application's data.
@@ -204,6 +201,7 @@ impl ProducerInfo {
     }
 
     fn set_local(&mut self, paused: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        info!(parent: &self.span, paused, by = ?Originator::Local, "producer pauses or resumes");
         self.paused.local = paused;
         self.track.set_enabled(!self.paused.any());
         match &mut self.lifecycle {
@@ -231,6 +229,7 @@ impl ProducerInfo {
     }
 
     fn set_remote(&mut self, paused: bool, app_data: Option<Value>, effects: &mut Vec<Effect>) {
+        info!(parent: &self.span, paused, by = ?Originator::Remote, "producer pauses or resumes");
         self.paused.remote = paused;
         self.track.set_enabled(!self.paused.any());
         effects.push(Effect::Emit(paused_event(paused, Originator::Remote, app_data)));
@@ -245,12 +244,14 @@ impl ProducerInfo {
 
     /// A transport was given; its queue will do the rest.
     pub(crate) fn send(&mut self, transport: TransportId, operation: OperationId) {
+        debug!(parent: &self.span, %transport, "producer is to be sent");
         self.lifecycle = Lifecycle::Pending { transport, operation, announced: None };
     }
 
     /// `createProducer` goes out; returns its `paused`.
     pub(crate) fn announce(&mut self, rtp_parameters: RtpParameters) -> bool {
         let paused = self.paused.local;
+        debug!(parent: &self.span, paused, "producer announced to the server");
         if let Lifecycle::Pending { announced, .. } = &mut self.lifecycle {
             *announced = Some(Announced { rtp_parameters, paused, app_data: None });
         }
@@ -266,6 +267,7 @@ impl ProducerInfo {
             effects.push(Effect::Notify(pause_or_resume(self.server_id, self.paused.local, announced.app_data)));
         }
         self.lifecycle = Lifecycle::Handled { transport, order, rtp_parameters: announced.rtp_parameters };
+        info!(parent: &self.span, %transport, "producer handled");
         effects.push(Effect::Emit(ProducerEvent::Handled));
         if let Some(interval) = self.stats_interval {
             effects.push(Effect::Notify(enable_stats(self.server_id, interval)));
@@ -283,6 +285,7 @@ impl ProducerInfo {
 
     /// `send` came to nothing: it can be tried again.
     pub(crate) fn not_created(&mut self) {
+        debug!(parent: &self.span, "producer not sent");
         self.lifecycle = Lifecycle::Unhandled;
     }
 
@@ -290,8 +293,9 @@ impl ProducerInfo {
     pub(crate) fn transport_closed(&mut self, effects: &mut Vec<Effect>) {
         match self.lifecycle {
             Lifecycle::Unhandled => {}
-            Lifecycle::Pending { .. } => self.lifecycle = Lifecycle::Unhandled,
+            Lifecycle::Pending { .. } => self.not_created(),
             Lifecycle::Handled { .. } => {
+                info!(parent: &self.span, "producer unhandled");
                 self.lifecycle = Lifecycle::Unhandled;
                 effects.push(Effect::Emit(ProducerEvent::Unhandled));
             }
@@ -316,13 +320,14 @@ impl ProducerInfo {
     }
 
     fn end(&mut self, originator: Originator, app_data: Option<Value>, effects: &mut Vec<Effect>) {
-        self.closed = true;
+        info!(parent: &self.span, by = ?originator, "producer closed");
         self.track.stop();
         effects.push(Effect::Emit(ProducerEvent::Close { originator, app_data }));
     }
 
     /// Puts another track in place; ids, streams and paused state stay.
     pub(crate) fn replace_track(&mut self, original: Track, mut clone: Track, effects: &mut Vec<Effect>) {
+        debug!(parent: &self.span, "track replaced");
         clone.set_enabled(!self.paused.any());
         self.original_track = original;
         self.track = clone;
@@ -333,6 +338,7 @@ impl ProducerInfo {
     /// Its track was stopped.
     pub(crate) fn end_track(&mut self, effects: &mut Vec<Effect>) {
         if !self.track.ended() {
+            debug!(parent: &self.span, "track ended");
             self.track.stop();
             effects.push(Effect::Emit(ProducerEvent::TrackEnded));
         }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tracing::info;
+
 use super::Room;
 use crate::connection::Connection;
 use crate::connection::engine::crypto::DtlsFailure;
@@ -82,6 +84,9 @@ impl Room {
     }
 
     pub(super) fn dtls_failed(&mut self, now: Instant, id: TransportId, cause: DtlsFailure) {
+        if let Some(transport) = self.transports.get(&id) {
+            info!(parent: &transport.span, %cause, "DTLS failed");
+        }
         self.outputs.event(Event::Transport { id, event: TransportEvent::Failed { cause } });
         self.set_transport_state(id, State::Failed);
         self.close_transport(now, id, Originator::Local, None, true);

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
+use tracing::info_span;
 
 use super::inflight::Waiting;
 use super::{Room, RoomState};
@@ -55,6 +56,7 @@ impl Room {
         let clone = track.clone_as(self.track_id());
         self.created += 1;
         let producer = ProducerInfo {
+            span: info_span!("producer", %id),
             id,
             server_id: ServerId::new(id.value()),
             order: self.created,
@@ -67,7 +69,6 @@ impl Room {
             app_data,
             lifecycle: Lifecycle::Unhandled,
             stats_interval: None,
-            closed: false,
             streams: Some(Streams::new(codec, &mut self.rng)),
         };
         self.producers_at_server.insert(producer.server_id, id);
@@ -149,7 +150,12 @@ impl Room {
             match effect {
                 Effect::Notify(notification) => self.outputs.notification(notification),
                 Effect::Emit(event) => self.outputs.event(Event::Producer { id, event }),
-                Effect::KeyFrames => self.request_key_frames(now, id),
+                Effect::KeyFrames => {
+                    self.request_key_frames(now, id);
+                    if let Some(transport) = self.producers.get(&id).and_then(ProducerInfo::transport) {
+                        self.reallocate(transport);
+                    }
+                }
                 Effect::NewSource => {
                     if let Some(streams) = self.streams_mut(id) {
                         streams.new_source();
@@ -251,7 +257,6 @@ impl Room {
             producer.created(on.producers_handled, &mut effects);
         }
         self.apply(now, id, &mut effects);
-        self.reallocate(transport);
         self.operation_ended(now, transport, Ok(()));
     }
 

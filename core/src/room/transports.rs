@@ -161,7 +161,7 @@ impl Room {
         let connection = match self.engines.engine(now, &self.capabilities) {
             Ok(engine) => {
                 self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
-                Connection::new(engine, self.config.burst)
+                Connection::new(engine, self.config.burst, self.config.initial_bitrate_bps)
             }
             Err(error) => {
                 self.journal.answer(now, id, || EngineAnswer::NotMade(error));
@@ -180,7 +180,7 @@ impl Room {
         let request = self.request(now, request, waiting)?;
         if let Some(transport) = self.transports.get_mut(&id) {
             transport.connection = Some(connection);
-            transport.state = State::Creating;
+            transport.enter(State::Creating);
         }
         Ok(request)
     }
@@ -276,7 +276,7 @@ impl Room {
     pub(super) fn set_transport_state(&mut self, id: TransportId, state: State) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         let before = transport.connection_state();
-        transport.state = state;
+        transport.enter(state);
         let state = transport.connection_state();
         if state != before {
             self.outputs.event(Event::Transport { id, event: TransportEvent::ConnectionStateChange { state } });
@@ -295,6 +295,7 @@ impl Room {
         // What waits leaves first: no RTP follows the word that its producer is un-handled.
         self.send_all(now, id);
         let Some(mut transport) = self.transports.remove(&id) else { return };
+        transport.closed(originator);
         self.transports_at_server.remove(&transport.server_id);
         let close = Notification::CloseTransport { id: transport.server_id, app_data: app_data.clone() };
         if tell_server && transport.stats_interval.is_some() && transport.state.created() {

@@ -171,16 +171,14 @@ fn to_peer(method: &str, rest: Value, app: &Option<Value>) -> Value {
 impl Model {
     /// The options of a room that keeps to the model.
     pub fn config() -> RoomConfig {
-        let limits = Limits {
-            transports: TRANSPORTS,
-            producers: PRODUCERS,
-            operations: OPERATIONS,
-            local_addresses: ADDRESSES,
-            peers: PEERS,
-            pending_requests: PENDING,
-            late_answers: LATE,
-            ..Limits::default()
-        };
+        let limits = Limits::default()
+            .transports(TRANSPORTS)
+            .producers(PRODUCERS)
+            .operations(OPERATIONS)
+            .local_addresses(ADDRESSES)
+            .peers(PEERS)
+            .pending_requests(PENDING)
+            .late_answers(LATE);
         RoomConfig::default().limits(limits).request_timeout(Duration::from_millis(REQUEST_TIMEOUT))
     }
 

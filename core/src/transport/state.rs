@@ -13,10 +13,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tracing::{Span, info, info_span};
 
 use crate::connection::Connection;
+use crate::connection::engine::SelectedPath;
 use crate::id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
-use crate::output::ConnectionState;
+use crate::output::{ConnectionState, Originator};
 use crate::protocol::{IceCandidate, IceProtocol, Notification};
 
 /// A send transport as it stands.
@@ -29,6 +31,8 @@ use crate::protocol::{IceCandidate, IceProtocol, Notification};
 #[doc = include_str!("../../states/transport.md")]
 #[derive(Debug)]
 pub struct TransportInfo {
+    /// For what is logged of it.
+    pub(crate) span: Span,
     pub(crate) id: TransportId,
     pub(crate) server_id: ServerId,
     /// Grows with each transport and producer of the room.
@@ -116,6 +120,7 @@ pub(crate) enum Next {
 impl TransportInfo {
     pub(crate) fn new(id: TransportId, order: u64, app_data: Option<Value>) -> Self {
         Self {
+            span: info_span!("transport", %id),
             id,
             server_id: ServerId::new(id.value()),
             order,
@@ -143,11 +148,6 @@ impl TransportInfo {
     /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
     pub const fn server_id(&self) -> ServerId {
         self.server_id
-    }
-
-    /// Always false: a closed transport is no longer in its room.
-    pub const fn closed(&self) -> bool {
-        false
     }
 
     /// Always `send`.
@@ -198,6 +198,12 @@ impl TransportInfo {
         self.local_addresses.iter().copied()
     }
 
+    /// The pair of addresses that ICE has selected (RFC 8445 section 8): where DTLS and media last went. None before there is
+    /// one. It changes when the network does; while the server is not heard it is the one that was used last.
+    pub fn selected_path(&self) -> Option<SelectedPath> {
+        self.connection.as_ref()?.selected_path()
+    }
+
     /// The interval of the server's statistics, if they are enabled.
     pub const fn stats_interval(&self) -> Option<Duration> {
         self.stats_interval
@@ -218,9 +224,21 @@ impl TransportInfo {
         })
     }
 
+    pub(crate) fn enter(&mut self, state: State) {
+        if state != self.state {
+            info!(parent: &self.span, from = ?self.state, to = ?state, "transport changes");
+            self.state = state;
+        }
+    }
+
+    /// It is gone.
+    pub(crate) fn closed(&self, by: Originator) {
+        info!(parent: &self.span, from = ?self.state, ?by, "transport closed");
+    }
+
     /// The server has not made its side, or it is of no use. What was made on ours is given up.
     pub(crate) fn not_created(&mut self) -> Option<Connection> {
-        self.state = State::New;
+        self.enter(State::New);
         self.in_flight = None;
         self.connection.take()
     }

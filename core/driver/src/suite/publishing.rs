@@ -321,10 +321,16 @@ pub async fn a_transport_closed_by_the_server_ends_and_its_producer_moves<R: Run
     let server = TestRoom::start(runtime, &[Udp]);
     let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     let id = peer.transport.id();
+    let path = peer.transport.selected_path().unwrap();
+    assert!(peer.transport.local_addresses().contains(&(path.protocol, path.local)));
+    assert!(path.round_trip_time.is_some());
+    let codecs = peer.room.send_codecs(MediaKind::Video);
+    assert_eq!(peer.video.rtp_parameters().unwrap().codecs[0], codecs[0].parameters);
     server.act(|server, now| server.close_transport(now, id, None));
     peer.event("close", |event| matches!(event, RoomEvent::Transport { event: TransportEvent::Close { .. }, .. }))
         .await;
     assert_eq!(peer.transport.connection_state(), ConnectionState::Closed);
+    assert_eq!(peer.transport.selected_path(), None);
     assert!(!peer.video.handled() && peer.video.rtp_parameters().is_none());
     let other = peer.room.create_transport(None).unwrap();
     peer.video.send(&other).await.unwrap();

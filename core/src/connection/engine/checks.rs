@@ -8,8 +8,9 @@
 //! (RFC 8445 section 7.2.5.3.1). TCP has a new one for each connection, a NAT as often as it likes, and a hostile server for
 //! each answer. So ICE hears that the server saw the address from which the check was sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use str0m::IceCreds;
@@ -32,7 +33,12 @@ type TransactionId = [u8; 12];
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     awaited: VecDeque<Check>,
+    /// The last round trip of each path.
+    round_trips: BTreeMap<Path, Duration>,
 }
+
+/// A pair of addresses: ours and the server's.
+pub(super) type Path = (IceProtocol, SocketAddr, SocketAddr);
 
 #[derive(Debug)]
 struct Check {
@@ -40,11 +46,12 @@ struct Check {
     protocol: IceProtocol,
     source: SocketAddr,
     destination: SocketAddr,
+    sent_at: Instant,
 }
 
 impl Checks {
     /// Takes note of what is being sent, if it is a check.
-    pub(super) fn sent(&mut self, transmit: &Transmit) {
+    pub(super) fn sent(&mut self, now: Instant, transmit: &Transmit) {
         const BINDING_REQUEST: [u8; 2] = [0, 1];
         let Transmit { protocol, source, destination, ref contents } = *transmit;
         if contents.starts_with(&BINDING_REQUEST)
@@ -53,8 +60,13 @@ impl Checks {
             if self.awaited.len() == MAX_AWAITED {
                 self.awaited.pop_front();
             }
-            self.awaited.push_back(Check { id, protocol, source, destination });
+            self.awaited.push_back(Check { id, protocol, source, destination, sent_at: now });
         }
+    }
+
+    /// How long the last check of a path took to be answered.
+    pub(super) fn round_trip_time(&self, path: Path) -> Option<Duration> {
+        self.round_trips.get(&path).copied()
     }
 
     /// What ICE is to hear of a STUN message: none unless it is authentic and answers a check of ours that was not answered
@@ -62,6 +74,7 @@ impl Checks {
     /// section 2.5).
     pub(super) fn answer(
         &mut self,
+        now: Instant,
         receive: &Receive,
         remote: Option<&IceCreds>,
         hmac: &dyn Sha1HmacProvider,
@@ -81,7 +94,12 @@ impl Checks {
         if !message.verify(password, |key, payloads| hmac.sha1_hmac(key, payloads)) {
             return None;
         }
-        let source = self.awaited.remove(place)?.source;
+        let Check { protocol, source, destination, sent_at, .. } = self.awaited.remove(place)?;
+        let path = (protocol, source, destination);
+        if self.round_trips.len() == MAX_AWAITED && !self.round_trips.contains_key(&path) {
+            self.round_trips.clear();
+        }
+        self.round_trips.insert(path, now.saturating_duration_since(sent_at));
         if !succeeded || message.mapped_address() == Some(source) {
             return Some(receive.contents.clone());
         }

@@ -14,6 +14,7 @@
 //! Trust never comes from a certificate's issuer here. Both DTLS backends hand the certificate to str0m, which
 //! compares it with the fingerprint that came over signalling (RFC 8122 section 5, RFC 8827 section 5.6.4).
 
+mod certificate;
 mod replay;
 mod srtp;
 mod watch;
@@ -32,6 +33,7 @@ use str0m::crypto::{CryptoProvider, from_feature_flags};
 use str0m::{Input, Output, Rtc, RtcConfig};
 use tracing::subscriber::NoSubscriber;
 
+pub use certificate::Certificate;
 pub(crate) use replay::{RtcpGuard, RtcpVerdict};
 pub(crate) use srtp::authentic;
 pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};

@@ -13,9 +13,9 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrient
 use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
-use super::checks::Checks;
-use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, StreamFeedback};
-use crate::connection::engine::crypto::{self, DtlsBackend};
+use super::checks::{Checks, Path};
+use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
+use crate::connection::engine::crypto::{self, Certificate, DtlsBackend};
 use crate::connection::engine::endpoint::{
     Endpoint, EndpointOutput, Kind, Received, Refused, local_candidate, rtp_ssrc,
 };
@@ -27,27 +27,27 @@ use crate::output::Transmit;
 use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
 
-/// A certificate, shared by the transports of a room: making one takes most of the time
-/// of making an engine.
+/// What the transports of a room share.
 #[derive(Debug)]
 pub(crate) struct Identity {
     dtls: DtlsBackend,
     repair_packets: usize,
-    certificate: Option<DtlsCert>,
+    certificate: Option<Certificate>,
 }
 
 impl Identity {
-    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize) -> Self {
-        Self { dtls, repair_packets, certificate: None }
+    /// Without a certificate it makes one when it is needed.
+    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize, certificate: Option<Certificate>) -> Self {
+        Self { dtls, repair_packets, certificate }
     }
 }
 
 impl EngineFactory for Identity {
     fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
-        if self.certificate.is_none() {
-            self.certificate = crypto::provider(self.dtls).dtls_provider.generate_certificate();
-        }
-        let certificate = self.certificate.clone().ok_or(SetupError::NoCertificate)?;
+        let certificate = match &self.certificate {
+            Some(certificate) => certificate.to_dtls(),
+            None => self.certificate.insert(Certificate::generate()?).to_dtls(),
+        };
         Ok(Box::new(RtcEngine::new(now, self, certificate, capabilities)))
     }
 }
@@ -70,6 +70,8 @@ pub(crate) struct RtcEngine {
     remote_candidates: Vec<Candidate>,
     remote_credentials: Option<IceCreds>,
     checks: Checks,
+    /// Where the last datagram that is no check went.
+    path: Option<Path>,
     streams: BTreeMap<String, Vec<Stream>>,
     /// Retransmissions by the SSRC that carries them.
     resent: BTreeMap<u32, u64>,
@@ -131,6 +133,7 @@ impl RtcEngine {
             remote_candidates: Vec::new(),
             remote_credentials: None,
             checks: Checks::default(),
+            path: None,
             streams: BTreeMap::new(),
             resent: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -144,7 +147,7 @@ impl RtcEngine {
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output(now) {
             match output {
-                EndpointOutput::Transmit(transmit) => self.transmit(transmit),
+                EndpointOutput::Transmit(transmit) => self.transmit(now, transmit),
                 EndpointOutput::Event(event) => self.event(now, event),
                 EndpointOutput::Failed(failure) => {
                     self.retry_path_at = None;
@@ -155,8 +158,12 @@ impl RtcEngine {
     }
 
     /// Retransmissions are told by their SSRC.
-    fn transmit(&mut self, transmit: Transmit) {
-        self.checks.sent(&transmit);
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        if Kind::of(&transmit.contents) == Kind::Stun {
+            self.checks.sent(now, &transmit);
+        } else {
+            self.path = Some((transmit.protocol, transmit.source, transmit.destination));
+        }
         if let Some(resent) = rtp_ssrc(&transmit.contents).and_then(|ssrc| self.resent.get_mut(&ssrc)) {
             *resent += 1;
         }
@@ -372,7 +379,7 @@ impl Engine for RtcEngine {
     fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         if Kind::of(&receive.contents) == Kind::Stun {
             let hmac = crypto::provider(self.dtls).sha1_hmac_provider;
-            let Some(contents) = self.checks.answer(receive, self.remote_credentials.as_ref(), hmac) else {
+            let Some(contents) = self.checks.answer(now, receive, self.remote_credentials.as_ref(), hmac) else {
                 return Received::Refused(Refused::Stun);
             };
             self.endpoint.handle_receive(now, &Receive { contents, ..*receive })
@@ -392,6 +399,11 @@ impl Engine for RtcEngine {
     fn packets_resent(&self, ssrc: u32) -> u64 {
         let stream = self.streams.values().flatten().find(|stream| stream.ssrc == ssrc);
         stream.and_then(|stream| self.resent.get(&stream.rtx?)).copied().unwrap_or(0)
+    }
+
+    fn selected_path(&self) -> Option<SelectedPath> {
+        let path @ (protocol, local, remote) = self.path?;
+        Some(SelectedPath { protocol, local, remote, round_trip_time: self.checks.round_trip_time(path) })
     }
 
     fn close(&mut self, now: Instant) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket};
+use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath};
 use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
 use crate::input::Receive;
@@ -163,6 +163,10 @@ impl Engine for ScriptedEngine {
 
     fn packets_resent(&self, _ssrc: u32) -> u64 {
         0
+    }
+
+    fn selected_path(&self) -> Option<SelectedPath> {
+        None
     }
 
     fn close(&mut self, now: Instant) {

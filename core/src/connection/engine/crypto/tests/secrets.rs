@@ -17,8 +17,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
 use super::*;
-use crate::connection::engine::crypto::DtlsBackend;
 use crate::connection::engine::crypto::srtp::{KeptHmac, KeptSrtp};
+use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::protocol::protoo::Protoo;
 use crate::protocol::{DtlsRole, FromServer, IceParameters, Refusal};
 use crate::record::RecordOptions;
@@ -107,12 +107,13 @@ fn list(debug: &str) -> String {
 
 /// All that can be shown of a session in which everything happens that has to do with secrets, and its recording.
 fn session(backend: DtlsBackend, role: DtlsRole) -> (Vec<String>, Vec<String>) {
+    let certificate = Certificate::generate().unwrap();
     let config = ScenarioConfig::default()
-        .room(RoomConfig::default().dtls_role(role).dtls_backend(backend))
+        .room(RoomConfig::default().dtls_role(role).dtls_backend(backend).certificate(certificate.clone()))
         .server(RoomServerConfig::default().dtls_backend(backend));
     let mut scenario = Scenario::new(config, some_time(), 7);
     scenario.room.start_recording(RecordOptions::default().media(true).waiting_bytes(1 << 30)).unwrap();
-    let mut shown = Vec::new();
+    let mut shown = vec![format!("{certificate:?} {certificate:#?}")];
     scenario = scenario.joined();
 
     // Answers that make no sense, with secrets in them.
