@@ -20,7 +20,7 @@ use serde_json::json;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn track() -> Track {
-    Track::new(MediaKind::Audio, "microphone", "")
+    Track::new(MediaKind::Video, "camera", "")
 }
 
 fn address() -> SocketAddr {
@@ -72,7 +72,11 @@ fn while_outputs_wait_every_command_says_so_with_its_own_error() {
     let mut room = joined(now, Limits::default().outputs(1));
     let transport = room.create_transport(now, None).unwrap();
     let producer = room.create_producer(now, track(), ProducerOptions::default(), None).unwrap();
-    room.handle_input(now, Input::Notification(json!({ "method": "other", "target": "peer" }))).unwrap();
+    room.handle_input(
+        now,
+        Input::Notification(json!({ "method": "newConsumer", "target": "peer", "notification": true })),
+    )
+    .unwrap();
 
     let full = OutputsNotPolled(1);
     assert_eq!(room.join(now, "alice", None), Err(JoinError::OutputsNotPolled(full)));

@@ -105,7 +105,9 @@ impl World {
         };
         if let Err(error) = self.room.handle_input(self.now, input) {
             let error = format!("{error:?}");
-            let name = error.trim_start_matches("Command(").split(['(', ')', ' ']).next().unwrap();
+            // The command's own error: `Command(Send(AlreadyHandled(..)))`.
+            let inner = error.strip_prefix("Command(").and_then(|command| command.split_once('('));
+            let name = inner.map_or(&*error, |(_, inner)| inner).split(['(', ')', ' ']).next().unwrap();
             self.said.push(format!("refused: {name}"));
         }
         self.drain();
