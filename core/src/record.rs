@@ -118,6 +118,8 @@ pub(crate) struct Line {
 pub(crate) struct Recorder {
     options: RecordOptions,
     start: Option<Instant>,
+    /// When the last input was dealt with.
+    last: Option<Instant>,
     #[debug(skip)]
     lines: VecDeque<String>,
     bytes: usize,
@@ -126,7 +128,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(options: RecordOptions, config: &RoomConfig, seed: u64) -> Self {
-        let mut recorder = Self { options, start: None, lines: VecDeque::new(), bytes: 0, cut: false };
+        let mut recorder = Self { options, start: None, last: None, lines: VecDeque::new(), bytes: 0, cut: false };
         let config = difference(to_value(config), &to_value(&RoomConfig::default()));
         recorder.push(format!(r#"{{"{HEADER}":{VERSION},"seed":{seed},"config":{config}}}"#));
         recorder
@@ -147,6 +149,7 @@ impl Recorder {
 
     pub(crate) fn write(&mut self, now: Instant, line: &Line) {
         let start = *self.start.get_or_insert(now);
+        self.last = Some(now);
         let time = now.saturating_duration_since(start).as_nanos();
         let time = format!("{}.{:06}", time / 1_000_000, time % 1_000_000);
         let time = time.trim_end_matches('0').trim_end_matches('.');
@@ -160,9 +163,11 @@ impl Recorder {
         self.write(now, &Line { kind: "engine", body, refused: None });
     }
 
-    pub(crate) fn output(&mut self, now: Instant, output: &Output) {
-        if let Some(body) = output_value(output) {
-            self.write(now, &Line { kind: "output", body, refused: None });
+    /// An output has the time of the input that it follows from, not that of its being polled: datagrams, which are no inputs
+    /// here, may have let time go on.
+    pub(crate) fn output(&mut self, output: &Output) {
+        if let (Some(input), Some(body)) = (self.last, output_value(output)) {
+            self.write(input, &Line { kind: "output", body, refused: None });
         }
     }
 

@@ -265,7 +265,7 @@ impl Room {
             self.hear(now);
         }
         let output = self.outputs.pop();
-        self.journal.output(self.now, output.as_ref());
+        self.journal.output(output.as_ref());
         output
     }
 

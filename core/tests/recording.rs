@@ -372,3 +372,25 @@ fn two_processes_give_the_same_bytes() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+/// Sockets and messages come as they like, and outputs are polled when both were looked at.
+#[test]
+fn a_datagram_between_an_input_and_its_outputs_changes_nothing() {
+    let mut session = Session::new(Room::scripted(RoomConfig::default(), 7), RecordOptions::default());
+    session.room.join(session.now, "camera", None).unwrap();
+    session.drain();
+    let (id, _) = session.requests.remove(0);
+    session.pass(Duration::from_millis(2));
+    session.room.handle_input(session.now, Input::Response { id, result: Err(Refusal::new("no")) }).unwrap();
+    session.pass(Duration::from_millis(3));
+    let stray = Receive {
+        protocol: IceProtocol::Udp,
+        source: "192.0.2.7:40000".parse().unwrap(),
+        destination: "192.0.2.1:5000".parse().unwrap(),
+        contents: Bytes::from_static(&[1]),
+    };
+    session.room.handle_receive(session.now, &stray);
+    session.drain();
+    let replayed = replay(Instant::now(), &session.lines.join("\n")).unwrap();
+    assert_eq!((replayed.difference, replayed.recording), (None, session.lines));
+}

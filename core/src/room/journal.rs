@@ -73,9 +73,9 @@ impl Journal {
         }
     }
 
-    pub(crate) fn output(&mut self, now: Option<Instant>, output: Option<&Output>) {
-        if let (Some(recorder), Some(now), Some(output)) = (&mut self.recorder, now, output) {
-            recorder.output(now, output);
+    pub(crate) fn output(&mut self, output: Option<&Output>) {
+        if let (Some(recorder), Some(output)) = (&mut self.recorder, output) {
+            recorder.output(output);
         }
     }
 }
@@ -101,7 +101,7 @@ impl Journal {
 
     pub(crate) fn answer(&mut self, _: Instant, _: TransportId, _: impl FnOnce() -> EngineAnswer) {}
 
-    pub(crate) fn output(&mut self, _: Option<Instant>, _: Option<&Output>) {}
+    pub(crate) fn output(&mut self, _: Option<&Output>) {}
 }
 
 #[cfg(feature = "serde")]
