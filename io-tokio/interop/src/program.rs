@@ -96,9 +96,10 @@ fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        // With this package named, too, features are what they are in this build, and no dependency is built twice.
-        build.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]);
-        build.args(["-p", env!("CARGO_PKG_NAME"), "-p", "mediasoup-publish", "--lib", "--bin", "mediasoup-publish"]);
+        // The selection of run.sh, and by way of a test that has the program built: so features are what they are in this
+        // build, and no dependency is built twice.
+        build.args(["test", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"]);
+        build.args(["--workspace", "--exclude", "mediasoup-producer-benches", "--test", "program"]);
         build.args(["--features", "mediasoup-publish/legacy-dtls"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -109,7 +110,9 @@ fn binary() -> &'static PathBuf {
         let messages = String::from_utf8(output.stdout).expect("cargo speaks JSON");
         let executable = messages.lines().find_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
-            message["executable"].as_str().map(PathBuf::from)
+            let executable = message["executable"].as_str().map(PathBuf::from);
+            executable
+                .filter(|_| message["target"]["kind"][0] == "bin" && message["target"]["name"] == "mediasoup-publish")
         });
         executable.expect("cargo names the program it has built")
     })
