@@ -167,6 +167,19 @@ impl Inflight {
         }
     }
 
+    /// The server has closed a transport that was closed here, too. What it is making on it is found under its own id alone,
+    /// once it is made.
+    pub(crate) fn closed_by_server(&mut self, transport: ServerId) {
+        for pending in self.pending.values_mut() {
+            if let Waiting::Closed { makes: makes @ Makes::Producer(_), close } = &mut pending.waiting
+                && matches!(close, Notification::CloseTransport { id, .. } if *id == transport)
+                && let Some(undo) = makes.undo()
+            {
+                *close = undo;
+            }
+        }
+    }
+
     /// Ends all waits: whatever is answered from here on means nothing.
     pub(crate) fn cancel_all(&mut self) -> impl Iterator<Item = Waiting> + use<> {
         self.late.clear();

@@ -208,8 +208,9 @@ impl Room {
             }
             ServerNotification::TransportClosed { id, app_data } => {
                 let known = self.transports_at_server.get(&id).copied();
-                if let Some(id) = known {
-                    self.close_transport(now, id, Originator::Remote, app_data, false);
+                match known {
+                    Some(id) => self.close_transport(now, id, Originator::Remote, app_data, false),
+                    None => self.inflight.closed_by_server(id),
                 }
                 known.is_some()
             }

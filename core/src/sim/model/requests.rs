@@ -76,7 +76,7 @@ impl Makes {
     }
 
     /// What takes it back.
-    fn undo(self) -> Option<Value> {
+    pub(super) fn undo(self) -> Option<Value> {
         match self {
             Self::Peer => Some(to_peer("leave", json!({}), &None)),
             Self::Transport(id, _) => Some(to_peer("closeTransport", json!({ "id": id }), &None)),

@@ -87,7 +87,10 @@ impl Model {
             Notice::Closed(app) => self.close_room(Originator::Remote, app.value()),
             Notice::TransportClosed(number, app) => {
                 let id = transport(number);
-                self.unexpected += u64::from(!self.transports.contains_key(&id));
+                if !self.transports.contains_key(&id) {
+                    self.unexpected += 1;
+                    self.closed_by_server(id);
+                }
                 self.close_transport(id, Originator::Remote, app.value(), OperationError::TransportClosed);
             }
             Notice::TransportStats(number) => match transport(number) {

@@ -141,6 +141,18 @@ impl Model {
         Ok(())
     }
 
+    /// The server has closed one that was closed here, too: what it still makes on it is closed by itself.
+    pub(super) fn closed_by_server(&mut self, id: usize) {
+        for open in self.open.values_mut() {
+            if let What::Closed { makes: makes @ Makes::Producer(..), close } = &mut open.what
+                && close["method"] == "closeTransport"
+                && close["id"] == json!(id)
+            {
+                *close = makes.undo().expect("a producer can be closed");
+            }
+        }
+    }
+
     pub(super) fn close_transport_here(&mut self, id: usize, app: Option<Value>) {
         let transport = &self.transports[&id];
         if transport.made() || transport.creating {
