@@ -30,7 +30,7 @@ use crate::media::{AudioLevel, Rotation};
 use crate::net::IceProtocol;
 use crate::net::Receive;
 use crate::rng::Rng;
-use crate::rtp::Profile;
+use crate::v2::Profile;
 use crate::v2::RtpCapabilities;
 
 pub use config::{RoomServerConfig, ServerLimits};

@@ -7,7 +7,7 @@ mod media_plane;
 mod outputs;
 mod peers;
 mod producers;
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 pub(crate) mod recorder;
 #[cfg(feature = "sim")]
 mod scripted;
@@ -79,7 +79,6 @@ pub use state::RoomState;
 ///             Output::Request { id, request } => send_to_server(format!("{id} {}", request.to_json())),
 ///             Output::Notification(notification) => send_to_server(notification.to_json().to_string()),
 ///             Output::Event(event) => on_event(&mut room, event),
-///             _ => {}
 ///         }
 ///     }
 ///     let now = Instant::now();
@@ -444,7 +443,7 @@ impl Room {
         let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
         if let (Err(error), Media::Frame(frame)) = (&result, media) {
-            self.frame_refused(now, id, frame.profile, error.is_key_frame_needed());
+            self.frame_refused(now, id, frame.layer, error.is_key_frame_needed());
         }
         self.entered(now, entry.refused(&result));
         result
@@ -473,16 +472,16 @@ impl Room {
         if connection.packets_waiting() >= self.config.limits.packets_waiting {
             return Err(MediaError::TooManyPackets(connection.packets_waiting()));
         }
-        let (bytes, limit, profile) = match media {
-            Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
-            Media::Packet(packet) => (packet.payload.len(), MAX_PACKET_BYTES, packet.profile),
+        let (bytes, limit, layer) = match media {
+            Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.layer),
+            Media::Packet(packet) => (packet.payload.len(), MAX_PACKET_BYTES, packet.layer),
         };
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
         let written = connection.write(now, id, media).map_err(|error| match error {
-            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, profile },
-            StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
+            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, layer },
+            StreamError::UnknownLayer => MediaError::UnknownLayer { producer: id, layer },
             StreamError::Packetize(error) => MediaError::Malformed { codec, error },
             StreamError::Empty => MediaError::EmptyPacket,
             StreamError::Duplicate => MediaError::DuplicatePacket,
@@ -493,7 +492,7 @@ impl Room {
         } else if !self.written.contains(&transport) {
             self.written.push(transport);
         }
-        if written.time_went_back {
+        if let Some(profile) = self.profile(id, layer).filter(|_| written.time_went_back) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
         Ok(())

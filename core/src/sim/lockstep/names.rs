@@ -105,7 +105,7 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::Unhandled(_) => "Unhandled",
             MediaError::Paused(_) => "Paused",
             MediaError::NotConnected(_) => "NotConnected",
-            MediaError::UnknownProfile { .. } => "UnknownProfile",
+            MediaError::UnknownLayer { .. } => "UnknownLayer",
             MediaError::KeyFrameNeeded { .. } => "KeyFrameNeeded",
             MediaError::TooLarge { .. } => "TooLarge",
             MediaError::Malformed { .. } => "Malformed",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rtp::Profile;
+use crate::v2::Profile;
 
 /// One encoding of a producer as the room counts it.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -21,7 +21,8 @@ use crate::id::ProducerId;
 use crate::net::Receive;
 use crate::net::Transmit;
 use crate::net::{DtlsRole, IceParameters, IceProtocol};
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
+use crate::v2::Profile;
 use crate::v2::RtpCapabilities;
 
 pub(super) struct Receiver {
