@@ -109,6 +109,7 @@ mod rtp;
 pub mod sim;
 pub mod stats;
 mod transport;
+pub mod v3;
 
 pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use connection::engine::SelectedPath;
