@@ -3,6 +3,7 @@
 mod error;
 mod input;
 mod options;
+mod ortc;
 mod output;
 mod parameters;
 mod profile_level_id;

@@ -10,10 +10,10 @@ use super::options::{EncodingUpdate, ProduceOptions, TransportOptions};
 use super::parameters::TransportParameters;
 use super::rtp::RtpCapabilities;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
-use crate::input::Receive;
+use crate::net::Receive;
 use crate::media::Media;
-use crate::producer::Track;
-use crate::protocol::{IceParameters, IceProtocol};
+use crate::track::Track;
+use crate::net::{IceParameters, IceProtocol};
 
 /// Something that happened, for [`Device::handle_input`](super::Device::handle_input).
 #[derive(Clone, PartialEq)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::parameters::DtlsRole;
 use super::rtp::RtpCodecCapability;
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::rtp::Codec;
 

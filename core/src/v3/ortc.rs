@@ -12,10 +12,9 @@ use super::rtp::{
     CodecParameters, Direction, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpHeaderExtension, RtpHeaderExtensionParameters,
 };
-use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, RTP_STREAM_ID, VIDEO_ORIENTATION};
 use crate::rtp::{Codec, MediaKind};
 
-pub(crate) const RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 pub(crate) const REPAIRED_RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// The most encodings of a producer.

@@ -9,7 +9,8 @@ use super::parameters::DtlsParameters;
 use super::rtp::RtpParameters;
 use crate::connection::engine::crypto::DtlsFailure;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
-use crate::output::{ConnectionState, Transmit};
+use crate::event::ConnectionState;
+use crate::net::Transmit;
 use crate::rtp::MediaKind;
 
 /// Something to be acted on, from [`Device::poll_output`](super::Device::poll_output).

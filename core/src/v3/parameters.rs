@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::rtp::or_default;
 use crate::error::SetupError;
-use crate::protocol::{DtlsFingerprint, IceParameters, IceProtocol};
+use crate::net::{DtlsFingerprint, IceParameters, IceProtocol};
 
 /// A transport that the server has made: `id`, `iceParameters`, `iceCandidates`, `dtlsParameters` of mediasoup's
 /// WebRtcTransport. Unknown fields are ignored.
