@@ -90,11 +90,9 @@ fn codec(
     let mut rtcp_feedback = match (kind, codec) {
         (MediaKind::Audio, Codec::Opus) => vec![RtcpFeedback::new("nack", "")],
         (MediaKind::Audio, _) => Vec::new(),
-        (MediaKind::Video, _) => vec![
-            RtcpFeedback::new("ccm", "fir"),
-            RtcpFeedback::new("nack", ""),
-            RtcpFeedback::new("nack", "pli"),
-        ],
+        (MediaKind::Video, _) => {
+            vec![RtcpFeedback::new("ccm", "fir"), RtcpFeedback::new("nack", ""), RtcpFeedback::new("nack", "pli")]
+        }
     };
     match bandwidth {
         BandwidthMode::Remb if kind == MediaKind::Video => rtcp_feedback.insert(0, RtcpFeedback::new("goog-remb", "")),
@@ -148,14 +146,14 @@ impl SharedCapabilities {
         let mut pairs = Vec::new();
         if our_order {
             for index in 0..ours.codecs.len() {
-                let found = (0..router.codecs.len())
-                    .find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
+                let found =
+                    (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
                 pairs.extend(found.map(|of| (index, of)));
             }
         } else {
             for of in 0..router.codecs.len() {
-                let found = (0..ours.codecs.len())
-                    .find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
+                let found =
+                    (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
                 pairs.extend(found.map(|index| (index, of)));
             }
         }

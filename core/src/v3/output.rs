@@ -8,8 +8,8 @@ use super::error::OperationError;
 use super::parameters::DtlsParameters;
 use super::rtp::RtpParameters;
 use crate::connection::engine::crypto::DtlsFailure;
-use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::event::ConnectionState;
+use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::Transmit;
 use crate::rtp::MediaKind;
 
