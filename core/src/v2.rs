@@ -71,9 +71,11 @@
 //! | bitrates of simulcast layers | said to be kilobits, and are bits per second | bits per second |
 
 mod config;
+pub(crate) mod effect;
 mod error;
 mod id;
 mod input;
+pub(crate) mod join;
 pub(crate) mod ortc;
 mod output;
 pub(crate) mod producer;
@@ -90,11 +92,12 @@ pub use error::{
 };
 pub use id::ServerId;
 pub use input::{Accepted, Command, Input};
+pub use join::RoomState;
 pub use output::{Event, Output, ProducerEvent, TransportEvent};
-pub use producer::{Producer, ProducerInfo};
-pub use room::{Room, RoomState};
+pub use producer::ProducerInfo;
+pub use room::{LocalAddresses, Producer, Room, Transport};
 pub use rtp::{
     Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
-pub use transport::{LocalAddresses, Transport, TransportInfo};
+pub use transport::TransportInfo;

@@ -110,9 +110,9 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Where its media goes, and how long the way there and back takes; `None` before ICE has found a path. See
-    /// [`mediasoup_producer::v2::TransportInfo::selected_path`].
+    /// [`mediasoup_producer::v2::Transport::selected_path`].
     pub fn selected_path(&self) -> Option<SelectedPath> {
-        self.look(core::v2::TransportInfo::selected_path).flatten()
+        self.handle.look(|room| room.selected_path(self.id))
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).
