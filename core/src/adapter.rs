@@ -17,7 +17,7 @@ use crate::id::{OperationId, TransportId};
 use crate::net::IceProtocol;
 use crate::net::Transmit;
 use crate::rtp::MediaKind;
-use crate::v2::OperationError;
+use crate::v2::Outcome;
 use crate::v2::protocol::ToServer;
 use crate::v2::{Event, Output, TransportEvent};
 use crate::v2::{Room, RoomState};
@@ -36,7 +36,7 @@ pub enum Step {
         /// The operation.
         operation: OperationId,
         /// How it ended.
-        result: Result<(), OperationError>,
+        outcome: Outcome,
     },
     /// Tell the application; all events but [`Settled`](Event::Settled).
     Emit(Event),
@@ -116,8 +116,8 @@ impl Outbox {
                 Output::Transmit(transmit) => self.transmit(transmit, &video),
                 Output::Request { id, request } => self.tell(ToServer::Request { id, request }),
                 Output::Notification(notification) => self.tell(ToServer::Notification(notification)),
-                Output::Event(Event::Settled { operation, result }) => {
-                    self.steps.push_back(Step::Settle { operation, result });
+                Output::Event(Event::Settled { operation, outcome }) => {
+                    self.steps.push_back(Step::Settle { operation, outcome });
                 }
                 Output::Event(event) => {
                     self.steps.extend(match &event {

@@ -88,7 +88,8 @@ pub(crate) mod transport;
 pub use config::{ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use error::{
     AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, InvalidResponse, JoinError,
-    OperationError, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+    JoinFailure, Outcome, ProducerError, ReplaceTrackError, RequestFailure, RestartIceError, RestartIceFailure,
+    RoomError, SendError, SendFailure, TransportError,
 };
 pub use id::ServerId;
 pub use input::{Accepted, Command, Input};

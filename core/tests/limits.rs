@@ -19,8 +19,8 @@ use mediasoup_producer::sim::{ConnectionId, Direction, RoomServer, RoomServerCon
 use mediasoup_producer::sim::{ServerLimits, ServerOutput, Source};
 use mediasoup_producer::v2::protocol::Request;
 use mediasoup_producer::v2::{
-    AddAddressError, CreateProducerError, CreateTransportError, Event, Input, OperationError, Output, ProducerOptions,
-    RestartIceError, Room, RoomConfig, TransportError,
+    AddAddressError, CreateProducerError, CreateTransportError, Event, Input, Outcome, Output, ProducerOptions,
+    RequestFailure, RestartIceError, Room, RoomConfig, TransportError,
 };
 use mediasoup_producer::{
     Frame, Limits, MediaError, MediaKind, OutputsNotPolled, ProducerId, RtpPacket, Track, TransportId,
@@ -103,7 +103,7 @@ fn default_of(limit: &str) -> usize {
 struct Session {
     room: Room,
     now: Instant,
-    settled: Vec<Result<(), OperationError>>,
+    settled: Vec<Outcome>,
 }
 
 impl Session {
@@ -127,7 +127,7 @@ impl Session {
                         self.room.handle_input(self.now, Input::Response { id, result: Ok(data) }).unwrap();
                     }
                 }
-                Output::Event(Event::Settled { result, .. }) => self.settled.push(result),
+                Output::Event(Event::Settled { outcome, .. }) => self.settled.push(outcome),
                 _ => {}
             }
         }
@@ -238,7 +238,8 @@ fn answer_bytes(limit: usize, times: usize) -> Driven {
         session.drain_with(|_| Some(Value::from("x".repeat(limit * times))));
     }
     let settled = std::mem::take(&mut session.settled);
-    let refused = settled.iter().filter(|result| matches!(result, Err(OperationError::InvalidResponse(_)))).count();
+    let refused = settled.iter().filter_map(Outcome::request_failure);
+    let refused = refused.filter(|failure| matches!(failure, RequestFailure::InvalidResponse(_))).count();
     assert_eq!(session.room.stats().messages_too_large, 10);
     session.driven(refused, 10)
 }
@@ -259,7 +260,8 @@ fn pending_requests(limit: usize, times: usize) -> Driven {
         }
     }
     let settled = std::mem::take(&mut session.settled);
-    let refused = settled.iter().filter(|result| **result == Err(OperationError::TooManyRequests(limit))).count();
+    let refused = settled.iter().filter_map(Outcome::request_failure);
+    let refused = refused.filter(|failure| **failure == RequestFailure::TooManyRequests(limit)).count();
     session.driven(refused, limit * (times - 1))
 }
 

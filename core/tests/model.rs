@@ -230,8 +230,15 @@ impl Watched<'_> {
 
     fn event(&self, event: &Event) {
         self.see(match event {
-            Event::Settled { result: Ok(()), .. } => "settled: well".to_owned(),
-            Event::Settled { result: Err(error), .. } => format!("settled: {}", name(error)),
+            Event::Settled { outcome, .. } if outcome.is_ok() => "settled: well".to_owned(),
+            Event::Settled { outcome, .. } => match outcome.request_failure() {
+                Some(failure) => format!("settled: {}", name(failure)),
+                // `Send(Err(TransportClosed))`
+                None => format!(
+                    "settled: {}",
+                    name(&format_args!("{}", format!("{outcome:?}").rsplit("Err(").next().unwrap()))
+                ),
+            },
             Event::Closed { originator, .. } => format!("room: Closed {originator:?}"),
             Event::Transport { event, .. } => match event {
                 TransportEvent::ConnectionStateChange { state } => format!("transport: {state}"),

@@ -53,8 +53,8 @@ mod runtime;
 
 pub use mediasoup_producer_driver as driver;
 pub use mediasoup_producer_driver::{
-    Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer, mediasoup_producer,
-    signalling,
+    ConnectedError, Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer,
+    mediasoup_producer, signalling,
 };
 pub use runtime::{Smol, SmolTimer, SmolUdpSocket};
 

@@ -2,53 +2,33 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::v2::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OperationError, ProducerError,
-    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
-};
-use mediasoup_producer::{ConnectionState, OutputsNotPolled};
+use mediasoup_producer::ConnectionState;
 
-/// Why something that takes time (join, send, ICE restart, waiting for a connection) came to nothing.
+/// Why something that takes time came to nothing: `C` says why it could not be begun, `F` why it has failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum Error<C, F> {
     /// It could not be begun. Nothing has changed.
     #[error(transparent)]
-    Command(#[from] CommandError),
+    Command(C),
     /// It was begun and has failed.
     #[error(transparent)]
-    Operation(#[from] OperationError),
-    /// The transport is in a state from which it does not connect by itself: closed or failed.
-    #[error("the transport is {0}")]
-    Connection(ConnectionState),
+    Failed(F),
     /// The room has ended: it was closed, its connection to the server was lost, or the runtime was shut down. Make a
     /// new one.
     #[error("the room has ended: make a new one")]
     Stopped,
 }
 
-macro_rules! from_command {
-    ($($error:ty,)*) => {$(
-        impl From<$error> for Error {
-            fn from(error: $error) -> Self {
-                Self::Command(error.into())
-            }
-        }
-    )*};
-}
-
-from_command! {
-    JoinError,
-    RoomError,
-    OutputsNotPolled,
-    CreateTransportError,
-    CreateProducerError,
-    TransportError,
-    AddAddressError,
-    RestartIceError,
-    ProducerError,
-    SendError,
-    ReplaceTrackError,
+/// Why a transport is not connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectedError {
+    /// It is in a state from which it does not connect by itself: closed or failed.
+    #[error("the transport is {0}")]
+    State(ConnectionState),
+    /// The room has ended.
+    #[error("the room has ended: make a new one")]
+    Stopped,
 }
 
 /// What is wrong with the connection to the server.

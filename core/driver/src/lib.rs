@@ -52,7 +52,7 @@ mod socket;
 pub mod suite;
 mod transport;
 
-pub use error::{Error, SignallingError};
+pub use error::{ConnectedError, Error, SignallingError};
 pub use events::{Event, Events};
 pub use mediasoup_producer;
 pub use options::{IoStats, Options};

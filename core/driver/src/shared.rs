@@ -17,7 +17,7 @@ use futures_util::task::AtomicWaker;
 use mediasoup_producer as core;
 use mediasoup_producer::adapter::{self, Outbox, Step};
 use mediasoup_producer::v2::protocol::FromServer;
-use mediasoup_producer::v2::{CommandError, Event as RoomEvent, Input, OperationError};
+use mediasoup_producer::v2::{Event as RoomEvent, Input, Outcome};
 use mediasoup_producer::{MediaError, OperationId, ProducerId, TransportId};
 
 use crate::error::{Error, SignallingError};
@@ -69,7 +69,7 @@ pub(crate) struct State<R: Runtime> {
     granularity: Duration,
     /// A transport was told that it is blocked, and perhaps not yet that it no longer is.
     backlogged: bool,
-    waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
+    waiters: BTreeMap<OperationId, oneshot::Sender<Outcome>>,
     /// Transports whose sockets are to be opened anew.
     rebind: BTreeSet<TransportId>,
     /// The driver is to come to its end.
@@ -136,7 +136,7 @@ impl<R: Runtime> State<R> {
                     let outbox = &self.outbox;
                     self.sockets.close(id, |address| outbox.waiting(address) > 0);
                 }
-                Step::Settle { operation, result } => self.settle(operation, result),
+                Step::Settle { operation, outcome } => self.settle(operation, outcome),
                 Step::Emit(event) => self.emit(Event::Room(event)),
                 _ => {}
             }
@@ -269,10 +269,10 @@ impl<R: Runtime> State<R> {
         self.outbox.lose(&mut self.room, self.runtime.now());
     }
 
-    fn settle(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+    fn settle(&mut self, operation: OperationId, outcome: Outcome) {
         if let Some(waiter) = self.waiters.remove(&operation) {
             // Nobody may wait any more.
-            let _ = waiter.send(result);
+            let _ = waiter.send(outcome);
         }
     }
 
@@ -296,7 +296,7 @@ impl<R: Runtime> State<R> {
             let events: Vec<_> = adapter::finish(&mut self.room, self.runtime.now()).collect();
             for event in events {
                 match event {
-                    RoomEvent::Settled { operation, result } => self.settle(operation, result),
+                    RoomEvent::Settled { operation, outcome } => self.settle(operation, outcome),
                     event => self.emit(Event::Room(event)),
                 }
             }
@@ -372,25 +372,28 @@ impl<R: Runtime> Handle<R> {
         result
     }
 
-    /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
-    pub(crate) async fn operation<E: Into<CommandError>>(
+    /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it. `ended` takes its kind of
+    /// outcome.
+    pub(crate) async fn operation<C, F>(
         &self,
-        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<OperationId, E>,
-    ) -> Result<(), Error> {
-        self.operations(|room, now| Ok::<_, E>(vec![begin(room, now)?])).await
+        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<OperationId, C>,
+        ended: fn(Outcome) -> Option<Result<(), F>>,
+    ) -> Result<(), Error<C, F>> {
+        self.operations(|room, now| Ok(vec![begin(room, now)?]), ended).await
     }
 
     /// The same, in several places: done when all have ended. Of several that fail, it is the first that is told.
-    pub(crate) async fn operations<E: Into<CommandError>>(
+    pub(crate) async fn operations<C, F>(
         &self,
-        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<Vec<OperationId>, E>,
-    ) -> Result<(), Error> {
+        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<Vec<OperationId>, C>,
+        ended: fn(Outcome) -> Option<Result<(), F>>,
+    ) -> Result<(), Error<C, F>> {
         let ends: Vec<_> = {
             let mut state = self.shared.lock();
             if state.closing || state.ended {
                 return Err(Error::Stopped);
             }
-            let operations = begin(&mut state.room, self.shared.runtime.now()).map_err(Into::into)?;
+            let operations = begin(&mut state.room, self.shared.runtime.now()).map_err(Error::Command)?;
             let wait = |operation| {
                 let (sender, receiver) = oneshot::channel();
                 state.waiters.insert(operation, sender);
@@ -402,7 +405,9 @@ impl<R: Runtime> Handle<R> {
         };
         let mut result = Ok(());
         for end in ends {
-            result = result.and(end.await.map_or(Err(Error::Stopped), |ended| ended.map_err(Error::Operation)));
+            // Without an outcome the driver has ended.
+            let outcome = end.await.ok().and_then(ended);
+            result = result.and(outcome.map_or(Err(Error::Stopped), |outcome| outcome.map_err(Error::Failed)));
         }
         result
     }

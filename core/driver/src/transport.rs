@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mediasoup_producer as core;
-use mediasoup_producer::v2::{RestartIceError, ServerId, TransportError};
+use mediasoup_producer::v2::{Outcome, RestartIceError, RestartIceFailure, ServerId, TransportError};
 use mediasoup_producer::{ConnectionState, SelectedPath, TransportId};
 use mediasoup_producer::{IceCandidate, IceProtocol};
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{ConnectedError, Error};
 use crate::runtime::Runtime;
 use crate::shared::Handle;
 
@@ -87,15 +87,17 @@ impl<R: Runtime> Transport<R> {
     /// or has failed; the event says why.
     ///
     /// Cancel safe: it only watches.
-    pub async fn connected(&self) -> Result<(), Error> {
+    pub async fn connected(&self) -> Result<(), ConnectedError> {
         let mut events = self.handle.events();
         loop {
             match self.connection_state() {
                 ConnectionState::Connected => return Ok(()),
-                state @ (ConnectionState::Closed | ConnectionState::Failed) => return Err(Error::Connection(state)),
+                state @ (ConnectionState::Closed | ConnectionState::Failed) => {
+                    return Err(ConnectedError::State(state));
+                }
                 ConnectionState::New | ConnectionState::Connecting | ConnectionState::Disconnected => {}
             }
-            events.next().await.ok_or(Error::Stopped)?;
+            events.next().await.ok_or(ConnectedError::Stopped)?;
         }
     }
 
@@ -125,10 +127,13 @@ impl<R: Runtime> Transport<R> {
     /// Restarts ICE with new credentials of the server. Media goes on meanwhile.
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
-    pub async fn restart_ice(&self) -> Result<(), Error> {
+    pub async fn restart_ice(&self) -> Result<(), Error<RestartIceError, RestartIceFailure>> {
         let id = self.id;
         self.handle
-            .operation(|room, now| room.transport(id).ok_or(RestartIceError::NotFound(id))?.restart_ice(now))
+            .operation(
+                |room, now| room.transport(id).ok_or(RestartIceError::NotFound(id))?.restart_ice(now),
+                Outcome::restart_ice,
+            )
             .await
     }
 

@@ -28,7 +28,118 @@ pub enum InputError {
     Media(#[from] MediaError),
 }
 
-/// Why an operation that was begun has failed.
+/// How something that takes time has ended: what [`Event::Settled`](crate::v2::Event::Settled) tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub enum Outcome {
+    /// [`Room::join`](crate::v2::Room::join).
+    Join(Result<(), JoinFailure>),
+    /// [`Producer::send`](crate::v2::Producer::send).
+    Send(Result<(), SendFailure>),
+    /// [`Transport::restart_ice`](crate::v2::Transport::restart_ice), and
+    /// [`Room::restart_ice`](crate::v2::Room::restart_ice) for each transport.
+    RestartIce(Result<(), RestartIceFailure>),
+}
+
+impl Outcome {
+    /// Whether it went well.
+    pub const fn is_ok(&self) -> bool {
+        matches!(self, Self::Join(Ok(())) | Self::Send(Ok(())) | Self::RestartIce(Ok(())))
+    }
+
+    /// The request that has failed, if that is why it has.
+    pub const fn request_failure(&self) -> Option<&RequestFailure> {
+        match self {
+            Self::Join(Err(JoinFailure::Request(failure)))
+            | Self::Send(Err(SendFailure::Request(failure)))
+            | Self::RestartIce(Err(RestartIceFailure::Request(failure))) => Some(failure),
+            Self::Join(_) | Self::Send(_) | Self::RestartIce(_) => None,
+        }
+    }
+
+    /// Of a join.
+    pub fn join(self) -> Option<Result<(), JoinFailure>> {
+        match self {
+            Self::Join(result) => Some(result),
+            Self::Send(_) | Self::RestartIce(_) => None,
+        }
+    }
+
+    /// Of a send.
+    pub fn send(self) -> Option<Result<(), SendFailure>> {
+        match self {
+            Self::Send(result) => Some(result),
+            Self::Join(_) | Self::RestartIce(_) => None,
+        }
+    }
+
+    /// Of an ICE restart.
+    pub fn restart_ice(self) -> Option<Result<(), RestartIceFailure>> {
+        match self {
+            Self::RestartIce(result) => Some(result),
+            Self::Join(_) | Self::Send(_) => None,
+        }
+    }
+}
+
+/// Why the room was not joined.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum JoinFailure {
+    /// The room has mandatory codecs that we do not support.
+    #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
+    MandatoryCodecs(Vec<String>),
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// `queryRoom` or `join` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why a producer was not sent. It can be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// The transport was closed meanwhile.
+    #[error("the transport was closed")]
+    TransportClosed,
+    /// The producer was closed meanwhile.
+    #[error("the producer was closed")]
+    ProducerClosed,
+    /// The transport could not be set up on this side.
+    #[error("the transport could not be set up: {0}")]
+    Setup(SetupError),
+    /// `createTransport` or `createProducer` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why ICE was not restarted. Media goes on as it can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum RestartIceFailure {
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// The transport was closed meanwhile, or came to nothing.
+    #[error("the transport was closed")]
+    TransportClosed,
+    /// `restartTransport` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why a request to the server has failed.
 ///
 /// # Late answers
 ///
@@ -52,7 +163,7 @@ pub enum InputError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
-pub enum OperationError {
+pub enum RequestFailure {
     /// The server refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -66,21 +177,6 @@ pub enum OperationError {
     /// The server's answer could not be read.
     #[error("the server's answer makes no sense: {0}")]
     InvalidResponse(InvalidResponse),
-    /// The room has mandatory codecs that we do not support.
-    #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
-    MandatoryCodecs(Vec<String>),
-    /// The room was closed meanwhile.
-    #[error("the room was closed")]
-    RoomClosed,
-    /// The transport was closed meanwhile.
-    #[error("the transport was closed")]
-    TransportClosed,
-    /// The producer was closed meanwhile.
-    #[error("the producer was closed")]
-    ProducerClosed,
-    /// The transport could not be set up on this side.
-    #[error("the transport could not be set up: {0}")]
-    Setup(SetupError),
     /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),

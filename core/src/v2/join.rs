@@ -7,7 +7,7 @@ use crate::id::OperationId;
 use crate::rtp::Codec;
 use crate::v2::config::RoomConfig;
 use crate::v2::effect::Effect;
-use crate::v2::error::{JoinError, OperationError};
+use crate::v2::error::{JoinError, JoinFailure, Outcome};
 use crate::v2::ortc::SharedCapabilities;
 use crate::v2::output::Event;
 use crate::v2::protocol::{Notification, Peer, Request, RoomSettings};
@@ -90,7 +90,7 @@ pub(crate) enum Input {
     /// `queryRoom` or `join` has come to nothing.
     NotJoined {
         join: OperationId,
-        error: OperationError,
+        error: JoinFailure,
     },
     /// What was in the way of `join` is undone.
     JoinAgain {
@@ -164,7 +164,7 @@ impl Machine {
                     self.peers.remember(peer.clone());
                 }
                 effects.push(Effect::Emit(Event::Joined { peers }));
-                effects.push(Effect::settled(join, Ok(())));
+                effects.push(Effect::settled(join, Outcome::Join(Ok(()))));
             }
             Input::NotJoined { join, error } => self.failed(join, error, effects),
             Input::JoinAgain { join, app_data } => self.ask(join, app_data, effects),
@@ -198,7 +198,7 @@ impl Machine {
             of_room.map_or_else(|| format!("payload type {pt}"), |codec| codec.mime_type.clone())
         };
         let names = missing.into_iter().map(name).collect();
-        self.failed(join, OperationError::MandatoryCodecs(names), effects);
+        self.failed(join, JoinFailure::MandatoryCodecs(names), effects);
     }
 
     fn ask(&self, join: OperationId, app_data: Option<Value>, effects: &mut Vec<Effect>) {
@@ -211,10 +211,10 @@ impl Machine {
         effects.push(Effect::Ask { request, waiting: Waiting::Join { join, app_data } });
     }
 
-    fn failed(&mut self, join: OperationId, error: OperationError, effects: &mut Vec<Effect>) {
+    fn failed(&mut self, join: OperationId, error: JoinFailure, effects: &mut Vec<Effect>) {
         self.state = RoomState::New;
         self.announced = false;
-        effects.push(Effect::settled(join, Err(error)));
+        effects.push(Effect::settled(join, Outcome::Join(Err(error))));
     }
 
     fn close(&mut self, originator: Originator, app_data: Option<Value>, effects: &mut Vec<Effect>) {

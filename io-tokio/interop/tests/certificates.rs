@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::io::{Error, Event, Options, ProtooConnector, SignallingError};
+use mediasoup_interop::io::{ConnectedError, Error, Event, Options, ProtooConnector, SignallingError};
 use mediasoup_interop::{
     Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
 };
 use mediasoup_producer::DtlsRole;
 use mediasoup_producer::v2::stats::RoomStats;
 use mediasoup_producer::v2::{
-    Event as RoomEvent, OperationError, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
+    Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig, SendFailure, TransportEvent,
 };
 use mediasoup_producer::{CertificateRefusal, ConnectionState, DtlsFailure, Originator};
 use tokio::time::Instant;
@@ -108,7 +108,7 @@ async fn stock_is_refused(role: DtlsRole, expected: &[CertificateRefusal]) {
         })
         .await;
     let error = within(PATIENCE, "the failure", transport.connected()).await.expect_err("no connection");
-    assert!(matches!(error, Error::Connection(ConnectionState::Failed | ConnectionState::Closed)), "{error:?}");
+    assert!(matches!(error, ConnectedError::State(ConnectionState::Failed | ConnectionState::Closed)), "{error:?}");
     println!("{role:?}: after {:?}: {cause}", at - begun);
     let DtlsFailure::WeakCertificate { refusal } = cause else { panic!("{cause:?}") };
     assert!(expected.contains(&refusal), "{refusal:?}");
@@ -132,7 +132,7 @@ async fn stock_is_refused(role: DtlsRole, expected: &[CertificateRefusal]) {
             assert_eq!(publisher.events.producer(0, audio.id()), [ProducerEvent::Handled, ProducerEvent::Unhandled]);
         }
         Err(error) => {
-            assert_eq!(error, Error::Operation(OperationError::TransportClosed));
+            assert_eq!(error, Error::Failed(SendFailure::TransportClosed));
             assert!(publisher.events.producer(0, audio.id()).is_empty());
         }
     }

@@ -12,7 +12,6 @@ use mediasoup_producer::{MediaKind, Track};
 
 use super::bench::{Bench, Fate};
 use super::room::TestRoom;
-use crate::error::Error;
 use crate::options::Options;
 use crate::producer::Producer;
 use crate::room::Room;
@@ -37,7 +36,9 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// From nothing to media and back.
-async fn session<R: Runtime>(room: &Room<Bench<R>>) -> Result<(Transport<Bench<R>>, Producer<Bench<R>>), Error> {
+async fn session<R: Runtime>(
+    room: &Room<Bench<R>>,
+) -> Result<(Transport<Bench<R>>, Producer<Bench<R>>), Box<dyn std::error::Error>> {
     room.join("alice", None).await?;
     let transport = room.create_transport(None)?;
     let track = Track::new(MediaKind::Audio, "microphone", "");

@@ -11,7 +11,7 @@ use crate::id::{OperationId, ProducerId, TransportId};
 use crate::net::{DtlsParameters, RemoteTransport};
 use crate::rtp::MediaKind;
 use crate::v2::effect::Effect;
-use crate::v2::error::OperationError;
+use crate::v2::error::{JoinFailure, Outcome, RequestFailure, SendFailure};
 use crate::v2::join::RoomState;
 use crate::v2::output::{Event, Output, ProducerEvent};
 use crate::v2::producer::{Input as ProducerInput, ProducerInfo};
@@ -94,8 +94,7 @@ impl Room {
                 then.extend(close.and_then(|close| close.now()).map(Effect::Notify));
             }
             Effect::CloseAll { originator } => {
-                let error = OperationError::RoomClosed;
-                let failed = |join| Effect::settled(join, Err(error.clone()));
+                let failed = |join| Effect::settled(join, Outcome::Join(Err(JoinFailure::RoomClosed)));
                 then.extend(self.inflight.cancel_all().filter_map(Waiting::join).map(failed));
                 for id in self.transports_in_order(|_| true) {
                     then.push(Effect::CloseTransport { id, originator, app_data: None, tell_server: false });
@@ -139,7 +138,7 @@ impl Room {
     fn ask(&mut self, now: Instant, request: Request, waiting: Waiting, then: &mut Vec<Effect>) {
         let limit = self.config.limits.pending_requests;
         if self.inflight.len() >= limit {
-            then.extend(waiting.not_asked(OperationError::TooManyRequests(limit)));
+            then.extend(waiting.not_asked(RequestFailure::TooManyRequests(limit)));
             return;
         }
         let id = self.inflight.begin(request.method(), waiting.clone(), now, self.config.request_timeout);
@@ -159,7 +158,7 @@ impl Room {
             Ok(engine) => engine,
             Err(error) => {
                 self.journal.answer(now, id, || EngineAnswer::NotMade(error));
-                then.push(Effect::Transport(id, TransportInput::NotAsked(OperationError::Setup(error))));
+                then.push(Effect::Transport(id, TransportInput::NotAsked(SendFailure::Setup(error))));
                 return;
             }
         };
@@ -187,18 +186,18 @@ impl Room {
         let cannot = |error| Effect::Transport(transport, TransportInput::NotAsked(error));
         let Some(on) = self.transports.get(&transport) else { return };
         let Some(producer) = self.producers.get(&id) else {
-            then.push(cannot(OperationError::ProducerClosed));
+            then.push(cannot(SendFailure::ProducerClosed));
             return;
         };
         let info = &producer.info;
         let kind = info.kind();
         let Some(shared) = self.join.capabilities.codec(kind, Some(info.codec())) else {
-            then.push(cannot(OperationError::ProducerClosed));
+            then.push(cannot(SendFailure::ProducerClosed));
             return;
         };
         let layers: Vec<_> = info.profiles().iter().map(|profile| info.simulcast().map(|_| *profile)).collect();
         let Some(sending) = self.media.send(id, transport, (shared, kind, &layers), &mut self.rng) else {
-            then.push(cannot(OperationError::TransportClosed));
+            then.push(cannot(SendFailure::TransportClosed));
             return;
         };
         self.journal.answer(now, transport, || EngineAnswer::Cname(sending.cname.clone()));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::v2::effect::{Close, Effect};
-use crate::v2::error::{InvalidResponse, OperationError};
+use crate::v2::error::{InvalidResponse, RequestFailure};
 use crate::v2::id::ServerId;
 use crate::v2::protocol::{Notification, RefusalKind, wire};
 use crate::v2::stats::RoomStats;
@@ -117,15 +117,15 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn not_asked(self, error: OperationError) -> Option<Effect> {
+    pub(crate) fn not_asked(self, error: RequestFailure) -> Option<Effect> {
         match self {
             Self::QueryRoom { join, .. } | Self::Join { join, .. } => {
-                Some(Effect::Join(join::Input::NotJoined { join, error }))
+                Some(Effect::Join(join::Input::NotJoined { join, error: error.into() }))
             }
             Self::CreateTransport { transport, .. }
             | Self::RestartTransport { transport }
             | Self::CreateProducer { transport, .. } => {
-                Some(Effect::Transport(transport, transport::Input::NotAsked(error)))
+                Some(Effect::Transport(transport, transport::Input::NotAsked(error.into())))
             }
             Self::Closed { .. } => None,
         }
@@ -238,12 +238,12 @@ impl Inflight {
     pub(crate) fn answered(
         &mut self,
         id: RequestId,
-        result: Result<Value, OperationError>,
+        result: Result<Value, RequestFailure>,
         in_use: impl FnOnce(Makes) -> bool,
         stats: &mut RoomStats,
         effects: &mut Vec<Effect>,
     ) {
-        let too_large = matches!(result, Err(OperationError::InvalidResponse(InvalidResponse::TooLarge { .. })));
+        let too_large = matches!(result, Err(RequestFailure::InvalidResponse(InvalidResponse::TooLarge { .. })));
         if let Some(pending) = self.end(id) {
             stats.messages_too_large += u64::from(too_large);
             match result {
@@ -285,7 +285,7 @@ impl Inflight {
             Ok(effect) => effects.push(effect),
             Err(error) => {
                 stats.messages_malformed += 1;
-                self.failed(pending, OperationError::InvalidResponse(error.into()), effects);
+                self.failed(pending, RequestFailure::InvalidResponse(error.into()), effects);
             }
         }
     }
@@ -295,7 +295,7 @@ impl Inflight {
         &mut self,
         request: RequestId,
         made: Makes,
-        result: Result<Value, OperationError>,
+        result: Result<Value, RequestFailure>,
         in_use: impl FnOnce(Makes) -> bool,
         stats: &mut RoomStats,
         effects: &mut Vec<Effect>,
@@ -323,7 +323,7 @@ impl Inflight {
     }
 
     /// A request has failed: refused, timed out, or its answer makes no sense.
-    pub(crate) fn failed(&mut self, pending: Pending, error: OperationError, effects: &mut Vec<Effect>) {
+    pub(crate) fn failed(&mut self, pending: Pending, error: RequestFailure, effects: &mut Vec<Effect>) {
         let Pending { id, waiting, obstructed, .. } = pending;
         let refused = !is_silence(&error);
         let makes = waiting.makes();
@@ -346,12 +346,12 @@ impl Inflight {
         {
             effects.extend(made.undo().map(Effect::Notify));
         }
-        let is_taken = |taken| matches!(&error, OperationError::Refused(refusal) if refusal.kind == taken);
+        let is_taken = |taken| matches!(&error, RequestFailure::Refused(refusal) if refusal.kind == taken);
         let of = Effect::Transport;
         effects.push(match waiting {
             Waiting::Join { join, app_data } if again => Effect::Join(join::Input::JoinAgain { join, app_data }),
             Waiting::QueryRoom { join, .. } | Waiting::Join { join, .. } => {
-                Effect::Join(join::Input::NotJoined { join, error })
+                Effect::Join(join::Input::NotJoined { join, error: error.into() })
             }
             Waiting::CreateTransport { transport, .. } if again => of(transport, transport::Input::CreateAgain),
             Waiting::CreateTransport { transport, operation, .. } => {
@@ -403,6 +403,6 @@ impl Inflight {
 }
 
 /// No answer, or one that makes no sense: the server may have done what it was asked.
-const fn is_silence(error: &OperationError) -> bool {
-    matches!(error, OperationError::TimedOut { .. } | OperationError::InvalidResponse(_))
+const fn is_silence(error: &RequestFailure) -> bool {
+    matches!(error, RequestFailure::TimedOut { .. } | RequestFailure::InvalidResponse(_))
 }

@@ -16,8 +16,8 @@ use crate::track::Track;
 use crate::v2::config::{ProducerOptions, SimulcastOptions};
 use crate::v2::effect::Effect;
 use crate::v2::error::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InvalidResponse, OperationError,
-    ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InvalidResponse, ProducerError,
+    ReplaceTrackError, RequestFailure, RestartIceError, RoomError, SendError, TransportError,
 };
 use crate::v2::input::{Accepted, Command};
 use crate::v2::join::RoomState;
@@ -259,9 +259,9 @@ impl Room {
         let bytes = result.as_ref().map_or_else(|refusal| refusal.reason.len(), json::weight);
         let limit = self.config.limits.message_bytes;
         let result = if bytes <= limit {
-            result.map_err(OperationError::from)
+            result.map_err(RequestFailure::from)
         } else {
-            Err(OperationError::InvalidResponse(InvalidResponse::TooLarge { bytes, limit }))
+            Err(RequestFailure::InvalidResponse(InvalidResponse::TooLarge { bytes, limit }))
         };
         let (join, transports, producers) = (&self.join, &self.transports, &self.producers);
         let in_use = |made| match made {
@@ -287,7 +287,7 @@ impl Room {
         while let Some(pending) = self.inflight.expire(now) {
             let method = pending.method.to_owned();
             let mut effects = Vec::new();
-            self.inflight.failed(pending, OperationError::TimedOut { method }, &mut effects);
+            self.inflight.failed(pending, RequestFailure::TimedOut { method }, &mut effects);
             self.run(now, effects);
         }
     }

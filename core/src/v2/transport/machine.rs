@@ -22,7 +22,7 @@ use crate::event::Originator;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::{IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::v2::effect::{Close, Effect};
-use crate::v2::error::OperationError;
+use crate::v2::error::{Outcome, RequestFailure, RestartIceFailure, SendFailure};
 use crate::v2::id::ServerId;
 use crate::v2::output::TransportEvent;
 use crate::v2::producer;
@@ -130,7 +130,7 @@ pub(crate) enum Input {
 
     // What it is asked for.
     Asked(RequestId),
-    NotAsked(OperationError),
+    NotAsked(SendFailure),
     /// The server has made its side, for this operation.
     Created {
         operation: OperationId,
@@ -139,7 +139,7 @@ pub(crate) enum Input {
     /// `taken`: the name is another's.
     NotCreated {
         operation: OperationId,
-        error: OperationError,
+        error: RequestFailure,
         taken: bool,
     },
     /// It is to be asked for once more.
@@ -149,7 +149,7 @@ pub(crate) enum Input {
     },
     ProducerNotCreated {
         producer: ProducerId,
-        error: OperationError,
+        error: RequestFailure,
         taken: bool,
     },
     /// What was in the way is undone.
@@ -162,7 +162,7 @@ pub(crate) enum Input {
         parameters: IceParameters,
         late: bool,
     },
-    IceNotRestarted(OperationError),
+    IceNotRestarted(RequestFailure),
     Renamed(ServerId),
 
     // Its connection.
@@ -252,7 +252,7 @@ impl Machine {
             Input::AddAddress(protocol, address) => _ = self.info.local_addresses.insert((protocol, address)),
             Input::RemoveAddress(protocol, address) => _ = self.info.local_addresses.remove(&(protocol, address)),
             Input::Close { originator, app_data, tell_server, room_closed } => {
-                let error = if room_closed { OperationError::RoomClosed } else { OperationError::TransportClosed };
+                let error = if room_closed { SendFailure::RoomClosed } else { SendFailure::TransportClosed };
                 self.close(originator, app_data, tell_server, &error, effects);
             }
 
@@ -279,7 +279,7 @@ impl Machine {
                     effects.push(Effect::RenameTransport(id));
                     self.ask(effects);
                 } else {
-                    self.creating_failed(operation, error, effects);
+                    self.creating_failed(operation, error.into(), effects);
                 }
             }
             Input::CreateAgain => {
@@ -298,7 +298,7 @@ impl Machine {
                     effects.push(Effect::RenameProducer(producer));
                     self.create_producer_again(producer, effects);
                 } else {
-                    self.end(Err(error), effects);
+                    self.end(Err(error.into()), effects);
                     self.ask(effects);
                 }
             }
@@ -311,7 +311,7 @@ impl Machine {
                 }
             }
             Input::IceNotRestarted(error) => {
-                self.end(Err(error), effects);
+                self.end(Err(error.into()), effects);
                 self.ask(effects);
             }
             Input::Renamed(server_id) => self.info.server_id = server_id,
@@ -328,7 +328,7 @@ impl Machine {
             Input::ConnectionNotBegun { operation, error } => {
                 let close = Notification::CloseTransport { id: self.info.server_id, app_data: None };
                 effects.push(Effect::Notify(close));
-                self.creating_failed(operation, OperationError::Setup(error), effects);
+                self.creating_failed(operation, SendFailure::Setup(error), effects);
             }
             Input::Connected => {
                 self.change(State::Connected, effects);
@@ -353,7 +353,7 @@ impl Machine {
                     Some(front) if front.id() == Some(operation) && announced => *front = Operation::Abandoned { then },
                     _ => self.operations.retain(|queued| queued.id() != Some(operation)),
                 }
-                effects.push(Effect::settled(operation, Err(OperationError::ProducerClosed)));
+                effects.push(Effect::settled(operation, Outcome::Send(Err(SendFailure::ProducerClosed))));
                 self.ask(effects);
             }
         }
@@ -378,7 +378,7 @@ impl Machine {
                 }
                 // A `send` that failed has left nothing to restart.
                 (Operation::RestartIce { .. }, false) => {
-                    self.end(Err(OperationError::TransportClosed), effects);
+                    self.end(Err(SendFailure::TransportClosed), effects);
                     continue;
                 }
                 // Only ever first while its request is out.
@@ -389,16 +389,18 @@ impl Machine {
     }
 
     /// Ends what is first in the queue.
-    fn end(&mut self, result: Result<(), OperationError>, effects: &mut Vec<Effect>) {
+    fn end(&mut self, result: Result<(), SendFailure>, effects: &mut Vec<Effect>) {
         self.asking = Asking::Nothing;
         match self.operations.pop_front() {
             Some(Operation::Send { operation, producer, .. }) => {
                 if result.is_err() {
                     effects.push(Effect::Producer(producer, producer::Input::NotCreated));
                 }
-                effects.push(Effect::settled(operation, result));
+                effects.push(Effect::settled(operation, Outcome::Send(result)));
             }
-            Some(Operation::RestartIce { operation }) => effects.push(Effect::settled(operation, result)),
+            Some(Operation::RestartIce { operation }) => {
+                effects.push(Effect::settled(operation, Outcome::RestartIce(result.map_err(not_restarted))));
+            }
             Some(Operation::Abandoned { then: Some(notification) }) if result.is_ok() => {
                 effects.push(Effect::Notify(notification));
             }
@@ -415,7 +417,7 @@ impl Machine {
 
     /// `createTransport` has come to nothing. So has the operation that asked for it, if it is still wanted; whoever is next
     /// asks again.
-    fn creating_failed(&mut self, operation: OperationId, error: OperationError, effects: &mut Vec<Effect>) {
+    fn creating_failed(&mut self, operation: OperationId, error: SendFailure, effects: &mut Vec<Effect>) {
         self.not_created(effects);
         if self.operations.front().and_then(Operation::id) == Some(operation) {
             self.end(Err(error), effects);
@@ -428,7 +430,7 @@ impl Machine {
         match self.operations.front().and_then(Operation::id) {
             Some(_) => effects.push(Effect::Producer(producer, producer::Input::Unannounce)),
             // It was closed meanwhile.
-            None => self.end(Err(OperationError::ProducerClosed), effects),
+            None => self.end(Err(SendFailure::ProducerClosed), effects),
         }
         self.ask(effects);
     }
@@ -461,7 +463,7 @@ impl Machine {
         originator: Originator,
         app_data: Option<Value>,
         tell_server: bool,
-        error: &OperationError,
+        error: &SendFailure,
         effects: &mut Vec<Effect>,
     ) {
         info!(parent: &self.span, from = ?self.info.state, by = ?originator, "transport closed");
@@ -476,8 +478,16 @@ impl Machine {
         let heard_of = self.info.state != State::New;
         let close = tell_server.then(|| Close { transport: server_id, app_data: app_data.clone(), heard_of });
         effects.push(Effect::CloseAtServer { asked, close });
-        for operation in self.operations.drain(..).filter_map(|operation| operation.id()) {
-            effects.push(Effect::settled(operation, Err(error.clone())));
+        for operation in self.operations.drain(..) {
+            effects.extend(match operation {
+                Operation::Send { operation, .. } => {
+                    Some(Effect::settled(operation, Outcome::Send(Err(error.clone()))))
+                }
+                Operation::RestartIce { operation } => {
+                    Some(Effect::settled(operation, Outcome::RestartIce(Err(not_restarted(error.clone())))))
+                }
+                Operation::Abandoned { .. } => None,
+            });
         }
         effects.push(Effect::Unhandle(id));
         effects.push(Effect::CloseConnection(id));
@@ -511,5 +521,16 @@ impl Machine {
             info!(parent: &self.span, from = ?self.info.state, to = ?state, "transport changes");
             self.info.state = state;
         }
+    }
+}
+
+/// What a failure on a transport means to an ICE restart: without the server's side there is nothing to restart.
+fn not_restarted(failure: SendFailure) -> RestartIceFailure {
+    match failure {
+        SendFailure::RoomClosed => RestartIceFailure::RoomClosed,
+        SendFailure::TransportClosed | SendFailure::ProducerClosed | SendFailure::Setup(_) => {
+            RestartIceFailure::TransportClosed
+        }
+        SendFailure::Request(failure) => RestartIceFailure::Request(failure),
     }
 }
