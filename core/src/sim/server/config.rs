@@ -150,27 +150,16 @@ impl RoomServerConfig {
 /// Bounds on what a room holds. At a limit requests are refused, and what is lesser is dropped and counted in
 /// [`ServerCounters`](super::ServerCounters).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ServerLimits {
-    /// Peers in the room. Default: 256.
-    pub peers: usize,
-    /// Transports of one peer. Default: 16.
-    pub transports: usize,
-    /// Producers of one peer. Default: 64.
-    pub producers: usize,
-    /// Encodings of one producer. Default: 8.
-    pub encodings: usize,
-    /// Requests of one peer that wait for the worker. Default: 256.
-    pub requests: usize,
-    /// Addresses from which one transport is heard at a time. Default: 32.
-    pub remote_addresses: usize,
-    /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
-    pub addresses_remembered: usize,
-    /// Bytes of one request or notification of a peer, 32 for each JSON value and name and the text of both: a larger one is
-    /// refused. Default: 256 KiB.
-    pub message_bytes: usize,
-    /// Outputs not yet polled; past it datagrams, media, statistics, and what peers say are dropped. Default: 16,384.
-    pub outputs: usize,
+    pub(super) peers: usize,
+    pub(super) transports: usize,
+    pub(super) producers: usize,
+    pub(super) encodings: usize,
+    pub(super) requests: usize,
+    pub(super) remote_addresses: usize,
+    pub(super) addresses_remembered: usize,
+    pub(super) message_bytes: usize,
+    pub(super) outputs: usize,
 }
 
 impl Default for ServerLimits {
@@ -186,6 +175,63 @@ impl Default for ServerLimits {
             message_bytes: 256 << 10,
             outputs: 16_384,
         }
+    }
+}
+
+impl ServerLimits {
+    /// Peers in the room. Default: 256.
+    pub const fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Transports of one peer. Default: 16.
+    pub const fn transports(mut self, transports: usize) -> Self {
+        self.transports = transports;
+        self
+    }
+
+    /// Producers of one peer. Default: 64.
+    pub const fn producers(mut self, producers: usize) -> Self {
+        self.producers = producers;
+        self
+    }
+
+    /// Encodings of one producer. Default: 8.
+    pub const fn encodings(mut self, encodings: usize) -> Self {
+        self.encodings = encodings;
+        self
+    }
+
+    /// Requests of one peer that wait for the worker. Default: 256.
+    pub const fn requests(mut self, requests: usize) -> Self {
+        self.requests = requests;
+        self
+    }
+
+    /// Addresses from which one transport is heard at a time. Default: 32.
+    pub const fn remote_addresses(mut self, remote_addresses: usize) -> Self {
+        self.remote_addresses = remote_addresses;
+        self
+    }
+
+    /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
+    pub const fn addresses_remembered(mut self, addresses_remembered: usize) -> Self {
+        self.addresses_remembered = addresses_remembered;
+        self
+    }
+
+    /// Bytes of one request or notification of a peer, 32 for each JSON value and name and the text of both: a larger one is
+    /// refused. Default: 256 KiB.
+    pub const fn message_bytes(mut self, message_bytes: usize) -> Self {
+        self.message_bytes = message_bytes;
+        self
+    }
+
+    /// Outputs not yet polled; past it datagrams, media, statistics, and what peers say are dropped. Default: 16,384.
+    pub const fn outputs(mut self, outputs: usize) -> Self {
+        self.outputs = outputs;
+        self
     }
 }
 
