@@ -23,13 +23,23 @@ pub(crate) struct Load {
     pub(crate) tracks: usize,
     /// 30 frames a second, or as many as go.
     pub(crate) paced: bool,
+    /// Frames on each track.
+    frames: usize,
 }
 
 impl Load {
-    /// Frames on each track.
-    fn frames(self) -> usize {
-        if self.paced { 60 } else { (30_000 / self.packets / self.tracks).max(50) }
+    /// 30 frames a second, for two seconds.
+    pub(crate) const fn paced(packets: usize, tracks: usize) -> Self {
+        Self { packets, tracks, paced: true, frames: 60 }
     }
+
+    /// As many frames as go.
+    pub(crate) fn saturated(packets: usize) -> Self {
+        Self { packets, tracks: 1, paced: false, frames: (30_000 / packets).max(50) }
+    }
+
+    /// To connect is all.
+    const NOTHING: Self = Self { packets: 1, tracks: 1, paced: false, frames: 0 };
 }
 
 /// Who sends.
@@ -112,8 +122,7 @@ pub(crate) fn costs(load: Load) -> [[f64; 3]; EVERYBODY.len()] {
 /// From `send` to DTLS connected with an adapter: least, median, most of many.
 pub(crate) fn connecting(smol: bool) -> [Duration; 3] {
     const TIMES: usize = 21;
-    let load = Load { packets: 1, tracks: 1, paced: false };
-    let session = |_| if smol { adapters::smol(load) } else { adapters::tokio(load) };
+    let session = |_| if smol { adapters::smol(Load::NOTHING) } else { adapters::tokio(Load::NOTHING) };
     let mut times: Vec<_> = (0..TIMES).map(session).map(|session| session.connecting).collect();
     times.sort_unstable();
     [times[0], times[TIMES / 2], times[TIMES - 1]]
@@ -141,7 +150,7 @@ fn cpu() -> u64 {
 fn by_hand(sender: &mut dyn Sender, load: Load, gso: bool) -> (f64, Vec<Duration>) {
     let sink = server::Sink::start();
     let mut out = Out::new(sink.address(), gso);
-    let (mut taken, mut packets, mut left) = (0, 0, load.frames());
+    let (mut taken, mut packets, mut left) = (0, 0, load.frames);
     let mut written = Vec::new();
     while left > 0 {
         sender.exchange();

@@ -197,7 +197,7 @@ fn virtual_time() -> f64 {
 
 /// From handing a frame in to its datagrams at the other end.
 fn latency_section() -> String {
-    let load = Load { packets: 12, tracks: 1, paced: true };
+    let load = Load::paced(12, 1);
     let mut text = String::from(
         "\n## Microseconds from handing a frame of 12 packets in to each of its datagrams at the other end, 30 frames a second\n\n\
          | | p50 | p99 |\n| --- | ---: | ---: |\n",
@@ -212,9 +212,8 @@ fn latency_section() -> String {
 
 /// CPU time through real sockets: a row a load, a column for everybody, and the adapters' ratio to what they are held to.
 fn socket_sections() -> String {
-    let load = |packets, tracks, paced| Load { packets, tracks, paced };
-    let saturated = [load(10, 1, false), load(12, 1, false), load(100, 1, false)];
-    let paced = [load(3, 1, true), load(12, 1, true), load(3, 10, true), load(12, 10, true)];
+    let saturated = [10, 12, 100].map(Load::saturated);
+    let paced = [(3, 1), (12, 1), (3, 10), (12, 10)].map(|(packets, tracks)| Load::paced(packets, tracks));
     let mut text = section("as many frames as go, one core", &saturated, Who::RawGso, 1.1);
     text += &section("30 frames a second", &paced, Who::RawSendTo, 1.0);
     text

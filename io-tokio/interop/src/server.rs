@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use mediasoup_producer::stats::InboundRtpStats;
+use mediasoup_producer::v2::stats::InboundRtpStats;
 use mediasoup_producer::{ProducerId, TransportId};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::http::Request;

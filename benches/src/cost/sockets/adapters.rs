@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
+use mediasoup_producer::{Frame, MediaKind, Track};
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours};
 use mediasoup_producer_driver::{Options, Room, Runtime, Timer};
 use mediasoup_producer_smol::Smol;
@@ -57,7 +58,7 @@ async fn through<R: Runtime>(runtime: R, load: Load) -> Session {
     let mut timer = Box::pin(runtime.timer(start));
     let mut written = Vec::new();
     let before = cpu();
-    for number in 0..load.frames() as u32 {
+    for number in 0..load.frames as u32 {
         if load.paced {
             until(timer.as_mut(), start + number * FRAME_INTERVAL).await;
         }
