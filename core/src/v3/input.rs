@@ -10,10 +10,10 @@ use super::options::{EncodingUpdate, ProduceOptions, TransportOptions};
 use super::parameters::TransportParameters;
 use super::rtp::RtpCapabilities;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
-use crate::net::Receive;
 use crate::media::Media;
-use crate::track::Track;
+use crate::net::Receive;
 use crate::net::{IceParameters, IceProtocol};
+use crate::track::Track;
 
 /// Something that happened, for [`Device::handle_input`](super::Device::handle_input).
 #[derive(Clone, PartialEq)]

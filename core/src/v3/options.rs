@@ -7,8 +7,8 @@ use serde_json::{Map, Number, Value};
 
 use super::parameters::DtlsRole;
 use super::rtp::RtpCodecCapability;
-use crate::limits::Limits;
 use crate::connection::engine::crypto::{Certificate, DtlsBackend};
+use crate::limits::Limits;
 use crate::rtp::Codec;
 
 /// Settings of a [`Device`](super::Device).

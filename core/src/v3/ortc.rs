@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::error::ProduceError;
 use super::options::{BandwidthMode, CodecChoice, CodecOptions, EncodingOptions};
-use super::profile_level_id::{Agreed, agree};
+use super::profile_level_id::{Settled, agree};
 use super::rtp::{
     CodecParameters, Direction, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpHeaderExtension, RtpHeaderExtensionParameters,
 };
+use crate::connection::engine::{Agreed, AgreedCodec};
 use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, RTP_STREAM_ID, VIDEO_ORIENTATION};
 use crate::rtp::{Codec, MediaKind};
 
@@ -90,11 +91,9 @@ fn codec(
     let mut rtcp_feedback = match (kind, codec) {
         (MediaKind::Audio, Codec::Opus) => vec![RtcpFeedback::new("nack", "")],
         (MediaKind::Audio, _) => Vec::new(),
-        (MediaKind::Video, _) => vec![
-            RtcpFeedback::new("ccm", "fir"),
-            RtcpFeedback::new("nack", ""),
-            RtcpFeedback::new("nack", "pli"),
-        ],
+        (MediaKind::Video, _) => {
+            vec![RtcpFeedback::new("ccm", "fir"), RtcpFeedback::new("nack", ""), RtcpFeedback::new("nack", "pli")]
+        }
     };
     match bandwidth {
         BandwidthMode::Remb if kind == MediaKind::Video => rtcp_feedback.insert(0, RtcpFeedback::new("goog-remb", "")),
@@ -148,14 +147,14 @@ impl SharedCapabilities {
         let mut pairs = Vec::new();
         if our_order {
             for index in 0..ours.codecs.len() {
-                let found = (0..router.codecs.len())
-                    .find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
+                let found =
+                    (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
                 pairs.extend(found.map(|of| (index, of)));
             }
         } else {
             for of in 0..router.codecs.len() {
-                let found = (0..ours.codecs.len())
-                    .find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
+                let found =
+                    (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
                 pairs.extend(found.map(|index| (index, of)));
             }
         }
@@ -189,6 +188,29 @@ impl SharedCapabilities {
             Some(CodecChoice::Capability(wanted)) => match_codecs(&mut shared.capability.clone(), &mut wanted.clone()),
         };
         self.codecs.iter().filter(|shared| shared.codec.kind() == kind).find(wanted)
+    }
+
+    /// That with this payload type of ours.
+    pub(crate) fn by_payload_type(&self, payload_type: u8) -> Option<&SharedCodec> {
+        self.codecs.iter().find(|shared| shared.capability.preferred_payload_type == payload_type)
+    }
+
+    /// For the connections: each codec and extension once.
+    pub(crate) fn agreed(&self) -> Agreed {
+        let mut agreed = Agreed::default();
+        for SharedCodec { codec, capability, rtx_payload_type } in &self.codecs {
+            let payload_type = capability.preferred_payload_type;
+            if agreed.codecs.iter().all(|known| known.payload_type != payload_type) {
+                let (codec, rtx_payload_type, channels) = (*codec, *rtx_payload_type, capability.channels);
+                agreed.codecs.push(AgreedCodec { codec, payload_type, rtx_payload_type, channels });
+            }
+        }
+        for RtpHeaderExtension { uri, preferred_id, .. } in &self.header_extensions {
+            if agreed.header_extensions.iter().all(|(id, _)| id != preferred_id) {
+                agreed.header_extensions.push((*preferred_id, uri.clone()));
+            }
+        }
+        agreed
     }
 
     /// The header extensions of a producer of this kind.
@@ -302,8 +324,8 @@ fn match_codecs(answering: &mut RtpCodecCapability, offering: &mut RtpCodecCapab
             for codec in [answering, offering] {
                 let parameters = std::mem::take(&mut codec.parameters);
                 codec.parameters = match &agreed {
-                    Agreed::Id(id) => parameters.with_text("profile-level-id", id),
-                    Agreed::Nothing => parameters.without("profile-level-id"),
+                    Settled::Id(id) => parameters.with_text("profile-level-id", id),
+                    Settled::Nothing => parameters.without("profile-level-id"),
                 };
             }
             true
