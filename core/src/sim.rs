@@ -64,6 +64,7 @@ mod scenario;
 mod server;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+pub mod v3;
 
 #[cfg(feature = "proptest")]
 pub use check::{Failure, check, check_reference};

@@ -6,7 +6,7 @@ mod options;
 mod ortc;
 mod output;
 mod parameters;
-mod profile_level_id;
+pub(crate) mod profile_level_id;
 mod rtp;
 
 pub use error::{
