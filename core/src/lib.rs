@@ -48,6 +48,7 @@ pub mod sim;
 pub mod stats;
 mod track;
 pub mod v2;
+pub mod v3;
 
 pub use connection::engine::SelectedPath;
 pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};

@@ -59,6 +59,7 @@ mod embedding;
 mod lockstep;
 pub mod model;
 mod net;
+mod receiver;
 mod scenario;
 mod server;
 #[cfg(feature = "proptest")]
@@ -69,8 +70,9 @@ pub use check::{Failure, check, check_reference};
 pub use embedding::Embedding;
 pub use lockstep::{BothSides, Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
+pub use receiver::counters::{ServerCounters, StreamCounters};
 pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
 pub use server::{
-    ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerCounters, ServerEvent,
-    ServerLimits, ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
+    ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerLimits,
+    ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
 };
