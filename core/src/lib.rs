@@ -38,9 +38,11 @@ mod json;
 mod limits;
 mod media;
 mod net;
+mod outputs;
 pub mod protoo;
 #[cfg(feature = "serde")]
 pub mod record;
+mod requests;
 mod rng;
 mod rtp;
 #[cfg(feature = "sim")]
