@@ -331,7 +331,7 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
     }
 
     /// Takes something out that nothing follows from.
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub(crate) fn take<T>(&self, take: impl FnOnce(&mut D) -> T) -> T {
         take(&mut self.shared.lock().conductor)
     }

@@ -22,11 +22,11 @@ use crate::connection::engine::endpoint::Received;
 use crate::id::{ProducerId, TransportId};
 use crate::net::Receive;
 use crate::rng::Rng;
-use crate::rtp::Profile;
 use crate::sim::receiver::counters::ServerCounters;
 use crate::sim::receiver::listener::{AddressLimits, Listener, Transports};
 use crate::sim::receiver::packet::{Extensions, payload, sender_report};
 use crate::sim::receiver::{Receiver, ReceiverEvent, ReceiverOutput};
+use crate::v2::Profile;
 use crate::v2::RtpCapabilities;
 
 pub use config::{RoomServerConfig, ServerLimits};

@@ -4,13 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::sim::EngineEvent;
 use mediasoup_producer::v3::{
     Answer, Device, DeviceConfig, Event, Input, Output, ProduceOptions, Producing, Refusal, Request, RtpCapabilities,
     TransportOptions, TransportParameters,
 };
-use mediasoup_producer::{
-    EngineEvent, Frame, IceParameters, MediaKind, OperationId, ProducerId, RequestId, Track, TransportId,
-};
+use mediasoup_producer::{Frame, IceParameters, MediaKind, OperationId, ProducerId, RequestId, Track, TransportId};
 use serde_json::{Map, Value, json};
 
 pub(crate) struct World {

@@ -1,7 +1,7 @@
 //! What a room counts.
 
-use crate::rtp::Profile;
 use crate::sim::receiver::counters::StreamCounters;
+use crate::v2::Profile;
 
 /// One encoding of a producer as the room counts it.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::ConnectionId;
 use crate::id::{ProducerId, TransportId};
 use crate::net::IceProtocol;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
 use crate::sim::receiver::packet::ExtensionIds;
 use crate::sim::receiver::{IceState, Receiver};
+use crate::v2::Profile;
 
 /// A peer in a room.
 #[derive(Debug)]
