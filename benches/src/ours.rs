@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, ServerLimits, ServerOutput, Source};
-use mediasoup_producer::v2::{Input, Output, Profile, Room};
+use mediasoup_producer::v2::{Input, Output, Room};
 use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket, Transmit};
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ impl Sender for Ours {
         let (now, id) = (self.now, self.producers[track]);
         for index in 0..packets {
             let packet = RtpPacket {
-                profile: Profile::Default,
+                layer: 0,
                 ssrc: 7,
                 sequence_number: self.sequence_number,
                 timestamp,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::io::Producer;
+use crate::io::v2::Producer;
 use mediasoup_producer::v2::Profile;
 use mediasoup_producer::{Frame, MediaError};
 use tokio::task::JoinHandle;
@@ -88,7 +88,7 @@ async fn play<S: Iterator<Item = EncodedFrame>>(
         let frame = std::mem::replace(&mut due[first], next(source));
         sleep_until(start + frame.time).await;
         let result =
-            producer.write_frame(Frame::new(frame.data, frame.time).profile(*profile).key_frame(frame.key_frame));
+            producer.write_frame(Frame::new(frame.data, frame.time).layer(*profile).key_frame(frame.key_frame));
         let mut played = played.lock().expect("no panic under the lock");
         match result {
             Ok(()) => played.taken += 1,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
 use mediasoup_producer::{Frame, MediaKind, Track};
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours};
-use mediasoup_producer_driver::{Options, Room, Runtime, Timer};
+use mediasoup_producer_driver::v2::Room;
+use mediasoup_producer_driver::{Options, Runtime, Timer};
 use mediasoup_producer_smol::Smol;
 use mediasoup_producer_tokio::Tokio;
 

@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// The channel to it, once.
-    pub(super) fn signalling(&mut self) -> impl Signalling + use<> {
+    pub(super) fn signalling(&mut self) -> impl Signalling<ToServer, FromServer> + use<> {
         let messages = Mutex::new(self.messages.clone());
         let to_server = sink::unfold((), move |(), message| {
             let sent = messages.lock().map_err(drop).and_then(|to| to.send(message).map_err(drop));

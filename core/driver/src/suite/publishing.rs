@@ -16,12 +16,9 @@ use mediasoup_producer::{ConnectionState, MediaError, MediaKind, Originator, Tra
 use super::bench::Bench;
 use super::room::TestRoom;
 use super::{sleep, spawn};
-use crate::events::{Event, Events};
 use crate::options::Options;
-use crate::producer::Producer;
-use crate::room::Room;
 use crate::runtime::{Runtime, until};
-use crate::transport::Transport;
+use crate::v2::{Event, Events, Producer, Room, Transport};
 
 /// A peer that sends video over its own transport.
 pub(crate) struct Peer<R: Runtime> {
@@ -102,8 +99,8 @@ pub(crate) async fn all_arrives<R: Runtime>(server: &TestRoom<R>, producer: &Pro
             let received = server.encodings(producer.id());
             received.len() == sent.len()
                 && sent.iter().zip(&received).all(|(sent, received)| {
-                    (sent.profile, sent.packets_sent, sent.bytes_sent)
-                        == (received.profile, received.packets, received.bytes)
+                    (sent.layer, sent.packets_sent, sent.bytes_sent)
+                        == (received.profile.layer(), received.packets, received.bytes)
                 })
         })
         .await;

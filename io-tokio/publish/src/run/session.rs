@@ -11,7 +11,8 @@ use mediasoup_producer::v2::{
 };
 use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaTime, Originator, ProducerId, Track, random_seed};
 use mediasoup_producer::{DtlsRole as CoreDtlsRole, Redacted};
-use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
+use mediasoup_producer_tokio::Options;
+use mediasoup_producer_tokio::v2::{Event as IoEvent, Events, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
@@ -208,7 +209,7 @@ impl Run {
         let (track, result) = match media {
             Media::Frame(due) => {
                 let frame = Frame::new(due.frame.data, MediaTime::Duration(due.frame.time))
-                    .profile(due.profile)
+                    .layer(due.profile)
                     .key_frame(due.frame.key_frame);
                 let result = stay.producers[due.track].write_frame(frame);
                 if result.is_err() {
