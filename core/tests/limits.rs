@@ -585,7 +585,7 @@ fn server_outputs(limit: usize, times: usize) -> Driven {
 
 /// Everybody is told, nothing stays, and nobody comes in again.
 fn a_closed_room_server_holds_nothing() {
-    let mut server = Server::new(|_| {});
+    let mut server = Server::new(|limits| limits);
     // What stays is made with the first transport: the certificate.
     server.join(0).unwrap();
     server.transport(0, 1).unwrap();
