@@ -39,9 +39,11 @@ mod json;
 mod limits;
 mod media;
 mod net;
+mod outputs;
 pub mod protoo;
 #[cfg(feature = "record")]
 pub mod record;
+mod requests;
 mod rng;
 mod rtp;
 #[cfg(feature = "sim")]

@@ -35,7 +35,7 @@
 //! passwords are the only secrets a room is given.
 //!
 //! Version 1 is read as well. There a frame or packet names its layer by its `profile`, where now it has the index of its
-//! `layer`, and `Settled` has a `result` that does not say of what.
+//! `layer`, and a failure does not say of what.
 //!
 //! # Written by hand
 //!

@@ -66,6 +66,7 @@ mod scripted;
 mod server;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+pub mod v3;
 
 pub use crate::connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 #[cfg(feature = "proptest")]

@@ -87,8 +87,8 @@ pub(crate) mod transport;
 
 pub use config::{ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use error::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, InvalidResponse, JoinError,
-    JoinFailure, Outcome, ProducerError, ReplaceTrackError, RequestFailure, RestartIceError, RestartIceFailure,
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, Failure, InputError, InvalidResponse,
+    JoinError, JoinFailure, ProducerError, ReplaceTrackError, RequestFailure, RestartIceError, RestartIceFailure,
     RoomError, SendError, SendFailure, TransportError,
 };
 pub use id::ServerId;

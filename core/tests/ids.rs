@@ -114,8 +114,7 @@ fn two_rooms_of_one_seed_in_one_room_both_publish() {
         assert!(world.room(connection).producers().all(|producer| producer.handled()));
         assert_eq!(world.room(connection).stats().messages_unexpected, 0);
     }
-    let failed =
-        |event: &(ConnectionId, Event)| matches!(event.1, Event::Settled { ref outcome, .. } if !outcome.is_ok());
+    let failed = |event: &(ConnectionId, Event)| matches!(event.1, Event::Settled { result: Err(_), .. });
     assert!(!world.events.iter().any(failed), "{:?}", world.events);
     let names =
         |room: &Room| room.producers().filter(|producer| producer.server_id().value() != producer.id().value()).count();
@@ -254,7 +253,7 @@ fn a_server_that_takes_no_id_is_not_asked_without_end() {
         let asked: Vec<_> = session.messages.iter().filter(|message| message["method"] == method).collect();
         assert_eq!(asked.len(), 4);
         let refused = |event: &Event| match event {
-            Event::Settled { outcome, .. } => match outcome.request_failure() {
+            Event::Settled { result: Err(failure), .. } => match failure.request() {
                 Some(RequestFailure::Refused(refusal)) => Some(refusal.kind),
                 _ => None,
             },

@@ -11,7 +11,7 @@ use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{
-    Event, Input, Outcome, Output, ProducerEvent, ProducerOptions, RequestFailure, RestartIceFailure, Room, RoomConfig,
+    Event, Failure, Input, Output, ProducerEvent, ProducerOptions, RequestFailure, RestartIceFailure, Room, RoomConfig,
     SendFailure, TransportEvent,
 };
 use mediasoup_producer::{ConnectionState, Limits, MediaKind, Originator, ProducerId, RequestId, Track, TransportId};
@@ -30,9 +30,9 @@ fn methods(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["method"].as_str().unwrap()).collect()
 }
 
-fn settled(events: &[Event]) -> Vec<Outcome> {
+fn settled(events: &[Event]) -> Vec<Result<(), Failure>> {
     let result = |event: &Event| match event {
-        Event::Settled { outcome, .. } => Some(outcome.clone()),
+        Event::Settled { result, .. } => Some(result.clone()),
         _ => None,
     };
     events.iter().filter_map(result).collect()
@@ -66,7 +66,7 @@ fn a_transport_closed_while_it_is_made_is_closed_when_it_is() {
     let events = scenario.take_events();
     assert_eq!(
         settled(&events).last(),
-        Some(&Outcome::Send(Err(SendFailure::TransportClosed))),
+        Some(&Err(Failure::Send(SendFailure::TransportClosed))),
         "it is closed here at once"
     );
     assert!(matches!(events.last(), Some(Event::Transport { event: TransportEvent::Close { .. }, .. })));
@@ -103,7 +103,7 @@ fn a_transport_that_is_made_too_late_is_closed() {
     let on = scenario.create_transport();
     scenario.send(on, Source::opus(32_000));
     scenario.drive(STOPPED);
-    assert_eq!(settled(&scenario.take_events()).last(), Some(&Outcome::Send(Err(timed_out("createTransport").into()))));
+    assert_eq!(settled(&scenario.take_events()).last(), Some(&Err(Failure::Send(timed_out("createTransport").into()))));
     scenario.drive(2 * STOPPED);
     assert_eq!(at_server(&scenario), (0, 0));
     assert_eq!(scenario.room.stats().messages_unexpected, 0);
@@ -119,7 +119,7 @@ fn a_transport_asked_for_again_is_not_in_its_own_way() {
     scenario.server.set_worker_delay(BRISK);
     send(&mut scenario, id, on);
     scenario.drive(Duration::from_secs(3));
-    assert_eq!(settled(&scenario.take_events()), [Outcome::Send(Ok(()))]);
+    assert_eq!(settled(&scenario.take_events()), [Ok(())]);
     assert_eq!(at_server(&scenario), (1, 1));
     assert!(scenario.server.encodings(id)[0].packets > 10);
 }
@@ -134,13 +134,13 @@ fn a_producer_asked_for_again_is_not_in_its_own_way() {
         scenario.drive(Duration::from_millis(10_500));
         assert_eq!(
             settled(&scenario.take_events()).last(),
-            Some(&Outcome::Send(Err(timed_out("createProducer").into())))
+            Some(&Err(Failure::Send(timed_out("createProducer").into())))
         );
         scenario.server.set_worker_delay(BRISK);
         let on = if elsewhere { scenario.create_transport() } else { first };
         send(&mut scenario, id, on);
         scenario.drive(Duration::from_secs(3));
-        assert_eq!(settled(&scenario.take_events()), [Outcome::Send(Ok(()))]);
+        assert_eq!(settled(&scenario.take_events()), [Ok(())]);
         assert_eq!(scenario.server.producer(id).map(|producer| producer.transport()), Some(on));
         assert!(scenario.server.encodings(id)[0].packets > 10);
         assert_eq!(scenario.room.transports().count(), scenario.server.transports().count());
@@ -181,7 +181,7 @@ fn new_ice_credentials_that_come_too_late_are_used_all_the_same() {
     scenario.room.transport(on).unwrap().restart_ice(now).unwrap();
     scenario.take_events();
     scenario.drive(STOPPED);
-    assert_eq!(settled(&scenario.take_events()), [Outcome::RestartIce(Err(timed_out("restartTransport").into()))]);
+    assert_eq!(settled(&scenario.take_events()), [Err(Failure::RestartIce(timed_out("restartTransport").into()))]);
     // The server takes no others any more.
     scenario.drive(Duration::from_secs(60));
     let before = scenario.server.encodings(id)[0].packets;
@@ -269,7 +269,7 @@ impl ByHand {
         std::mem::take(&mut self.said)
     }
 
-    fn take_settled(&mut self) -> Vec<Outcome> {
+    fn take_settled(&mut self) -> Vec<Result<(), Failure>> {
         let events = std::mem::take(&mut self.events);
         settled(&events)
     }
@@ -300,7 +300,7 @@ fn a_join_that_is_answered_too_late_is_taken_back() {
     test.respond(Err("Error: duplicated Peer [peerName:\"camera-1\"]"));
     assert_eq!(test.take_said(), ["leave", "join"]);
     test.respond(Ok(()));
-    assert_eq!(test.take_settled(), [Outcome::Send(Ok(()))]);
+    assert_eq!(test.take_settled(), [Ok(())]);
     assert!(test.room.joined());
 }
 
@@ -343,7 +343,7 @@ fn a_refusal_is_final_once_the_way_is_clear() {
     assert_eq!(test.take_settled(), []);
     test.respond(Err("Error: no"));
     assert_eq!(test.take_said(), [""; 0]);
-    assert_eq!(test.take_settled(), [Outcome::Send(Err(RequestFailure::Refused(Refusal::new("Error: no")).into()))]);
+    assert_eq!(test.take_settled(), [Err(Failure::Send(RequestFailure::Refused(Refusal::new("Error: no")).into()))]);
     assert!(lost.is_some());
 }
 
@@ -392,7 +392,7 @@ fn a_refused_transport_is_asked_for_again_for_the_producer_that_is_left() {
     assert_eq!(test.take_settled(), []);
     test.respond(Ok(()));
     test.respond(Ok(()));
-    assert_eq!(test.take_settled(), [Outcome::Send(Ok(()))]);
+    assert_eq!(test.take_settled(), [Ok(())]);
     assert!(producer_events(&test.events, first).is_empty());
 }
 
@@ -409,7 +409,7 @@ fn a_hundred_thousand_operations_fail_one_after_another() {
     test.respond(Err("Error: no"));
     let settled = test.take_settled();
     assert_eq!(settled.len(), OPERATIONS);
-    let nothing_to_restart = Outcome::RestartIce(Err(RestartIceFailure::TransportClosed));
+    let nothing_to_restart = Err(Failure::RestartIce(RestartIceFailure::TransportClosed));
     assert!(settled[1..].iter().all(|outcome| *outcome == nothing_to_restart));
 
     // Nor do those that may not even be asked for go deeper with each.
@@ -423,7 +423,7 @@ fn a_hundred_thousand_operations_fail_one_after_another() {
     }
     test.drain();
     let settled = test.take_settled();
-    let too_many = Outcome::Send(Err(RequestFailure::TooManyRequests(1).into()));
+    let too_many = Err(Failure::Send(RequestFailure::TooManyRequests(1).into()));
     assert!(settled[2..].iter().all(|outcome| *outcome == too_many), "{settled:?}");
     assert!(!test.events.iter().any(|event| matches!(
         event,

@@ -10,7 +10,7 @@ use mediasoup_producer::sim::{
 };
 use mediasoup_producer::v2::protocol::RefusalKind;
 use mediasoup_producer::v2::{
-    CreateTransportError, Event, InvalidResponse, JoinFailure, Outcome, ProducerEvent, ProducerOptions, RequestFailure,
+    CreateTransportError, Event, Failure, InvalidResponse, JoinFailure, ProducerEvent, ProducerOptions, RequestFailure,
     RoomConfig, SendFailure, TransportEvent,
 };
 use mediasoup_producer::{Codec, Limits, MediaKind, Originator, SetupError, Track};
@@ -20,9 +20,9 @@ fn methods(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["method"].as_str().unwrap()).collect()
 }
 
-fn settled(events: &[Event]) -> Vec<Outcome> {
+fn settled(events: &[Event]) -> Vec<Result<(), Failure>> {
     let result = |event: &Event| match event {
-        Event::Settled { outcome, .. } => Some(outcome.clone()),
+        Event::Settled { result, .. } => Some(result.clone()),
         _ => None,
     };
     events.iter().filter_map(result).collect()
@@ -107,7 +107,7 @@ fn a_name_in_use_is_refused_and_another_can_be_tried() {
     scenario.drive(Duration::from_millis(200));
     let results = settled(&scenario.take_events());
     assert!(
-        matches!(&results[..], [Outcome::Join(Err(JoinFailure::Request(RequestFailure::Refused(refusal))))]
+        matches!(&results[..], [Err(Failure::Join(JoinFailure::Request(RequestFailure::Refused(refusal))))]
                 if refusal.kind == RefusalKind::DuplicatedPeer),
         "{results:?}"
     );
@@ -146,11 +146,11 @@ fn a_request_without_an_answer_times_out_and_the_send_can_be_tried_again() {
     scenario.take_events();
     let begun = scenario.now();
     scenario.drive_until("the send to time out", |scenario| {
-        scenario.events().iter().any(|(_, event)| matches!(event, Event::Settled { outcome, .. } if !outcome.is_ok()))
+        scenario.events().iter().any(|(_, event)| matches!(event, Event::Settled { result: Err(_), .. }))
     });
     assert!((Duration::from_secs(10)..Duration::from_millis(10_100)).contains(&(scenario.now() - begun)));
     let results = settled(&scenario.take_events());
-    assert_eq!(results, [Outcome::Send(Err(RequestFailure::TimedOut { method: "createProducer".to_owned() }.into()))]);
+    assert_eq!(results, [Err(Failure::Send(RequestFailure::TimedOut { method: "createProducer".to_owned() }.into()))]);
     scenario.drive(Duration::from_millis(50));
     assert_eq!(scenario.server.producers().count(), 0, "what the server made of it is undone");
 
@@ -189,7 +189,7 @@ fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
         scenario.drive(Duration::from_millis(200));
         let results = settled(&scenario.take_events());
         assert!(
-            matches!(&results[1..], [Outcome::Send(Err(SendFailure::Request(RequestFailure::Refused(refusal))))]
+            matches!(&results[1..], [Err(Failure::Send(SendFailure::Request(RequestFailure::Refused(refusal))))]
                 if refusal.reason == "Error: come back tomorrow" && refusal.kind == RefusalKind::Other),
             "{results:?}"
         );
@@ -230,7 +230,7 @@ fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
         scenario.send(on, Source::opus(32_000));
         scenario.drive(Duration::from_secs(1));
         let results = settled(&scenario.take_events());
-        let Some(Outcome::Send(Err(error))) = results.last() else { panic!("{pointer}: {results:?}") };
+        let Some(Err(Failure::Send(error))) = results.last() else { panic!("{pointer}: {results:?}") };
         assert!(expected.as_ref().map_or_else(|| too_large(error), |expected| error == expected), "{error:?}");
         let written = serde_json::to_value(error).unwrap();
         assert_eq!(serde_json::from_value::<SendFailure>(written).unwrap(), *error);
@@ -364,15 +364,15 @@ fn a_join_without_an_answer_leaves_no_peer_behind_that_bars_the_next() {
     let now = scenario.now();
     let lost = scenario.room.join(now, "camera-1", None).unwrap();
     scenario.drive(Duration::from_secs(60));
-    let timed_out = Outcome::Join(Err(RequestFailure::TimedOut { method: "join".to_owned() }.into()));
-    assert!(scenario.take_events().contains(&Event::Settled { operation: lost, outcome: timed_out }));
+    let timed_out = Err(Failure::Join(RequestFailure::TimedOut { method: "join".to_owned() }.into()));
+    assert!(scenario.take_events().contains(&Event::Settled { operation: lost, result: timed_out }));
     assert_eq!(methods(&scenario.take_messages()), ["queryRoom", "join", "leave"]);
 
     scenario.release();
     let now = scenario.now();
     let join = scenario.room.join(now, "camera-1", None).unwrap();
     scenario.drive(Duration::from_secs(1));
-    assert!(scenario.take_events().contains(&Event::Settled { operation: join, outcome: Outcome::Join(Ok(())) }));
+    assert!(scenario.take_events().contains(&Event::Settled { operation: join, result: Ok(()) }));
 }
 
 #[test]
@@ -440,16 +440,14 @@ fn a_peer_that_the_server_closes_is_closed_with_all_it_has() {
 
 #[test]
 fn a_full_room_refuses() {
-    let mut limits = ServerLimits::default();
-    limits.peers = 0;
-    let server = RoomServerConfig::default().limits(limits);
+    let server = RoomServerConfig::default().limits(ServerLimits::default().peers(0));
     let mut scenario = scenario(ScenarioConfig::default().server(server), 16);
     let now = scenario.now();
     scenario.room.join(now, "sender", None).unwrap();
     scenario.drive(Duration::from_secs(1));
     let results = settled(&scenario.take_events());
     assert!(
-        matches!(&results[..], [Outcome::Send(Err(SendFailure::Request(RequestFailure::Refused(_))))]),
+        matches!(&results[..], [Err(Failure::Send(SendFailure::Request(RequestFailure::Refused(_))))]),
         "{results:?}"
     );
 }

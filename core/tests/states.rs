@@ -187,13 +187,13 @@ fn short(event: &Event) -> String {
     match event {
         Event::Joined { .. } => "joined".to_owned(),
         Event::Closed { originator, .. } => format!("room closed ({})", by(originator)),
-        Event::Settled { outcome, .. } if outcome.is_ok() => "settled".to_owned(),
-        Event::Settled { outcome, .. } => {
-            // The innermost: `Send(Err(Request(TimedOut { .. })))`.
-            let failure =
-                outcome.request_failure().map_or_else(|| format!("{outcome:?}"), |failure| format!("{failure:?}"));
-            let failure = failure.rsplit("Err(").next().unwrap();
-            format!("settled: {}", failure.split(['(', ')', ' ']).next().unwrap())
+        Event::Settled { result: Ok(()), .. } => "settled".to_owned(),
+        Event::Settled { result: Err(failure), .. } => {
+            // The innermost: `Send(Request(TimedOut { .. }))`.
+            let words =
+                failure.request().map_or_else(|| format!("{failure:?}"), |request| format!("Request({request:?}"));
+            let (_, words) = words.split_once('(').unwrap();
+            format!("settled: {}", words.split(['(', ')', ' ']).next().unwrap())
         }
         Event::Transport { event, .. } => match event {
             TransportEvent::Close { originator, .. } => format!("transport: close ({})", by(originator)),

@@ -2,32 +2,14 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::ConnectionState;
-
-/// Why something that takes time came to nothing: `C` says why it could not be begun, `F` why it has failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error<C, F> {
+/// Why something that takes time came to nothing; each dialect has its own words for it.
+#[derive(Debug)]
+pub(crate) enum Ended<B, F> {
     /// It could not be begun. Nothing has changed.
-    #[error(transparent)]
-    Command(C),
+    NotBegun(B),
     /// It was begun and has failed.
-    #[error(transparent)]
     Failed(F),
-    /// The room has ended: it was closed, its connection to the server was lost, or the runtime was shut down. Make a
-    /// new one.
-    #[error("the room has ended: make a new one")]
-    Stopped,
-}
-
-/// Why a transport is not connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectedError {
-    /// It is in a state from which it does not connect by itself: closed or failed.
-    #[error("the transport is {0}")]
-    State(ConnectionState),
-    /// The room has ended.
-    #[error("the room has ended: make a new one")]
+    /// All has ended.
     Stopped,
 }
 
@@ -52,7 +34,7 @@ pub enum SignallingError {
         reason: String,
     },
     /// TLS could not be set up; for a self-signed certificate see
-    /// `ProtooConnector::accept_any_certificate`.
+    /// `v2::ProtooConnector::accept_any_certificate`.
     #[error("no TLS with {host}: {reason}")]
     Tls {
         /// Host and port.

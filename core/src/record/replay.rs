@@ -403,13 +403,13 @@ impl Player {
     }
 }
 
-/// An operation settled without saying what it was.
+/// An operation failed without saying what it was.
 fn as_in_version_1(mut output: Value) -> Value {
-    if let Some(Value::Object(settled)) = output.pointer_mut("/Event/Settled")
-        && let Some(Value::Object(outcome)) = settled.remove("outcome")
-        && let Some((_, result)) = outcome.into_iter().next()
+    if let Some(failure) = output.pointer_mut("/Event/Settled/result/Err")
+        && let Value::Object(of) = failure.take()
+        && let Some((_, error)) = of.into_iter().next()
     {
-        settled.insert("result".to_owned(), result);
+        *failure = error;
     }
     output
 }

@@ -15,7 +15,7 @@ use crate::media::Media;
 use crate::v2::Room;
 use crate::v2::{Accepted, Command, Input};
 use crate::v2::{Event, Output, ProducerEvent, TransportEvent};
-use crate::v2::{InputError, JoinFailure, Outcome, RequestFailure, RestartIceFailure, SendFailure};
+use crate::v2::{Failure, InputError, JoinFailure, RequestFailure, RestartIceFailure, SendFailure};
 
 pub use both_sides::BothSides;
 use names::{Names, error_name};
@@ -356,15 +356,15 @@ impl<E: Embedding> Lockstep<E> {
 
     fn event(&mut self, event: Event) -> Result<Option<Event>, Difference> {
         Ok(Some(match event {
-            Event::Settled { operation, outcome } => {
+            Event::Settled { operation, result } => {
                 holds!(self.settled.insert(operation), "operation {operation} settles twice");
-                if let Some(Some(transport)) = self.begun.get(&operation).filter(|_| outcome.is_ok()) {
+                if let Some(Some(transport)) = self.begun.get(&operation).filter(|_| result.is_ok()) {
                     let of_it = |other: &Option<TransportId>| *other == Some(*transport);
                     let mut before = self.begun.range(..operation).filter(|(_, other)| of_it(other));
                     let passed_over = before.find(|(other, _)| !self.settled.contains(other));
                     holds!(passed_over.is_none(), "operation {operation} overtakes {passed_over:?}");
                 }
-                Event::Settled { operation, outcome: normal(outcome) }
+                Event::Settled { operation, result: result.map_err(normal) }
             }
             Event::Transport { id, event } => {
                 let index = self.names.transport_index(id)?;
@@ -403,13 +403,13 @@ impl<E: Embedding> Lockstep<E> {
 }
 
 /// What is wrong with an answer the model does not say.
-fn normal(mut outcome: Outcome) -> Outcome {
-    if let Outcome::Join(Err(JoinFailure::Request(failure)))
-    | Outcome::Send(Err(SendFailure::Request(failure)))
-    | Outcome::RestartIce(Err(RestartIceFailure::Request(failure))) = &mut outcome
-        && let RequestFailure::InvalidResponse(what) = failure
+fn normal(mut failure: Failure) -> Failure {
+    if let Failure::Join(JoinFailure::Request(request))
+    | Failure::Send(SendFailure::Request(request))
+    | Failure::RestartIce(RestartIceFailure::Request(request)) = &mut failure
+        && let RequestFailure::InvalidResponse(what) = request
     {
         *what = garbled();
     }
-    outcome
+    failure
 }

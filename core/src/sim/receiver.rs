@@ -212,9 +212,14 @@ impl Receiver {
         self.endpoint.api().set_local_ice_credentials(self.ice.clone());
     }
 
-    /// Makes new ICE credentials; the ones in use are good until the first request with the new ones, which are returned.
-    pub(in crate::sim) fn prepare_ice_restart(&mut self) -> &IceCreds {
-        self.next_ice.insert(IceCreds::new())
+    /// Makes new ICE credentials; the ones in use are good until the first request with the new ones.
+    pub(in crate::sim) fn prepare_ice_restart(&mut self) {
+        self.next_ice = Some(IceCreds::new());
+    }
+
+    /// The user name of credentials that were made and never used.
+    pub(in crate::sim) fn unused_user(&self) -> Option<String> {
+        self.next_ice.as_ref().map(|ice| ice.ufrag.clone())
     }
 
     /// The password that goes with one of our user names.
@@ -251,11 +256,14 @@ impl Receiver {
         self.streams.insert(ssrc, stream);
     }
 
-    /// Names the stream that repairs another.
-    pub(in crate::sim) fn set_rtx(&mut self, ssrc: u32, rtx: u32) {
+    /// Names the stream that repairs another, or that there is none after all.
+    pub(in crate::sim) fn set_rtx(&mut self, ssrc: u32, rtx: Option<u32>) {
         if let Some(stream) = self.streams.get_mut(&ssrc) {
-            stream.rtx = Some(rtx);
-            self.endpoint.api().expect_stream_rx(ssrc.into(), Some(rtx.into()), stream.mid, stream.rid);
+            stream.rtx = rtx;
+            // str0m keeps the last one until there is another.
+            if let Some(rtx) = rtx {
+                self.endpoint.api().expect_stream_rx(ssrc.into(), Some(rtx.into()), stream.mid, stream.rid);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::event::Originator;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::{IceParameters, RemoteTransport};
-use crate::v2::error::Outcome;
+use crate::v2::error::Failure;
 use crate::v2::id::ServerId;
 use crate::v2::output::{Event, ProducerEvent, TransportEvent};
 use crate::v2::protocol::{Notification, Request};
@@ -126,7 +126,7 @@ impl Effect {
         Self::Emit(Event::Producer { id, event })
     }
 
-    pub(crate) const fn settled(operation: OperationId, outcome: Outcome) -> Self {
-        Self::Emit(Event::Settled { operation, outcome })
+    pub(crate) const fn settled(operation: OperationId, result: Result<(), Failure>) -> Self {
+        Self::Emit(Event::Settled { operation, result })
     }
 }

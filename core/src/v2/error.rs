@@ -28,56 +28,28 @@ pub enum InputError {
     Media(#[from] MediaError),
 }
 
-/// How something that takes time has ended: what [`Event::Settled`](crate::v2::Event::Settled) tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why something that takes time came to nothing: what [`Event::Settled`](crate::v2::Event::Settled) tells.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
-pub enum Outcome {
+#[error(transparent)]
+pub enum Failure {
     /// [`Room::join`](crate::v2::Room::join).
-    Join(Result<(), JoinFailure>),
+    Join(#[from] JoinFailure),
     /// [`Producer::send`](crate::v2::Producer::send).
-    Send(Result<(), SendFailure>),
+    Send(#[from] SendFailure),
     /// [`Transport::restart_ice`](crate::v2::Transport::restart_ice), and
     /// [`Room::restart_ice`](crate::v2::Room::restart_ice) for each transport.
-    RestartIce(Result<(), RestartIceFailure>),
+    RestartIce(#[from] RestartIceFailure),
 }
 
-impl Outcome {
-    /// Whether it went well.
-    pub const fn is_ok(&self) -> bool {
-        matches!(self, Self::Join(Ok(())) | Self::Send(Ok(())) | Self::RestartIce(Ok(())))
-    }
-
-    /// The request that has failed, if that is why it has.
-    pub const fn request_failure(&self) -> Option<&RequestFailure> {
+impl Failure {
+    /// The request that has failed, if that is why.
+    pub const fn request(&self) -> Option<&RequestFailure> {
         match self {
-            Self::Join(Err(JoinFailure::Request(failure)))
-            | Self::Send(Err(SendFailure::Request(failure)))
-            | Self::RestartIce(Err(RestartIceFailure::Request(failure))) => Some(failure),
+            Self::Join(JoinFailure::Request(failure))
+            | Self::Send(SendFailure::Request(failure))
+            | Self::RestartIce(RestartIceFailure::Request(failure)) => Some(failure),
             Self::Join(_) | Self::Send(_) | Self::RestartIce(_) => None,
-        }
-    }
-
-    /// Of a join.
-    pub fn join(self) -> Option<Result<(), JoinFailure>> {
-        match self {
-            Self::Join(result) => Some(result),
-            Self::Send(_) | Self::RestartIce(_) => None,
-        }
-    }
-
-    /// Of a send.
-    pub fn send(self) -> Option<Result<(), SendFailure>> {
-        match self {
-            Self::Send(result) => Some(result),
-            Self::Join(_) | Self::RestartIce(_) => None,
-        }
-    }
-
-    /// Of an ICE restart.
-    pub fn restart_ice(self) -> Option<Result<(), RestartIceFailure>> {
-        match self {
-            Self::RestartIce(result) => Some(result),
-            Self::Join(_) | Self::Send(_) => None,
         }
     }
 }

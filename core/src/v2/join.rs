@@ -7,7 +7,7 @@ use crate::id::OperationId;
 use crate::rtp::Codec;
 use crate::v2::config::RoomConfig;
 use crate::v2::effect::Effect;
-use crate::v2::error::{JoinError, JoinFailure, Outcome};
+use crate::v2::error::{Failure, JoinError, JoinFailure};
 use crate::v2::ortc::SharedCapabilities;
 use crate::v2::output::Event;
 use crate::v2::protocol::{Notification, Peer, Request, RoomSettings};
@@ -164,7 +164,7 @@ impl Machine {
                     self.peers.remember(peer.clone());
                 }
                 effects.push(Effect::Emit(Event::Joined { peers }));
-                effects.push(Effect::settled(join, Outcome::Join(Ok(()))));
+                effects.push(Effect::settled(join, Ok(())));
             }
             Input::NotJoined { join, error } => self.failed(join, error, effects),
             Input::JoinAgain { join, app_data } => self.ask(join, app_data, effects),
@@ -214,7 +214,7 @@ impl Machine {
     fn failed(&mut self, join: OperationId, error: JoinFailure, effects: &mut Vec<Effect>) {
         self.state = RoomState::New;
         self.announced = false;
-        effects.push(Effect::settled(join, Outcome::Join(Err(error))));
+        effects.push(Effect::settled(join, Err(Failure::Join(error))));
     }
 
     fn close(&mut self, originator: Originator, app_data: Option<Value>, effects: &mut Vec<Effect>) {

@@ -21,11 +21,12 @@ use serde_json::Value;
 
 use crate::connection::engine::endpoint::Refused;
 use crate::connection::engine::{EngineFactory, Identity, SelectedPath};
-use crate::connection::streams::{MAX_PACKET_BYTES, StreamError};
+use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::media::Media;
 use crate::net::Receive;
+use crate::outputs::Outputs;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::OutboundRtpStats;
@@ -49,7 +50,6 @@ use inflight::Inflight;
 use journal::{Entered, Journal};
 use media_plane::MediaPlane;
 use names::Names;
-use outputs::Outputs;
 
 /// A mediasoup room as a sender sees it, and the driver of its transports and producers.
 ///
@@ -116,7 +116,7 @@ pub struct Room {
     created: u64,
     /// What is to be done still: nothing, between two inputs.
     effects: VecDeque<Effect>,
-    outputs: Outputs,
+    outputs: Outputs<Output>,
     journal: Journal,
     stats: RoomStats,
 }
@@ -377,7 +377,7 @@ impl Room {
             peers_dropped: self.join.peers.dropped,
             outputs_waiting: self.outputs.len() + self.media.unflushed(),
             requests_pending: self.inflight.len(),
-            requests_forgotten: self.inflight.forgotten,
+            requests_forgotten: self.inflight.forgotten(),
             ..self.stats
         }
     }
@@ -437,14 +437,7 @@ impl Room {
             return Err(MediaError::TooLarge { bytes, limit });
         }
         let codec = producer.codec();
-        let written = connection.write(now, id, media).map_err(|error| match error {
-            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, layer },
-            StreamError::UnknownLayer => MediaError::UnknownLayer { producer: id, layer },
-            StreamError::Packetize(error) => MediaError::Malformed { codec, error },
-            StreamError::Empty => MediaError::EmptyPacket,
-            StreamError::Duplicate => MediaError::DuplicatePacket,
-            StreamError::OutOfSequence => MediaError::OutOfSequence,
-        })?;
+        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, layer, codec))?;
         self.media.written(transport, &mut self.outputs);
         if let Some(profile) = self.profile(id, layer).filter(|_| written.time_went_back) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });

@@ -8,9 +8,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::input::{Command, Refusal};
-use crate::error::{OutputsNotPolled, SetupError};
+use crate::error::{MediaError, OutputsNotPolled, SetupError};
 use crate::id::{ProducerId, TransportId};
-use crate::media::PacketizeError;
 use crate::rtp::{Codec, MediaKind};
 
 /// An input that was not accepted. Nothing has changed.
@@ -242,6 +241,10 @@ pub enum ProducerError {
 /// remembered (see [`Limits::late_answers`](crate::Limits::late_answers)): if the server has made the producer all the same,
 /// [`Event::Orphan`](super::Event::Orphan) tells its id when the answer comes. A late answer to `connect` is taken as if it had
 /// come in time: the server takes no second one.
+///
+/// The late answer in this table is to a request that was given up, the other answers are to the oldest that is out:
+///
+#[doc = include_str!("../../states/v3-late.md")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
@@ -291,88 +294,6 @@ pub enum InvalidAnswer {
         /// The limit.
         limit: usize,
     },
-}
-
-/// Media that was not taken. It is not sent later either.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MediaError {
-    /// There is no such producer (any more).
-    #[error("producer {0} is not known or closed")]
-    ProducerNotFound(ProducerId),
-    /// The server has not answered yet: it would drop what it cannot assign. A key frame is asked for when it has.
-    #[error("producer {0} is not known to the server yet: wait for the key frame request")]
-    NotProduced(ProducerId),
-    /// It is paused: encode nothing until it is resumed.
-    #[error("producer {0} is paused: encode nothing until it is resumed")]
-    Paused(ProducerId),
-    /// It has no track: give it one.
-    #[error("producer {0} has no track: replace it with one")]
-    NoTrack(ProducerId),
-    /// Its transport is not connected yet. A key frame is asked for as soon as it is.
-    #[error("the transport of producer {0} is not connected yet: wait for the key frame request")]
-    NotConnected(ProducerId),
-    /// It has no such encoding.
-    #[error("producer {producer} has no encoding {layer}")]
-    UnknownLayer {
-        /// The producer.
-        producer: ProducerId,
-        /// What was given.
-        layer: u8,
-    },
-    /// This encoding is not active. A key frame is asked for when it is.
-    #[error("encoding {layer} of producer {producer} is not active: encode nothing for it")]
-    Inactive {
-        /// The producer.
-        producer: ProducerId,
-        /// The encoding, counted from 0.
-        layer: u8,
-    },
-    /// A frame of this encoding was refused before, and this one decodes against it. A key frame is asked for; until it
-    /// comes, others are refused.
-    #[error("a frame of producer {producer}, encoding {layer}, was refused: only a key frame can follow it")]
-    KeyFrameNeeded {
-        /// The producer.
-        producer: ProducerId,
-        /// The encoding, counted from 0.
-        layer: u8,
-    },
-    /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
-    #[error("{bytes} bytes are more than the limit of {limit}")]
-    TooLarge {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// It is not what its codec says.
-    #[error("not a {codec} frame: {error}")]
-    Malformed {
-        /// The producer's codec.
-        codec: Codec,
-        /// What is wrong.
-        error: PacketizeError,
-    },
-    /// Ready-made packets must carry something.
-    #[error("the RTP packet has no payload")]
-    EmptyPacket,
-    /// A packet whose sequence number went out before.
-    #[error("an RTP packet that was handed in before, or that comes too late")]
-    DuplicatePacket,
-    /// A packet whose sequence number is far from those before it; if the next one is in sequence with it, that is taken
-    /// (RFC 3550 appendix A.1).
-    #[error("an RTP packet far out of sequence: the next one tells whether its source began anew")]
-    OutOfSequence,
-    /// Too many packets wait to leave (see [`Limits::packets_waiting`](crate::Limits::packets_waiting)).
-    #[error("{0} packets wait to leave: let time go on before handing in more")]
-    TooManyPackets(usize),
-    /// So many datagrams of its transport wait for sockets that take no more (see
-    /// [`Transport::set_backlog`](super::Transport::set_backlog)).
-    #[error("{0} datagrams wait for a socket that takes no more: encode less")]
-    Blocked(usize),
-    /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
-    #[error("{0} outputs wait: poll them before handing in more")]
-    OutputsNotPolled(usize),
 }
 
 /// Too many outputs wait: as the error of a command.

@@ -7,15 +7,16 @@ use serde_json::Value;
 
 use super::error::ProduceError;
 use super::options::{BandwidthMode, CodecChoice, CodecOptions, EncodingOptions};
-use super::profile_level_id::{Agreed, agree};
+use super::profile_level_id::{Settled, agree};
 use super::rtp::{
     CodecParameters, Direction, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpHeaderExtension, RtpHeaderExtensionParameters,
 };
-use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, RTP_STREAM_ID, VIDEO_ORIENTATION};
+use crate::connection::engine::{Agreed, AgreedCodec};
+use crate::rtp::extension::{
+    ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID, VIDEO_ORIENTATION,
+};
 use crate::rtp::{Codec, MediaKind};
-
-pub(crate) const REPAIRED_RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// The most encodings of a producer.
 const MAX_ENCODINGS: usize = 4;
@@ -189,6 +190,29 @@ impl SharedCapabilities {
         self.codecs.iter().filter(|shared| shared.codec.kind() == kind).find(wanted)
     }
 
+    /// That with this payload type of ours.
+    pub(crate) fn by_payload_type(&self, payload_type: u8) -> Option<&SharedCodec> {
+        self.codecs.iter().find(|shared| shared.capability.preferred_payload_type == payload_type)
+    }
+
+    /// For the connections: each codec and extension once.
+    pub(crate) fn agreed(&self) -> Agreed {
+        let mut agreed = Agreed::default();
+        for SharedCodec { codec, capability, rtx_payload_type } in &self.codecs {
+            let payload_type = capability.preferred_payload_type;
+            if agreed.codecs.iter().all(|known| known.payload_type != payload_type) {
+                let (codec, rtx_payload_type, channels) = (*codec, *rtx_payload_type, capability.channels);
+                agreed.codecs.push(AgreedCodec { codec, payload_type, rtx_payload_type, channels });
+            }
+        }
+        for RtpHeaderExtension { uri, preferred_id, .. } in &self.header_extensions {
+            if agreed.header_extensions.iter().all(|(id, _)| id != preferred_id) {
+                agreed.header_extensions.push((*preferred_id, uri.clone()));
+            }
+        }
+        agreed
+    }
+
     /// The header extensions of a producer of this kind.
     pub(crate) fn extensions(&self, kind: MediaKind) -> Vec<RtpHeaderExtensionParameters> {
         let of_kind = self.header_extensions.iter().filter(|extension| extension.kind == kind);
@@ -300,8 +324,8 @@ fn match_codecs(answering: &mut RtpCodecCapability, offering: &mut RtpCodecCapab
             for codec in [answering, offering] {
                 let parameters = std::mem::take(&mut codec.parameters);
                 codec.parameters = match &agreed {
-                    Agreed::Id(id) => parameters.with_text("profile-level-id", id),
-                    Agreed::Nothing => parameters.without("profile-level-id"),
+                    Settled::Id(id) => parameters.with_text("profile-level-id", id),
+                    Settled::Nothing => parameters.without("profile-level-id"),
                 };
             }
             true

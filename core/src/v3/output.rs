@@ -11,6 +11,7 @@ use crate::connection::engine::crypto::DtlsFailure;
 use crate::event::ConnectionState;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::Transmit;
+use crate::outputs::{Class, Classed};
 use crate::rtp::MediaKind;
 
 /// Something to be acted on, from [`Device::poll_output`](super::Device::poll_output).
@@ -29,6 +30,32 @@ pub enum Output {
     },
     /// Something the application should know.
     Event(Event),
+}
+
+impl Classed for Output {
+    fn class(&self) -> Class {
+        match self {
+            Self::Transmit(_) => Class::Transmit,
+            Self::Request { .. } => Class::Bounded,
+            Self::Event(Event::Settled { .. } | Event::Orphan { .. }) => Class::Bounded,
+            Self::Event(Event::Transport { event, .. }) => match event {
+                TransportEvent::ConnectionStateChange { .. } => Class::Lesser(0),
+                TransportEvent::DtlsFailed { .. } | TransportEvent::Close => Class::Bounded,
+            },
+            Self::Event(Event::Producer { event, .. }) => match event {
+                ProducerEvent::KeyFrameRequest { .. }
+                | ProducerEvent::TargetBitrate { .. }
+                | ProducerEvent::TimeWentBack { .. } => Class::Lesser(0),
+                ProducerEvent::Produced { .. }
+                | ProducerEvent::Close
+                | ProducerEvent::TransportClose
+                | ProducerEvent::Pause
+                | ProducerEvent::Resume
+                | ProducerEvent::TrackEnded
+                | ProducerEvent::TrackStopped { .. } => Class::Bounded,
+            },
+        }
+    }
 }
 
 /// Something that the server is to be asked: it needs one answer, handed in as [`Input::Answer`](super::Input::Answer).
@@ -179,18 +206,18 @@ pub enum ProducerEvent {
     /// without one (after connection, resume, replaced track, or a frame that was refused).
     KeyFrameRequest {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
     },
     /// Media time went back in this encoding, for the first time since its track was set: encode without B-frames.
     TimeWentBack {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
     },
     /// The encoder of this encoding should aim at this bitrate: its share of what the server says it can receive (REMB). 0:
     /// pause the encoder.
     TargetBitrate {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
         /// Bits per second.
         bitrate_bps: u64,
     },

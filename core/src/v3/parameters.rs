@@ -81,6 +81,14 @@ impl IceCandidate {
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.parse().ok()
     }
+
+    /// As the connection takes it; not a host name.
+    pub(crate) fn to_connection(&self) -> Option<crate::net::IceCandidate> {
+        let Self { foundation, priority, protocol, port, .. } = self;
+        let ip = self.ip()?;
+        let (foundation, priority, protocol, port) = (foundation.clone(), *priority, *protocol, *port);
+        Some(crate::net::IceCandidate { foundation, ip, port, priority, protocol })
+    }
 }
 
 /// What is written as a candidate. Servers before 3.13.18 have the address under `ip` alone, later ones under both.

@@ -122,7 +122,7 @@ impl Profile {
 
 /// What two sides with the same profile settle on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Agreed {
+pub(crate) enum Settled {
     /// This `profile-level-id`.
     Id(String),
     /// None is said: neither side says one, or there is no way to write it.
@@ -131,7 +131,7 @@ pub(crate) enum Agreed {
 
 /// What comes of a side that answers and one that offers: the answering side's level if both take streams of another level
 /// than they send (`level-asymmetry-allowed`), else the lower one (RFC 6184 section 8.2.2). None if the profiles differ.
-pub(crate) fn agree(answering: &CodecParameters, offering: &CodecParameters) -> Option<Agreed> {
+pub(crate) fn agree(answering: &CodecParameters, offering: &CodecParameters) -> Option<Settled> {
     let (ours, theirs) = (ProfileLevelId::of(answering)?, ProfileLevelId::of(offering)?);
     if ours.profile != theirs.profile {
         return None;
@@ -140,14 +140,14 @@ pub(crate) fn agree(answering: &CodecParameters, offering: &CodecParameters) -> 
         parameters.get("profile-level-id").is_some_and(|value| *value != "" && *value != 0)
     };
     if !says(answering) && !says(offering) {
-        return Some(Agreed::Nothing);
+        return Some(Settled::Nothing);
     }
     let level = match level_asymmetry_allowed(answering) && level_asymmetry_allowed(offering) {
         true => ours.level,
         false => ours.level.min(theirs.level),
     };
     let agreed = ProfileLevelId { level, ..ours }.to_text();
-    Some(agreed.map_or(Agreed::Nothing, Agreed::Id))
+    Some(agreed.map_or(Settled::Nothing, Settled::Id))
 }
 
 fn level_asymmetry_allowed(parameters: &CodecParameters) -> bool {
@@ -165,8 +165,8 @@ mod tests {
 
     fn agreed(ours: &str, theirs: &str, asymmetry: bool) -> Option<String> {
         match agree(&parameters(ours, asymmetry), &parameters(theirs, asymmetry))? {
-            Agreed::Id(id) => Some(id),
-            Agreed::Nothing => None,
+            Settled::Id(id) => Some(id),
+            Settled::Nothing => None,
         }
     }
 
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn nothing_said_is_constrained_baseline_of_level_3_1() {
         let nothing = CodecParameters::default();
-        assert_eq!(agree(&nothing, &nothing), Some(Agreed::Nothing));
-        assert_eq!(agree(&nothing, &parameters("42e034", false)), Some(Agreed::Id("42e01f".to_owned())));
+        assert_eq!(agree(&nothing, &nothing), Some(Settled::Nothing));
+        assert_eq!(agree(&nothing, &parameters("42e034", false)), Some(Settled::Id("42e01f".to_owned())));
         assert_eq!(agree(&nothing, &parameters("640034", false)), None);
     }
 
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(agreed("42e034", "42e01f", true).as_deref(), Some("42e034"));
         assert_eq!(agreed("42e034", "42e01f", false).as_deref(), Some("42e01f"));
         let one_side = agree(&parameters("42e034", true), &parameters("42e01f", false));
-        assert_eq!(one_side, Some(Agreed::Id("42e01f".to_owned())));
+        assert_eq!(one_side, Some(Settled::Id("42e01f".to_owned())));
     }
 
     /// H.264 section A.3.4.1 and table A-1.

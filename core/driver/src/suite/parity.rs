@@ -11,11 +11,9 @@ use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::{Value, json};
 
 use super::channel::{channel, settings};
-use crate::events::Event;
 use crate::options::Options;
-use crate::room::Room;
 use crate::runtime::Runtime;
-use crate::signalling::FromServer;
+use crate::v2::{Event, FromServer, Room};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -192,7 +190,7 @@ async fn through<R: Runtime>(runtime: R, expected: &[Said]) -> Vec<Said> {
     let mut all = Vec::new();
     let (mut open, mut transports, mut producers) = (Vec::new(), Vec::new(), Vec::new());
     // What nobody waits for goes on.
-    let begin = |operation: Pin<Box<dyn Future<Output = ()> + Send + '_>>| drop(operation.now_or_never());
+    let begin = |operation: Pin<Box<dyn Future<Output = ()> + Send + '_>>| _ = operation.now_or_never();
     for (n, (act, expected)) in script().into_iter().zip(expected).enumerate() {
         match act {
             Act::Join => begin(Box::pin(room.join("alice", None).map(drop))),

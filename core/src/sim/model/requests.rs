@@ -11,7 +11,7 @@ use crate::event::ConnectionState;
 use crate::v2::RoomState;
 use crate::v2::protocol::{Peer, Refusal};
 use crate::v2::{Event, ProducerEvent, TransportEvent};
-use crate::v2::{JoinFailure, Outcome, RequestFailure};
+use crate::v2::{JoinFailure, RequestFailure};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
@@ -240,7 +240,7 @@ impl Model {
                     self.remember(peer.clone());
                 }
                 self.emit(Event::Joined { peers });
-                self.settle(operation, Outcome::Join(Ok(())));
+                self.settle(operation, Ok(()));
             }
             What::CreateTransport { transport: id, .. } => {
                 let transport = self.transport(id);

@@ -11,7 +11,7 @@ use crate::v2::RoomState;
 use crate::v2::protocol::Peer;
 use crate::v2::stats::{ProducerStats, TransportStats};
 use crate::v2::{Event, ProducerEvent, TransportEvent};
-use crate::v2::{JoinFailure, Outcome, SendFailure};
+use crate::v2::{Failure, JoinFailure, SendFailure};
 
 impl Model {
     pub(super) fn join(&mut self, nameless: bool, app: Option<Value>) -> Result<(), &'static str> {
@@ -54,7 +54,7 @@ impl Model {
         self.late.clear();
         for (_, open) in std::mem::take(&mut self.open) {
             if let What::QueryRoom { operation } | What::Join { operation } = open.what {
-                self.settle(operation, Outcome::Join(Err(JoinFailure::RoomClosed)));
+                self.settle(operation, Err(Failure::Join(JoinFailure::RoomClosed)));
             }
         }
         for id in self.transports.keys().copied().collect::<Vec<_>>() {
@@ -70,7 +70,7 @@ impl Model {
     pub(super) fn join_failed(&mut self, operation: u64, error: JoinFailure) {
         self.state = RoomState::New;
         self.known_to_server = false;
-        self.settle(operation, Outcome::Join(Err(error)));
+        self.settle(operation, Err(Failure::Join(error)));
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {

@@ -11,7 +11,7 @@ use super::step::{Says, TransportOp};
 use super::{ADDRESSES, Model, OPERATIONS, TRANSPORTS, to_peer, with_app};
 use crate::event::{ConnectionState, Originator};
 use crate::v2::RoomState;
-use crate::v2::{Outcome, RequestFailure, RestartIceFailure, SendFailure};
+use crate::v2::{Failure, RequestFailure, RestartIceFailure, SendFailure};
 use crate::v2::{ProducerEvent, TransportEvent};
 
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ impl Model {
         }
         for queued in transport.queue {
             match queued {
-                Queued::Send { operation, .. } => self.settle(operation, Outcome::Send(Err(error.clone()))),
+                Queued::Send { operation, .. } => self.settle(operation, Err(Failure::Send(error.clone()))),
                 Queued::Restart { operation } => self.settle(operation, not_restarted(error.clone())),
                 Queued::Closed { .. } => {}
             }
@@ -272,8 +272,8 @@ impl Model {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
-            Some(Queued::Send { operation, .. }) => self.settle(operation, Outcome::Send(Ok(()))),
-            Some(Queued::Restart { operation }) => self.settle(operation, Outcome::RestartIce(Ok(()))),
+            Some(Queued::Send { operation, .. }) => self.settle(operation, Ok(())),
+            Some(Queued::Restart { operation }) => self.settle(operation, Ok(())),
             Some(Queued::Closed { then: Some(message) }) => self.tell(message),
             Some(Queued::Closed { then: None }) | None => {}
         }
@@ -291,7 +291,7 @@ impl Model {
         match transport.queue.pop_front() {
             Some(Queued::Send { operation, producer, .. }) => {
                 self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
-                self.settle(operation, Outcome::Send(Err(error)));
+                self.settle(operation, Err(Failure::Send(error)));
             }
             Some(Queued::Restart { operation }) => self.settle(operation, not_restarted(error)),
             Some(Queued::Closed { .. }) | None => {}
@@ -334,8 +334,8 @@ impl Model {
 }
 
 /// What fails a transport fails a restart of ICE on it.
-fn not_restarted(error: SendFailure) -> Outcome {
-    Outcome::RestartIce(Err(match error {
+fn not_restarted(error: SendFailure) -> Result<(), Failure> {
+    Err(Failure::RestartIce(match error {
         SendFailure::Request(failure) => failure.into(),
         SendFailure::RoomClosed => RestartIceFailure::RoomClosed,
         _ => RestartIceFailure::TransportClosed,

@@ -47,6 +47,13 @@ impl BitrateFeedback {
         }
     }
 
+    /// Sends REMB from so long after the next packet, if it does not do so yet.
+    pub(in crate::sim) const fn begin_after(&mut self, after: Option<Duration>) {
+        if self.after.is_none() {
+            self.after = after;
+        }
+    }
+
     pub(in crate::sim) const fn stop(&mut self) {
         self.after = None;
         self.due = None;

@@ -11,7 +11,7 @@ use crate::id::{OperationId, ProducerId, TransportId};
 use crate::net::{DtlsParameters, RemoteTransport};
 use crate::rtp::MediaKind;
 use crate::v2::effect::Effect;
-use crate::v2::error::{JoinFailure, Outcome, RequestFailure, SendFailure};
+use crate::v2::error::{Failure, JoinFailure, RequestFailure, SendFailure};
 use crate::v2::join::RoomState;
 use crate::v2::output::{Event, Output, ProducerEvent};
 use crate::v2::producer::{Input as ProducerInput, ProducerInfo};
@@ -94,7 +94,7 @@ impl Room {
                 then.extend(close.and_then(|close| close.now()).map(Effect::Notify));
             }
             Effect::CloseAll { originator } => {
-                let failed = |join| Effect::settled(join, Outcome::Join(Err(JoinFailure::RoomClosed)));
+                let failed = |join| Effect::settled(join, Err(Failure::Join(JoinFailure::RoomClosed)));
                 then.extend(self.inflight.cancel_all().filter_map(Waiting::join).map(failed));
                 for id in self.transports_in_order(|_| true) {
                     then.push(Effect::CloseTransport { id, originator, app_data: None, tell_server: false });
@@ -143,7 +143,7 @@ impl Room {
         }
         let id = self.inflight.begin(request.method(), waiting.clone(), now, self.config.request_timeout);
         then.extend(waiting.asked(id));
-        self.outputs.message(Output::Request { id, request });
+        self.outputs.push(Output::Request { id, request });
     }
 
     fn create_transport_at_server(

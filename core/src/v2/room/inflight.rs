@@ -1,12 +1,12 @@
-//! Requests that wait for an answer, and those that were given up and may still be answered. Each is answered, refused, timed
-//! out or cancelled exactly once.
+//! Requests that wait for an answer, and those that were given up and may still be answered: what they make at the server, and
+//! what their answers bring about.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::requests::Requests;
 use crate::v2::effect::{Close, Effect};
 use crate::v2::error::{InvalidResponse, RequestFailure};
 use crate::v2::id::ServerId;
@@ -135,11 +135,8 @@ impl Waiting {
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) id: RequestId,
     pub(crate) waiting: Waiting,
     pub(crate) method: &'static str,
-    /// When it is overdue; never, if `Instant` cannot say when.
-    deadline: Option<Instant>,
     /// An older request for the same thing has succeeded since this one went out. If this one succeeds all the same, then
     /// the older one's work was undone in time; if it is refused, that work was in its way.
     pub(crate) obstructed: bool,
@@ -147,26 +144,18 @@ pub(crate) struct Pending {
 
 /// A request that was given up.
 #[derive(Debug)]
-struct Late {
+pub(crate) struct Late {
     makes: Makes,
     /// A later one was refused, and what this one may have made was undone for that.
     blamed: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inflight {
-    last_id: u64,
-    pending: BTreeMap<RequestId, Pending>,
-    /// Given up: timed out, or cancelled.
-    late: BTreeMap<RequestId, Late>,
-    /// How many of those are remembered.
-    late_limit: usize,
-    pub(crate) forgotten: u64,
-}
+pub(crate) struct Inflight(Requests<Pending, Late>);
 
 impl Inflight {
     pub(crate) const fn new(late_limit: usize) -> Self {
-        Self { last_id: 0, pending: BTreeMap::new(), late: BTreeMap::new(), late_limit, forgotten: 0 }
+        Self(Requests::new(late_limit))
     }
 
     pub(crate) fn begin(
@@ -176,36 +165,31 @@ impl Inflight {
         now: Instant,
         timeout: Duration,
     ) -> RequestId {
-        self.last_id += 1;
-        let id = RequestId::new(self.last_id);
-        let deadline = now.checked_add(timeout);
-        self.pending.insert(id, Pending { id, waiting, method, deadline, obstructed: false });
-        id
+        self.0.begin(Pending { waiting, method, obstructed: false }, now, timeout)
     }
 
     /// Ends the wait of one request.
     pub(crate) fn end(&mut self, id: RequestId) -> Option<Pending> {
-        self.pending.remove(&id)
+        self.0.end(id)
     }
 
     /// Ends the wait of one request that is overdue. Its answer may still come.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Pending> {
-        let id = self.pending.values().find(|pending| pending.deadline.is_some_and(|at| at <= now))?.id;
-        let pending = self.end(id)?;
-        self.remember(&pending);
-        Some(pending)
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(RequestId, Pending)> {
+        let (id, pending) = self.0.expire(now)?;
+        self.remember(id, &pending);
+        Some((id, pending))
     }
 
     /// Ends the wait of one request that nobody needs any more. Its answer may still come.
     pub(crate) fn cancel(&mut self, id: RequestId) {
         if let Some(pending) = self.end(id) {
-            self.remember(&pending);
+            self.remember(id, &pending);
         }
     }
 
     /// The transport that a request is about was closed. False: the server finds it already, or the request is over.
     pub(crate) fn hold(&mut self, id: RequestId, close: &Close) -> bool {
-        let Some(pending) = self.pending.get_mut(&id) else { return false };
+        let Some((_, pending)) = self.0.pending_mut().find(|(of, _)| *of == id) else { return false };
         let makes = match pending.waiting {
             Waiting::CreateTransport { id, .. } => Makes::Transport(id),
             Waiting::CreateProducer { id, .. } => Makes::Producer(id),
@@ -221,7 +205,7 @@ impl Inflight {
 
     /// The server has closed a transport that was closed here, too.
     pub(crate) fn closed_by_server(&mut self, id: ServerId) {
-        for pending in self.pending.values_mut() {
+        for (_, pending) in self.0.pending_mut() {
             if let Waiting::Closed { transport, closed_there, .. } = &mut pending.waiting {
                 *closed_there |= *transport == id;
             }
@@ -230,8 +214,7 @@ impl Inflight {
 
     /// Ends all waits: whatever is answered from here on means nothing.
     pub(crate) fn cancel_all(&mut self) -> impl Iterator<Item = Waiting> + use<> {
-        self.late.clear();
-        std::mem::take(&mut self.pending).into_values().map(|pending| pending.waiting)
+        self.0.clear().map(|pending| pending.waiting)
     }
 
     /// An answer came. `in_use`: whether somebody uses what a request makes.
@@ -247,10 +230,10 @@ impl Inflight {
         if let Some(pending) = self.end(id) {
             stats.messages_too_large += u64::from(too_large);
             match result {
-                Ok(data) => self.answered_in_time(pending, data, stats, effects),
-                Err(error) => self.failed(pending, error, effects),
+                Ok(data) => self.answered_in_time(id, pending, data, stats, effects),
+                Err(error) => self.failed(id, pending, error, effects),
             }
-        } else if let Some(late) = self.late.remove(&id) {
+        } else if let Some(late) = self.0.late(id) {
             stats.messages_too_large += u64::from(too_large);
             self.answered_late(id, late.makes, result, in_use, stats, effects);
         } else {
@@ -258,7 +241,14 @@ impl Inflight {
         }
     }
 
-    fn answered_in_time(&mut self, pending: Pending, data: Value, stats: &mut RoomStats, effects: &mut Vec<Effect>) {
+    fn answered_in_time(
+        &mut self,
+        id: RequestId,
+        pending: Pending,
+        data: Value,
+        stats: &mut RoomStats,
+        effects: &mut Vec<Effect>,
+    ) {
         let of = |transport: &TransportId, input| Effect::Transport(*transport, input);
         let effect = match &pending.waiting {
             Waiting::QueryRoom { join, app_data } => wire::room_settings(data).map(|settings| {
@@ -270,7 +260,7 @@ impl Inflight {
             Waiting::CreateTransport { transport, operation, .. } => wire::remote_transport(data)
                 .map(|remote| of(transport, transport::Input::Created { operation: *operation, remote })),
             Waiting::RestartTransport { transport } => wire::restarted(data).map(|parameters| {
-                of(transport, transport::Input::IceRestarted { request: pending.id, parameters, late: false })
+                of(transport, transport::Input::IceRestarted { request: id, parameters, late: false })
             }),
             Waiting::CreateProducer { transport, producer, .. } => {
                 Ok(of(transport, transport::Input::ProducerCreated { producer: *producer }))
@@ -285,7 +275,7 @@ impl Inflight {
             Ok(effect) => effects.push(effect),
             Err(error) => {
                 stats.messages_malformed += 1;
-                self.failed(pending, RequestFailure::InvalidResponse(error.into()), effects);
+                self.failed(id, pending, RequestFailure::InvalidResponse(error.into()), effects);
             }
         }
     }
@@ -323,8 +313,8 @@ impl Inflight {
     }
 
     /// A request has failed: refused, timed out, or its answer makes no sense.
-    pub(crate) fn failed(&mut self, pending: Pending, error: RequestFailure, effects: &mut Vec<Effect>) {
-        let Pending { id, waiting, obstructed, .. } = pending;
+    pub(crate) fn failed(&mut self, id: RequestId, pending: Pending, error: RequestFailure, effects: &mut Vec<Effect>) {
+        let Pending { waiting, obstructed, .. } = pending;
         let refused = !is_silence(&error);
         let makes = waiting.makes();
         // Ids are ours: what an older request made under this one is a reason to refuse.
@@ -373,31 +363,32 @@ impl Inflight {
     /// This request was refused. Whether what was made for an older one, of which no answer has come yet, may have been in
     /// its way; each is blamed only once.
     fn blame(&mut self, id: RequestId, makes: Makes) -> bool {
-        let older = self.late.range_mut(..id).filter(|(_, late)| late.makes == makes && !late.blamed);
-        older.map(|(_, late)| late.blamed = true).count() > 0
+        let older = self.0.given_up_before(id).filter(|late| late.makes == makes && !late.blamed);
+        older.map(|late| late.blamed = true).count() > 0
     }
 
     /// The server has made this for an older request. False: none for the same waits for its answer.
     fn obstruct(&mut self, made: Makes) -> bool {
-        let same = self.pending.values_mut().filter(|pending| pending.waiting.makes() == Some(made));
-        same.map(|pending| pending.obstructed = true).count() > 0
+        let same = self.0.pending_mut().filter(|(_, pending)| pending.waiting.makes() == Some(made));
+        same.map(|(_, pending)| pending.obstructed = true).count() > 0
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().filter_map(|pending| pending.deadline).min()
+        self.0.deadline()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.0.len()
     }
 
-    fn remember(&mut self, pending: &Pending) {
+    /// How many given up ones were forgotten.
+    pub(crate) const fn forgotten(&self) -> u64 {
+        self.0.forgotten
+    }
+
+    fn remember(&mut self, id: RequestId, pending: &Pending) {
         if let Some(makes) = pending.waiting.makes() {
-            self.late.insert(pending.id, Late { makes, blamed: false });
-            if self.late.len() > self.late_limit {
-                self.late.pop_first();
-                self.forgotten += 1;
-            }
+            self.0.remember(id, Late { makes, blamed: false });
         }
     }
 }

@@ -284,10 +284,10 @@ impl Room {
 
     /// Requests that are overdue have failed.
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        while let Some(pending) = self.inflight.expire(now) {
+        while let Some((id, pending)) = self.inflight.expire(now) {
             let method = pending.method.to_owned();
             let mut effects = Vec::new();
-            self.inflight.failed(pending, RequestFailure::TimedOut { method }, &mut effects);
+            self.inflight.failed(id, pending, RequestFailure::TimedOut { method }, &mut effects);
             self.run(now, effects);
         }
     }

@@ -10,10 +10,11 @@ use crate::connection::streams::Streams;
 use crate::connection::{Connection, SenderParameters};
 use crate::id::{ProducerId, TransportId};
 use crate::net::Receive;
+use crate::outputs::Outputs;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::v2::ortc::SharedCodec;
-use crate::v2::room::outputs::Outputs;
+use crate::v2::output::Output;
 use crate::v2::rtp::{Profile, RtpEncodingParameters, RtxParameters};
 
 #[derive(Debug)]
@@ -69,12 +70,12 @@ impl MediaPlane {
     }
 
     /// The same, when the other side hears of it.
-    pub(crate) fn close_connection(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs) {
+    pub(crate) fn close_connection(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs<Output>) {
         let Some(connection) = self.connection_mut(id) else { return };
         connection.close(now);
         while let Some(output) = connection.poll_output() {
             match output {
-                EngineOutput::Transmit(transmit) => outputs.transmit(transmit),
+                EngineOutput::Transmit(transmit) => outputs.push(Output::Transmit(transmit)),
                 EngineOutput::Event(_) => {}
             }
         }
@@ -144,17 +145,17 @@ impl MediaPlane {
     // What comes in and goes out.
 
     /// Takes all that a connection has to say.
-    pub(crate) fn drain(&mut self, id: TransportId, outputs: &mut Outputs) {
+    pub(crate) fn drain(&mut self, id: TransportId, outputs: &mut Outputs<Output>) {
         while let Some(output) = self.connection_mut(id).and_then(Connection::poll_output) {
             match output {
-                EngineOutput::Transmit(transmit) => outputs.transmit(transmit),
+                EngineOutput::Transmit(transmit) => outputs.push(Output::Transmit(transmit)),
                 EngineOutput::Event(event) => self.heard.push_back((id, event)),
             }
         }
     }
 
     /// Lets all leave that waits.
-    pub(crate) fn send_all(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs) {
+    pub(crate) fn send_all(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs<Output>) {
         if let Some(connection) = self.connection_mut(id) {
             connection.send_all(now);
             self.drain(id, outputs);
@@ -162,7 +163,7 @@ impl MediaPlane {
     }
 
     /// Media was written on a connection: it leaves with all else, when outputs are polled.
-    pub(crate) fn written(&mut self, id: TransportId, outputs: &mut Outputs) {
+    pub(crate) fn written(&mut self, id: TransportId, outputs: &mut Outputs<Output>) {
         match self.connection(id).map(Connection::unflushed) {
             None | Some(0) => self.drain(id, outputs),
             Some(_) if self.written.contains(&id) => {}
@@ -181,7 +182,7 @@ impl MediaPlane {
     }
 
     /// Lets all leave that was written, in one go for each transport.
-    pub(crate) fn flush(&mut self, now: Instant, outputs: &mut Outputs) {
+    pub(crate) fn flush(&mut self, now: Instant, outputs: &mut Outputs<Output>) {
         for id in std::mem::take(&mut self.written) {
             if let Some(connection) = self.connection_mut(id).filter(|connection| connection.unflushed() > 0) {
                 connection.flush(now);
@@ -191,7 +192,7 @@ impl MediaPlane {
     }
 
     /// Does what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, outputs: &mut Outputs) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outputs: &mut Outputs<Output>) {
         let is_due = |connection: &Connection| connection.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.paths.iter().filter(|(_, path)| is_due(&path.connection)).map(|(id, _)| *id).collect();
         for id in due {
@@ -210,7 +211,7 @@ impl MediaPlane {
         now: Instant,
         receive: &Receive,
         expects_it: impl Fn(TransportId) -> bool,
-        outputs: &mut Outputs,
+        outputs: &mut Outputs<Output>,
     ) -> Result<(), Option<Refused>> {
         let mut asked = Vec::new();
         let mut result = Err(None);

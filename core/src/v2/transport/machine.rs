@@ -22,7 +22,7 @@ use crate::event::Originator;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::{IceCandidate, IceParameters, IceProtocol, RemoteTransport};
 use crate::v2::effect::{Close, Effect};
-use crate::v2::error::{Outcome, RequestFailure, RestartIceFailure, SendFailure};
+use crate::v2::error::{Failure, RequestFailure, RestartIceFailure, SendFailure};
 use crate::v2::id::ServerId;
 use crate::v2::output::TransportEvent;
 use crate::v2::producer;
@@ -353,7 +353,7 @@ impl Machine {
                     Some(front) if front.id() == Some(operation) && announced => *front = Operation::Abandoned { then },
                     _ => self.operations.retain(|queued| queued.id() != Some(operation)),
                 }
-                effects.push(Effect::settled(operation, Outcome::Send(Err(SendFailure::ProducerClosed))));
+                effects.push(Effect::settled(operation, Err(Failure::Send(SendFailure::ProducerClosed))));
                 self.ask(effects);
             }
         }
@@ -396,10 +396,11 @@ impl Machine {
                 if result.is_err() {
                     effects.push(Effect::Producer(producer, producer::Input::NotCreated));
                 }
-                effects.push(Effect::settled(operation, Outcome::Send(result)));
+                effects.push(Effect::settled(operation, result.map_err(Failure::Send)));
             }
             Some(Operation::RestartIce { operation }) => {
-                effects.push(Effect::settled(operation, Outcome::RestartIce(result.map_err(not_restarted))));
+                let result = result.map_err(|error| Failure::RestartIce(not_restarted(error)));
+                effects.push(Effect::settled(operation, result));
             }
             Some(Operation::Abandoned { then: Some(notification) }) if result.is_ok() => {
                 effects.push(Effect::Notify(notification));
@@ -481,10 +482,10 @@ impl Machine {
         for operation in self.operations.drain(..) {
             effects.extend(match operation {
                 Operation::Send { operation, .. } => {
-                    Some(Effect::settled(operation, Outcome::Send(Err(error.clone()))))
+                    Some(Effect::settled(operation, Err(Failure::Send(error.clone()))))
                 }
                 Operation::RestartIce { operation } => {
-                    Some(Effect::settled(operation, Outcome::RestartIce(Err(not_restarted(error.clone())))))
+                    Some(Effect::settled(operation, Err(Failure::RestartIce(not_restarted(error.clone())))))
                 }
                 Operation::Abandoned { .. } => None,
             });

@@ -2,30 +2,25 @@
 
 use std::sync::Arc;
 
-use futures_channel::oneshot;
 use mediasoup_producer as core;
 use mediasoup_producer::v2::protocol::Peer;
 use mediasoup_producer::v2::stats::RoomStats;
 use mediasoup_producer::v2::{
-    CreateProducerError, CreateTransportError, JoinError, JoinFailure, Outcome, ProducerOptions, RestartIceFailure,
-    RoomConfig, RoomError, RoomState, SendCodec,
+    CreateProducerError, CreateTransportError, JoinError, JoinFailure, ProducerOptions, RestartIceFailure, RoomConfig,
+    RoomError, RoomState, SendCodec,
 };
 use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::Value;
 
-use crate::driver::Driver;
-use crate::error::Error;
+#[cfg(feature = "websocket")]
+use super::ProtooConnector;
+use super::{Error, Events, FromServer, Handle, Producer, ToServer, Transport};
+use crate::driver;
 #[cfg(feature = "websocket")]
 use crate::error::SignallingError;
-use crate::events::Events;
 use crate::options::{IoStats, Options};
-use crate::producer::Producer;
 use crate::runtime::Runtime;
-use crate::shared::{Handle, Shared};
-#[cfg(feature = "websocket")]
-use crate::signalling::ProtooConnector;
 use crate::signalling::Signalling;
-use crate::transport::Transport;
 
 /// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::v2::Room`] for what each method means.
 ///
@@ -62,7 +57,7 @@ impl<R: Runtime + Default> Room<R> {
     ///
     /// # Panics
     /// As the runtime's `default()`: on tokio, outside of a runtime with sockets and timers enabled.
-    pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling) -> Self {
+    pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling<ToServer, FromServer>) -> Self {
         Self::with_options(config, seed, Options::default(), signalling)
     }
 
@@ -70,24 +65,32 @@ impl<R: Runtime + Default> Room<R> {
     ///
     /// # Panics
     /// As [`new`](Self::new).
-    pub fn with_options(config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
+    pub fn with_options(
+        config: RoomConfig,
+        seed: u64,
+        options: Options,
+        signalling: impl Signalling<ToServer, FromServer>,
+    ) -> Self {
         Self::on(R::default(), config, seed, options, signalling)
     }
 }
 
 impl<R: Runtime> Room<R> {
     /// A room on a runtime of the application's choice.
-    pub fn on(runtime: R, config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
-        let shared = Arc::new(Shared::new(runtime.clone(), core::v2::Room::new(config, seed), options));
-        let (running, done) = oneshot::channel();
-        runtime.spawn(Driver::new(Arc::clone(&shared), Box::pin(signalling), running).run());
-        Self { handle: Arc::new(Handle::new(shared, done)) }
+    pub fn on(
+        runtime: R,
+        config: RoomConfig,
+        seed: u64,
+        options: Options,
+        signalling: impl Signalling<ToServer, FromServer>,
+    ) -> Self {
+        Self { handle: driver::spawn(runtime, core::v2::Room::new(config, seed), options, signalling) }
     }
 
     /// To see whether anything of it is left.
     #[cfg(feature = "suite")]
-    pub(crate) fn shared(&self) -> std::sync::Weak<Shared<R>> {
-        self.handle.shared()
+    pub(crate) fn is_gone(&self) -> impl Fn() -> bool + use<R> {
+        self.handle.is_gone()
     }
 
     /// Joins the room as `peer_name`. A room that was left can be joined again.
@@ -98,7 +101,7 @@ impl<R: Runtime> Room<R> {
         peer_name: impl Into<String>,
         app_data: Option<Value>,
     ) -> Result<(), Error<JoinError, JoinFailure>> {
-        self.handle.operation(|room, now| room.join(now, peer_name, app_data), Outcome::join).await
+        self.handle.operation(|room, now| room.join(now, peer_name, app_data)).await
     }
 
     /// Leaves the room: says so to the server, then closes everything. The connection to the server stays.
@@ -148,7 +151,7 @@ impl<R: Runtime> Room<R> {
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
     pub async fn restart_ice(&self) -> Result<(), Error<RoomError, RestartIceFailure>> {
-        self.handle.operations(|room, now| room.restart_ice(now), Outcome::restart_ice).await
+        self.handle.operations(|room, now| Ok::<_, RoomError>(((), room.restart_ice(now)?))).await
     }
 
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server
@@ -161,7 +164,7 @@ impl<R: Runtime> Room<R> {
     /// A stream of the events. The first that is asked for begins with the room; others, and there can be several, with
     /// the call.
     pub fn events(&self) -> Events {
-        self.handle.all_events()
+        self.handle.events()
     }
 
     /// A transport; `None` if it is not known or closed.
@@ -232,7 +235,7 @@ impl<R: Runtime> Room<R> {
     /// [`RecordOptions::waiting_bytes`](core::record::RecordOptions::waiting_bytes).
     #[cfg(feature = "record")]
     pub fn take_record(&self) -> Vec<String> {
-        self.handle.take_record()
+        self.handle.take(|room| std::iter::from_fn(|| room.poll_record()).collect())
     }
 
     /// What went over the sockets.

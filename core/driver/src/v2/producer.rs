@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::v2::{
-    Outcome, ProducerError, ReplaceTrackError, RtpParameters, SendError, SendFailure, ServerId, SimulcastOptions,
+    ProducerError, ReplaceTrackError, RtpParameters, SendError, SendFailure, ServerId, SimulcastOptions,
 };
 use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, ProducerId, RtpPacket, Track};
 use serde_json::Value;
 
-use crate::error::Error;
+use super::{Error, Handle, Transport};
 use crate::runtime::Runtime;
-use crate::shared::Handle;
-use crate::transport::Transport;
 
 /// An audio or video track sent to the room. A cheap handle; see [`mediasoup_producer::v2::Producer`] for what each method
 /// means.
@@ -51,6 +49,15 @@ impl<R: Runtime> Producer<R> {
         self.handle.command(gone(), |room, now| command(room.producer(self.id).ok_or_else(gone)?, now))
     }
 
+    fn write(
+        &self,
+        write: impl FnOnce(core::v2::Producer<'_>, Instant) -> Result<(), MediaError>,
+    ) -> Result<(), MediaError> {
+        let gone = || MediaError::ProducerNotFound(self.id);
+        let is_blocked = |error: &MediaError| matches!(error, MediaError::Blocked(_));
+        self.handle.write(self.id, gone(), is_blocked, |room, now| write(room.producer(self.id).ok_or_else(gone)?, now))
+    }
+
     /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
     ///
     /// Never waits, and is no future. Back-pressure: what a socket does not take waits, behind audio if it is video; when too
@@ -58,12 +65,12 @@ impl<R: Runtime> Producer<R> {
     /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then: the next frame that is taken must be a key
     /// frame.
     pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
-        self.handle.write(self.id, |producer, now| producer.write_frame(now, frame))
+        self.write(|mut producer, now| producer.write_frame(now, frame))
     }
 
     /// Sends a ready-made RTP packet, as [`write_frame`](Self::write_frame) does a frame.
     pub fn write_packet(&self, packet: RtpPacket) -> Result<(), MediaError> {
-        self.handle.write(self.id, |producer, now| producer.write_packet(now, packet))
+        self.write(|mut producer, now| producer.write_packet(now, packet))
     }
 
     /// Sends it over a transport; done when the server has answered. A failed send can be tried again. Media flows when
@@ -74,10 +81,7 @@ impl<R: Runtime> Producer<R> {
     pub async fn send(&self, transport: &Transport<R>) -> Result<(), Error<SendError, SendFailure>> {
         let (id, transport) = (self.id, transport.id());
         self.handle
-            .operation(
-                |room, now| room.producer(id).ok_or(SendError::ProducerNotFound(id))?.send(now, transport),
-                Outcome::send,
-            )
+            .operation(|room, now| room.producer(id).ok_or(SendError::ProducerNotFound(id))?.send(now, transport))
             .await
     }
 
