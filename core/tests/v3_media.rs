@@ -1,5 +1,7 @@
 //! A device and a router of mediasoup 3 with a network between them: real media, in virtual time.
 
+#![allow(clippy::disallowed_methods)] // a test may ask for the time once
+
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::v3::{
