@@ -1,6 +1,5 @@
 //! All events of a room, kept to be looked through and waited for.
-
-use crate::io::{self, Event};
+use crate::io::v2::{self, Event};
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, TransportEvent};
 use mediasoup_producer::{ConnectionState, ProducerId, TransportId};
 use tokio::sync::watch;
@@ -15,7 +14,7 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn of(mut events: io::Events) -> Self {
+    pub(crate) fn of(mut events: v2::Events) -> Self {
         let (sender, log) = watch::channel(Vec::new());
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
