@@ -104,9 +104,9 @@ impl Source {
         self.layers.len() > 1
     }
 
-    /// How many layers it has.
-    pub const fn layers(&self) -> usize {
-        self.layers.len()
+    /// The bitrate of each layer, whatever it was advised.
+    pub fn bitrates_bps(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.layers.iter().map(|layer| layer.bitrate_bps)
     }
 
     /// The time between two frames.
