@@ -50,6 +50,7 @@ mod socket;
 #[cfg(feature = "suite")]
 pub mod suite;
 pub mod v2;
+pub mod v3;
 
 pub use error::SignallingError;
 pub use events::Events;
