@@ -74,3 +74,19 @@ pub mod v2 {
     #[cfg(feature = "websocket")]
     pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Smol>;
 }
+
+/// Transports of mediasoup 3, on smol.
+pub mod v3 {
+    use super::{Smol, driver};
+
+    pub use driver::v3::{
+        AnsweredBy, ConnectError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
+    };
+
+    /// What can send to one router, driven by a task of its own, on smol.
+    pub type Device = driver::v3::Device<Smol>;
+    /// The handle of a transport, on smol.
+    pub type Transport = driver::v3::Transport<Smol>;
+    /// The handle of a producer, on smol.
+    pub type Producer = driver::v3::Producer<Smol>;
+}

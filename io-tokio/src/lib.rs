@@ -72,3 +72,19 @@ pub mod v2 {
     #[cfg(feature = "websocket")]
     pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Tokio>;
 }
+
+/// Transports of mediasoup 3, on tokio.
+pub mod v3 {
+    use super::{Tokio, driver};
+
+    pub use driver::v3::{
+        AnsweredBy, ConnectError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
+    };
+
+    /// What can send to one router, driven by a task of its own, on tokio.
+    pub type Device = driver::v3::Device<Tokio>;
+    /// The handle of a transport, on tokio.
+    pub type Transport = driver::v3::Transport<Tokio>;
+    /// The handle of a producer, on tokio.
+    pub type Producer = driver::v3::Producer<Tokio>;
+}

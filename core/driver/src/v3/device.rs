@@ -1,5 +1,6 @@
 //! The handle of a device.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -131,16 +132,16 @@ impl<R: Runtime> Device<R> {
         Ok(Transport::new(Arc::clone(&self.handle), id))
     }
 
-    /// Puts addresses in the place of host names; the last of these that has none. It is counted in
-    /// [`DeviceStats::candidates_unresolved`].
+    /// Puts addresses in the place of host names; the last of these that has none, which
+    /// [`DeviceStats::candidates_unresolved`] counts.
     async fn resolve(&self, parameters: &mut TransportParameters) -> Option<(String, io::Error)> {
         let mut failure = None;
-        let hosts: std::collections::BTreeSet<_> = parameters.host_names().map(str::to_owned).collect();
+        let hosts: BTreeSet<_> = parameters.host_names().map(str::to_owned).collect();
         for host in hosts {
             let name = host.clone();
             let found = self.handle.runtime().unblock(move || look_up(&name)).await.flatten();
             match found {
-                Ok(address) => parameters.resolve(&host, address),
+                Ok(addresses) => parameters.resolve(&host, &addresses),
                 Err(error) => failure = Some((host, error)),
             }
         }
@@ -212,8 +213,13 @@ impl<R: Runtime> Device<R> {
     }
 }
 
-/// The address that the system puts first.
-fn look_up(host: &str) -> io::Result<IpAddr> {
-    let found = (host, 0).to_socket_addrs()?.next();
-    found.map(|address| address.ip()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+/// Of each family the address that the system puts first: which of the two leads there, ICE finds out.
+fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    let found: Vec<_> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+    let first = |v4: bool| found.iter().copied().find(|address| address.is_ipv4() == v4);
+    let addresses: Vec<_> = first(true).into_iter().chain(first(false)).collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
 }
