@@ -196,6 +196,11 @@ impl Machine {
         self.live() && !self.paused && self.track.is_some()
     }
 
+    /// Whether there is such an encoding and nothing is sent of it.
+    pub(crate) fn is_inactive(&self, layer: usize) -> bool {
+        self.layers.get(layer).is_some_and(|layer| !layer.active)
+    }
+
     /// The most that an encoding should take, in bits per second; 0 if it is not active.
     pub(crate) fn max_bitrate(&self, layer: usize) -> Option<u64> {
         match self.layers.get(layer) {

@@ -122,6 +122,12 @@ impl World {
         self.requests().iter().map(|(_, request)| request.name()).collect()
     }
 
+    /// They were cancelled.
+    pub(crate) fn forget_requests(&mut self) {
+        self.poll();
+        self.requests.clear();
+    }
+
     /// The events since they were asked for last.
     pub(crate) fn events(&mut self) -> Vec<Event> {
         self.poll();

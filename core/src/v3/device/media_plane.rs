@@ -155,7 +155,7 @@ impl Device {
             Some(MediaError::NoTrack(id))
         } else if producer.paused() {
             Some(MediaError::Paused(id))
-        } else if producer.machine.max_bitrate(layer) == Some(0) && !producer.is_active(layer) {
+        } else if producer.machine.is_inactive(layer) {
             Some(MediaError::Inactive { producer: id, layer })
         } else {
             None
