@@ -1,7 +1,9 @@
 //! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on smol.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
-//! an `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room.
+//! an `async` handle for each of its parts. One task drives one room ([`v2::Room`]) or device ([`v3::Device`]).
+//!
+//! To a room of mediasoup 2:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -45,6 +47,8 @@
 //! room.close().await;
 //! # Ok(()) }) }
 //! ```
+//!
+//! To a router of mediasoup 3, with an application's own signalling: see [`driver::v3`].
 //!
 //! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
 //! and what may be dropped when.

@@ -29,6 +29,7 @@ pub mod lifecycle;
 pub mod parity;
 pub mod publishing;
 pub mod v3;
+pub mod v3_parity;
 pub mod websocket;
 
 use std::future::Future;
@@ -154,6 +155,7 @@ macro_rules! suite {
                 tls_with_a_server_that_has_none_is_said,
                 what_is_secret_in_the_servers_words_is_in_no_debug_output,
             }
+            v3_parity { the_same_script_gives_the_same_outputs_as_by_hand }
             v3 {
                 all_that_is_sent_arrives,
                 tcp_alone_will_do,
