@@ -150,7 +150,7 @@ fn by_hand() -> Vec<Said> {
             Act::Pause(n) => drop(device.producer(producers[n]).map(|mut producer| producer.pause(now))),
             Act::Resume(n) => drop(device.producer(producers[n]).map(|mut producer| producer.resume(now))),
             Act::WithoutTrack(n) => {
-                drop(device.producer(producers[n]).map(|mut producer| producer.replace_track(now, None)));
+                let _ = device.producer(producers[n]).map(|mut producer| producer.replace_track(now, None));
             }
             Act::Close(n) => drop(device.producer(producers[n]).map(|producer| producer.close(now))),
             Act::RestartIce => drop(device.transport(transport).unwrap().restart_ice(now, restarted())),
