@@ -61,7 +61,10 @@ pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use json::Redacted;
 pub use limits::Limits;
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
-pub use net::{DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, Receive, Transmit};
+pub use net::{
+    DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, LocalAddresses, Receive,
+    Transmit,
+};
 pub use rng::random_seed;
 pub use rtp::{Codec, MediaKind};
 pub use track::{Track, TrackState};
