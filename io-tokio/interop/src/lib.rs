@@ -8,6 +8,7 @@
 //! that "should do": [`eventually`] asks again until something is so, and [`Events`] wait for an event.
 
 mod browser;
+mod door;
 mod events;
 mod media;
 mod node;
