@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::sim::{Scenario, ScenarioConfig, ServerOutput, Source};
-use mediasoup_producer::{Frame, Input, Output, ProducerId, Profile, Receive, Room, RtpPacket};
+use mediasoup_producer::v2::{Input, Output, Profile, Room};
+use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket};
 use serde_json::{Value, json};
 
 use crate::{FRAME_INTERVAL, PAYLOAD, Sender};

@@ -22,7 +22,7 @@ use std::ops::DerefMut;
 use std::time::Instant;
 
 use mediasoup_producer::sim::{Embedding, Failure, check};
-use mediasoup_producer::{Accepted, Command, Input, InputError, Output, Room};
+use mediasoup_producer::v2::{Accepted, Command, Input, InputError, Output, Room};
 use proptest::test_runner::Config;
 
 /// An event loop: each turn takes one input, passes on what comes of it, and sets the timer.

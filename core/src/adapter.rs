@@ -3,7 +3,7 @@
 //!
 //! An adapter's loop is: [`fill`](Outbox::fill), do each [`Step`], [`send`](Outbox::send) the datagrams, write each
 //! [message](Outbox::next_message), and hand in what came over the sockets, what the server said
-//! ([`Input::try_from`](crate::Input)) and the time. It ends with [`goodbye`](Outbox::goodbye), or, when the channel to the
+//! ([`Input::try_from`](crate::v2::Input)) and the time. It ends with [`goodbye`](Outbox::goodbye), or, when the channel to the
 //! server is gone, with [`lose`](Outbox::lose); [`finish`] settles what is left when the loop is simply dropped. The crate
 //! `mediasoup-producer-driver` is made of this.
 
@@ -13,19 +13,21 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::error::OperationError;
 use crate::id::{OperationId, TransportId};
-use crate::output::{Event, Output, Transmit, TransportEvent};
-use crate::protocol::{IceProtocol, ToServer};
-use crate::room::{Room, RoomState};
+use crate::net::IceProtocol;
+use crate::net::Transmit;
 use crate::rtp::MediaKind;
+use crate::v2::OperationError;
+use crate::v2::protocol::ToServer;
+use crate::v2::{Event, Output, TransportEvent};
+use crate::v2::{Room, RoomState};
 
 /// What an adapter is to do for the room.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Open sockets towards the [targets](crate::TransportInfo::socket_targets) of a transport, and
-    /// [name](crate::Transport::set_local_addresses) their addresses.
+    /// Open sockets towards the [targets](crate::v2::TransportInfo::socket_targets) of a transport, and
+    /// [name](crate::v2::Transport::set_local_addresses) their addresses.
     Open(TransportId),
     /// Close the sockets of a transport, each when nothing [waits](Outbox::waiting) for it any more.
     Close(TransportId),

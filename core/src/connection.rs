@@ -25,18 +25,18 @@ use std::time::{Duration, Instant};
 
 use crate::error::SetupError;
 use crate::id::ProducerId;
-use crate::input::Receive;
 use crate::media::Media;
-use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
+use crate::net::Receive;
+use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rng::Rng;
-use crate::rtp::{MediaKind, Profile, RtpEncodingParameters};
+use crate::rtp::{MediaKind, Profile};
 use crate::stats::OutboundRtpStats;
 
 use allocation::allocate;
 #[cfg(feature = "sim")]
 use engine::EngineAnswer;
 use engine::endpoint::Received;
-use engine::{Engine, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
+use engine::{Encoding, Engine, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
 use pacer::Pacer;
 use streams::{StreamError, Streams};
 
@@ -78,7 +78,7 @@ pub(crate) struct SenderParameters<'a> {
     pub(crate) mux_id: &'a str,
     pub(crate) kind: MediaKind,
     pub(crate) payload_type: u8,
-    pub(crate) encodings: &'a [RtpEncodingParameters],
+    pub(crate) encodings: &'a [Encoding],
 }
 
 /// What came of media that was taken.

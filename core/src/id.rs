@@ -1,4 +1,4 @@
-//! Identifiers. All are chosen by us: mediasoup v2 lets the client name its transports and producers.
+//! Identifiers: handles of ours, whatever the server calls things.
 
 use std::fmt;
 
@@ -37,26 +37,23 @@ macro_rules! id {
 }
 
 id! {
-    /// Identifies a transport within a [`Room`](crate::Room): a random integer of eight digits. It stays the same for the
-    /// transport's life; for what the server calls it see [`server_id`](crate::TransportInfo::server_id).
+    /// Identifies a transport within a [`Room`](crate::v2::Room): a random integer of eight digits. It stays the same for the
+    /// transport's life; for what the server calls it see [`server_id`](crate::v2::TransportInfo::server_id).
     TransportId(u32)
 }
 id! {
-    /// Identifies a producer within a [`Room`](crate::Room): a random integer of eight digits. It stays the same for the
-    /// producer's life; for what the server calls it see [`server_id`](crate::ProducerInfo::server_id).
+    /// Identifies a producer within a [`Room`](crate::v2::Room): a random integer of eight digits. It stays the same for the
+    /// producer's life; for what the server calls it see [`server_id`](crate::v2::ProducerInfo::server_id).
     ProducerId(u32)
 }
 id! {
-    /// By which the server knows a transport or producer of ours, as it stands in messages: our own id of it, or another
-    /// number of eight digits if that was taken. The server wants it unique among those of all peers of the room.
-    ServerId(u32)
-}
-id! {
-    /// Pairs a request to the server with its response. Counts up from 1 for the life of a [`Room`](crate::Room).
+    /// Pairs a request to the server with its response. Counts up from 1 for the life of a [`Room`](crate::v2::Room).
     RequestId(u64)
 }
 id! {
     /// Pairs a command that takes time (join, send, ICE restart) with the
-    /// [`Event::Settled`](crate::Event::Settled) that ends it.
+    /// [`Event::Settled`](crate::v2::Event::Settled) that ends it.
     OperationId(u64)
 }
+
+pub(crate) use id;

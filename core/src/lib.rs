@@ -1,81 +1,21 @@
-//! The sending half of a mediasoup v2 client, as a pure sans-IO state machine.
+//! The sending half of a mediasoup client, as a pure sans-IO state machine.
 //!
-//! A [`Room`] is handed the time, datagrams, the server's messages, the application's commands and its encoded media. It
-//! hands back datagrams to send, messages for the server, events, and the time at which it next wants to be called. It
-//! opens no socket, reads no clock, starts no thread, and never blocks; nothing in it is `async`.
+//! It is handed the time, datagrams, the server's messages, the application's commands and its encoded media. It hands back
+//! datagrams to send, messages for the server, events, and the time at which it next wants to be called. It opens no socket,
+//! reads no clock, starts no thread, and never blocks; nothing in it is `async`.
 //!
-//! ```text
-//! commands ----------+    +----------------- Room -----------------+
-//! server's messages -+--> | route -> producer and transport states | --> Transmit               (a datagram to send)
-//! datagrams ---------+    |          -> media engine (str0m)       | --> Request, Notification  (for the server)
-//! encoded media -----+    |          -> settle: drain into a queue | --> Event                  (what the application hears)
-//! the time ----------+    +----------------------------------------+ --> and one deadline       (call me back then)
-//! ```
+//! What is said to the server is a dialect: [`v2`] for rooms of mediasoup 2. What does not depend on it stands at the root:
+//! media, tracks, ids, ICE and DTLS, limits.
 //!
-//! The whole loop, with std's `UdpSocket`, stands at [`Room`]. For tokio and smol there are the adapter crates
+//! For tokio and smol there are the adapter crates
 //! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
 //! others, too; [`adapter`] has what a loop of one's own would share with it.
-//!
-//! # From nothing to media
-//!
-//! 1. [`Room::join`]; wait for [`Event::Joined`].
-//! 2. [`Room::create_transport`] and [`Room::create_producer`], then [`Producer::send`].
-//! 3. On [`TransportEvent::RemoteCandidates`] open a socket towards the server and name it with
-//!    [`Transport::add_local_address`].
-//! 4. On [`ProducerEvent::KeyFrameRequest`] begin to encode, and hand each frame to [`Producer::write_frame`].
-//!
-//! ```
-//! # use std::time::Instant;
-//! use mediasoup_producer::{MediaKind, Producer, ProducerOptions, Room, Track};
-//!
-//! fn publish_camera(room: &mut Room, now: Instant) -> Result<(), mediasoup_producer::CommandError> {
-//!     let transport = room.create_transport(now, None)?;
-//!     let track = Track::new(MediaKind::Video, "camera-1", "Front camera");
-//!     let options = ProducerOptions::default().simulcast(true);
-//!     let producer = room.create_producer(now, track, options, None)?;
-//!     room.producer(producer).expect("just made").send(now, transport)?;
-//!     Ok(())
-//! }
-//! ```
-//!
-//! # What holds always
-//!
-//! - A command that cannot be done returns a typed error and changes nothing. What comes from the network never is an
-//!   error: it is taken, or dropped and counted ([`Room::stats`]).
-//! - A producer is paused exactly while this side or the server pauses it; no RTP leaves then, nor when it is closed or
-//!   has no transport. Media offered meanwhile is refused, never kept.
-//! - Every request to the server is answered, refused, timed out or cancelled exactly once, and every operation
-//!   [settles](Event::Settled) exactly once. Nothing follows a close.
-//! - Every queue and table is bounded ([`Limits`]).
-//! - Ids, SSRCs and first RTP numbers come from the seed; the same seed and inputs give the same messages and events. Keys
-//!   and ICE credentials do not come from it. The server wants ids unique among all its peers: take the seed from
-//!   [`random_seed`].
-//!
-//! # Otherwise than mediasoup-client 2.4.9
-//!
-//! | | mediasoup-client | here |
-//! | --- | --- | --- |
-//! | pause, resume or close while a send is pending | said at once, before the server knows the producer, and lost | local at once; the server hears the difference after its answer |
-//! | `handled` after a close | comes | nothing follows a close |
-//! | statistics switched on before the server knows what of | said at once, and lost | said when it knows |
-//! | statistics switched on when they are on | the server ignores it | off and on again: the new interval holds |
-//! | statistics switched on or off on a closed transport or producer | said | refused |
-//! | statistics switched off when they are off | said | nothing is |
-//! | a transport closed | `closeProducer` follows for each producer on it | `closeTransport` says it all |
-//! | a transport closed that the server never heard of | `closeTransport` | nothing is said |
-//! | a transport closed while a send is pending on it | the send and its producer wait for the answer | settled at once; the producer can be sent over another transport |
-//! | a room left or closed while operations are pending | they settle with the answers, and that of `join` puts the room back | all settle at once |
-//! | a room left before `join` went out | `leave` | nothing is said |
-//! | `transportClosed` from the server | the transport stays, without its connection | the transport is closed |
-//! | an id that another has in the server's room | the operation fails | another is drawn ([`TransportInfo::server_id`], [`ProducerInfo::server_id`]) |
-//! | a request without an answer | fails after 30 s | fails after 10 s ([`RoomConfig::request_timeout`]) |
-//! | bitrates of simulcast layers | said to be kilobits, and are bits per second | bits per second |
 //!
 //! # In scope, and not
 //!
 //! Sending audio and video that is encoded already: VP8, VP9, H.264, H.265, Opus, G.711, as frames or as RTP packets;
 //! simulcast; repair by RTX; both DTLS roles; UDP and TCP; ICE restart. Not: capturing, encoding, receiving, data channels,
-//! TURN, and the v3 dialect (planned).
+//! TURN.
 //!
 //! # Features
 //!
@@ -89,46 +29,37 @@
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
 pub mod adapter;
-mod config;
 mod connection;
 mod error;
+mod event;
 pub mod framing;
 mod id;
-mod input;
+mod json;
+mod limits;
 mod media;
-mod ortc;
-mod output;
-mod producer;
-pub mod protocol;
+mod net;
+pub mod protoo;
 #[cfg(feature = "serde")]
 pub mod record;
 mod rng;
-mod room;
 mod rtp;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stats;
-mod transport;
+mod track;
+pub mod v2;
 
-pub use config::{Limits, ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use connection::engine::SelectedPath;
 pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
 #[cfg(any(feature = "sim", feature = "serde"))]
 pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
-pub use error::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, InvalidResponse, JoinError,
-    MediaError, OperationError, OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError,
-    SendError, SetupError, TransportError, UnknownError,
-};
-pub use id::{OperationId, ProducerId, RequestId, ServerId, TransportId};
-pub use input::{Accepted, Command, Input, Receive};
+pub use error::{MediaError, OutputsNotPolled, SetupError, UnknownError};
+pub use event::{ConnectionState, Originator};
+pub use id::{OperationId, ProducerId, RequestId, TransportId};
+pub use json::Redacted;
+pub use limits::Limits;
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
-pub use output::{ConnectionState, Event, Originator, Output, ProducerEvent, Transmit, TransportEvent};
-pub use producer::{Producer, ProducerInfo, Track, TrackState};
+pub use net::{DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, Receive, Transmit};
 pub use rng::random_seed;
-pub use room::{Room, RoomState};
-pub use rtp::{
-    Codec, MediaKind, Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
-    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
-};
-pub use transport::{LocalAddresses, Transport, TransportInfo};
+pub use rtp::{Codec, MediaKind};
+pub use track::{Track, TrackState};

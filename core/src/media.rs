@@ -39,7 +39,7 @@ pub enum Media {
 ///
 /// Frames are handed in as the encoder gives them, and their time must not go back: WebRTC receivers do not reorder
 /// pictures. A stream with B-frames arrives in full and shows little; the first frame whose time goes back is told of
-/// ([`ProducerEvent::TimeWentBack`](crate::ProducerEvent::TimeWentBack)).
+/// ([`ProducerEvent::TimeWentBack`](crate::v2::ProducerEvent::TimeWentBack)).
 ///
 /// A video frame that is refused is missed by those that follow: they are refused, too
 /// ([`MediaError::KeyFrameNeeded`](crate::MediaError::KeyFrameNeeded)), up to the next that is a
@@ -212,7 +212,7 @@ pub enum RtpPacketError {
 /// When a frame was captured.
 ///
 /// The origin is arbitrary. Within a producer time runs on its own clock, the same for all simulcast layers, and jumps
-/// only with [`replace_track`](crate::Producer::replace_track), after which the first frame sets the origin anew.
+/// only with [`replace_track`](crate::v2::Producer::replace_track), after which the first frame sets the origin anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub enum MediaTime {

@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A seed for [`Room::new`](crate::Room::new) from the system's randomness, another each time: rooms that share a server, or
+/// A seed for [`Room::new`](crate::v2::Room::new) from the system's randomness, another each time: rooms that share a server, or
 /// a server's room, must not draw the same ids. It is the only randomness that this library asks for outside of str0m,
 /// once, and where the application says so; a recording holds it, so the run repeats all the same. It is no secret.
 ///

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`RoomServer`] | a v2 room: signalling, ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //! | [`Net`] | a network path with delay, jitter, loss, duplication, reordering, a bottleneck, and cuts |
-//! | [`Scenario`] | one [`Room`](crate::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
+//! | [`Scenario`] | one [`Room`](crate::v2::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
 //! | [`BothSides`] | a room and a [`RoomServer`] whose worker takes its time: in the end both have the same |
 //! | [`model`] | what a room must do, as a few tables: the reference that the library is tested against |
 //! | [`Lockstep`] | a room, or an event loop that is an [`Embedding`] of one, beside the model, step by step |

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{producer_events, scenario, transport, video};
+use mediasoup_producer::ProducerId;
 use mediasoup_producer::sim::{Direction, Link, RoomServerConfig, ScenarioConfig, Source};
-use mediasoup_producer::{Event, ProducerEvent, ProducerId, Profile, RoomConfig};
+use mediasoup_producer::v2::{Event, ProducerEvent, Profile, RoomConfig};
 
 fn capped(cap_bps: u64) -> ScenarioConfig {
     ScenarioConfig::default().server(RoomServerConfig::default().bitrate_cap_bps(Some(cap_bps)))

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::{DtlsRole, Refusal, RefusalKind};
-use mediasoup_producer::{
-    Event, Input, MediaKind, Output, ProducerId, ProducerOptions, RequestId, Room, RoomConfig, Track, TransportId,
-    TransportOptions,
-};
+use mediasoup_producer::DtlsRole;
+use mediasoup_producer::v2::protocol::{Refusal, RefusalKind};
+use mediasoup_producer::v2::{Event, Input, Output, ProducerOptions, Room, RoomConfig, TransportOptions};
+use mediasoup_producer::{MediaKind, ProducerId, RequestId, Track, TransportId};
 use serde_json::{Value, json};
 
 /// Plays the server's side of a recording against a room, and the application's side as the client's messages betray it.

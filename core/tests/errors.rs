@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::answer;
-use mediasoup_producer::protocol::IceProtocol::Udp;
-use mediasoup_producer::{
+use mediasoup_producer::IceProtocol::Udp;
+use mediasoup_producer::v2::{
     AddAddressError, Command, CommandError, CreateProducerError, CreateTransportError, Input, InputError, JoinError,
-    Limits, MediaKind, Output, OutputsNotPolled, ProducerError, ProducerId, ProducerOptions, ReplaceTrackError,
-    RestartIceError, Room, RoomConfig, RoomError, RoomState, SendError, Track, TransportError, TransportId,
+    Output, ProducerError, ProducerOptions, ReplaceTrackError, RestartIceError, Room, RoomConfig, RoomError, RoomState,
+    SendError, TransportError,
 };
+use mediasoup_producer::{Limits, MediaKind, OutputsNotPolled, ProducerId, Track, TransportId};
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);

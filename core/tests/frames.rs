@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::{ReceivedPacket, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::stats::OutboundRtpStats;
-use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, PacketizeError, ProducerId, ProducerOptions, Track};
+use mediasoup_producer::v2::ProducerOptions;
+use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, PacketizeError, ProducerId, Track};
 
 /// A producer of video in one codec, connected.
 struct Sending {

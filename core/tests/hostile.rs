@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use common::{all_lost, bytes_held, connection_states, scenario, transport};
-use mediasoup_producer::protocol::{DtlsRole, IceProtocol};
 use mediasoup_producer::sim::{
     ConnectionId, Direction, RoomServerConfig, Scenario, ScenarioConfig, ServerOutput, Source,
 };
-use mediasoup_producer::{DtlsBackend, Event, ProducerEvent, Receive, RoomConfig, TransportEvent};
+use mediasoup_producer::v2::{Event, ProducerEvent, RoomConfig, TransportEvent};
+use mediasoup_producer::{DtlsBackend, Receive};
+use mediasoup_producer::{DtlsRole, IceProtocol};
 use serde_json::json;
 use str0m::ice::{StunMessage, TransId};
 
@@ -119,7 +120,7 @@ struct Attack {
 
 /// Reads a counter of one side: attacks go there.
 enum Counter {
-    Room(fn(&mediasoup_producer::stats::RoomStats) -> u64),
+    Room(fn(&mediasoup_producer::v2::stats::RoomStats) -> u64),
     Server(fn(&mediasoup_producer::sim::ServerCounters) -> u64),
 }
 

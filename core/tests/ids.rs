@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::{IceProtocol, Refusal, RefusalKind, Request};
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, Scenario, ServerOutput};
-use mediasoup_producer::{
-    Event, Input, MediaKind, OperationError, Originator, Output, ProducerEvent, ProducerId, ProducerOptions, RequestId,
-    Room, RoomConfig, Track, TransportEvent, TransportId, random_seed,
+use mediasoup_producer::v2::protocol::{Refusal, RefusalKind, Request};
+use mediasoup_producer::v2::{
+    Event, Input, OperationError, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
 };
+use mediasoup_producer::{MediaKind, Originator, ProducerId, RequestId, Track, TransportId, random_seed};
 use serde_json::{Value, json};
 
 const TAKEN: [&str; 2] = [

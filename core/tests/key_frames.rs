@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::{plain, producer_events, transport, video};
 use mediasoup_producer::sim::{Scenario, Source};
-use mediasoup_producer::{Frame, MediaError, MediaKind, ProducerEvent, ProducerId, Profile, RtpPacket, Track};
+use mediasoup_producer::v2::{ProducerEvent, Profile};
+use mediasoup_producer::{Frame, MediaError, MediaKind, ProducerId, RtpPacket, Track};
 
 fn requests(scenario: &mut Scenario, id: ProducerId) -> Vec<Profile> {
     let events = producer_events(&scenario.take_events(), id);

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use common::{answer, audio, producer_events, scenario, transport};
-use mediasoup_producer::protocol::{Refusal, Request};
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, Source};
-use mediasoup_producer::{
-    ConnectionState, Event, Input, Limits, MediaKind, OperationError, Originator, Output, ProducerEvent, ProducerId,
-    ProducerOptions, RequestId, Room, RoomConfig, Track, TransportEvent, TransportId,
+use mediasoup_producer::v2::protocol::{Refusal, Request};
+use mediasoup_producer::v2::{
+    Event, Input, OperationError, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
 };
+use mediasoup_producer::{ConnectionState, Limits, MediaKind, Originator, ProducerId, RequestId, Track, TransportId};
 use serde_json::Value;
 
 /// A worker that is stopped for longer than our patience, which is 10 s.

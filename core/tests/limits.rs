@@ -10,15 +10,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use common::{answer, bytes_held, scenario};
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::framing::{self, Decoder};
-use mediasoup_producer::protocol::protoo::{MAX_MESSAGE_BYTES, Protoo, ProtooError};
-use mediasoup_producer::protocol::{IceProtocol, Request};
+use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Protoo, ProtooError};
 use mediasoup_producer::sim::{ConnectionId, Direction, RoomServer, RoomServerConfig, Scenario, ScenarioConfig};
 use mediasoup_producer::sim::{ServerLimits, ServerOutput, Source};
+use mediasoup_producer::v2::protocol::Request;
+use mediasoup_producer::v2::{
+    AddAddressError, CreateProducerError, CreateTransportError, Event, Input, OperationError, Output, ProducerOptions,
+    RestartIceError, Room, RoomConfig, TransportError,
+};
 use mediasoup_producer::{
-    AddAddressError, CreateProducerError, CreateTransportError, EngineEvent, Event, Frame, Input, Limits, MediaError,
-    MediaKind, OperationError, Output, OutputsNotPolled, ProducerId, ProducerOptions, RestartIceError, Room,
-    RoomConfig, RtpPacket, Track, TransportError, TransportId,
+    EngineEvent, Frame, Limits, MediaError, MediaKind, OutputsNotPolled, ProducerId, RtpPacket, Track, TransportId,
 };
 use serde_json::{Value, json};
 

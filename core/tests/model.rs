@@ -10,11 +10,12 @@ use std::fmt::Debug;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::RequestId;
 use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
 use mediasoup_producer::sim::strategies::{self, Reference};
 use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
-use mediasoup_producer::{
-    Accepted, CommandError, Event, Input, InputError, Output, ProducerEvent, RequestId, Room, RoomState, TransportEvent,
+use mediasoup_producer::v2::{
+    Accepted, CommandError, Event, Input, InputError, Output, ProducerEvent, Room, RoomState, TransportEvent,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};

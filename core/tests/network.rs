@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::Transmit;
-use mediasoup_producer::protocol::IceProtocol;
 use mediasoup_producer::sim::{Direction, Link, Net, Scenario};
 
 fn datagram(number: u32, bytes: usize) -> Transmit {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::{audio, plain, producer_events, video};
 use mediasoup_producer::sim::{Scenario, ServerEvent, Side, Source};
-use mediasoup_producer::{Event, MediaError, Originator, ProducerEvent, ProducerId, Profile};
+use mediasoup_producer::v2::{Event, ProducerEvent, Profile};
+use mediasoup_producer::{MediaError, Originator, ProducerId};
 use serde_json::json;
 
 fn one_video(seed: u64) -> (Scenario, ProducerId) {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{plain, scenario};
-use mediasoup_producer::protocol::IceProtocol;
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::sim::{ConnectionId, Link, ReceivedPacket, Scenario, ScenarioConfig, Source};
-use mediasoup_producer::{MediaKind, ProducerId, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{MediaKind, ProducerId};
 use serde_json::json;
 
 /// Lets media flow for some seconds, and what is under way arrive.

@@ -6,11 +6,12 @@ use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mediasoup_producer::protocol::{IceProtocol, Refusal, Request};
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::record::{MAX_LINE_BYTES, RecordOptions, replay};
+use mediasoup_producer::v2::protocol::{Refusal, Request};
+use mediasoup_producer::v2::{Input, Output, ProducerOptions, Room, RoomConfig};
 use mediasoup_producer::{
-    EngineAnswer, EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Receive, RequestId, Room, RoomConfig,
-    RtpPacket, SetupError, StreamFeedback, Track,
+    EngineAnswer, EngineEvent, Frame, MediaKind, Receive, RequestId, RtpPacket, SetupError, StreamFeedback, Track,
 };
 use serde_json::{Value, json};
 
@@ -136,7 +137,7 @@ impl Session {
         for frame in 0..320u32 {
             self.pass(Duration::from_millis(20));
             self.input(Input::Timeout);
-            for profile in mediasoup_producer::Profile::SIMULCAST {
+            for profile in mediasoup_producer::v2::Profile::SIMULCAST {
                 let frame = Frame::new(
                     vec![0x86; 700 + 13_000 * (frame as usize % 16 / 15)],
                     Duration::from_millis(20) * frame,

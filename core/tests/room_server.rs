@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{audio, plain, transport, video};
-use mediasoup_producer::protocol::IceProtocol;
+use mediasoup_producer::Codec;
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, Scenario, ServerOutput};
-use mediasoup_producer::{Codec, Event, ProducerEvent, TransportEvent};
+use mediasoup_producer::v2::{Event, ProducerEvent, TransportEvent};
 use serde_json::{Value, json};
 
 const PEER: ConnectionId = ConnectionId(1);

@@ -5,14 +5,15 @@ mod common;
 use std::time::Duration;
 
 use common::{audio, plain, producer_events, scenario, transport, transport_events, video};
-use mediasoup_producer::protocol::RefusalKind;
 use mediasoup_producer::sim::{
     ConnectionId, RoomServerConfig, ScenarioConfig, ServerEvent, ServerLimits, ServerOutput, Source,
 };
-use mediasoup_producer::{
-    Codec, CreateTransportError, Event, InvalidResponse, Limits, MediaKind, OperationError, Originator, ProducerEvent,
-    ProducerOptions, RoomConfig, SetupError, Track, TransportEvent,
+use mediasoup_producer::v2::protocol::RefusalKind;
+use mediasoup_producer::v2::{
+    CreateTransportError, Event, InvalidResponse, OperationError, ProducerEvent, ProducerOptions, RoomConfig,
+    TransportEvent,
 };
+use mediasoup_producer::{Codec, Limits, MediaKind, Originator, SetupError, Track};
 use serde_json::{Value, json};
 
 fn methods(messages: &[Value]) -> Vec<&str> {

@@ -10,9 +10,8 @@ use common::{answer, bytes_held};
 use mediasoup_producer::sim::Lockstep;
 use mediasoup_producer::sim::model::{App, Step};
 use mediasoup_producer::sim::strategies::Reference;
-use mediasoup_producer::{
-    EngineEvent, Frame, Input, MediaKind, Output, ProducerOptions, Profile, Room, RoomConfig, Track, TransportId,
-};
+use mediasoup_producer::v2::{Input, Output, ProducerOptions, Profile, Room, RoomConfig};
+use mediasoup_producer::{EngineEvent, Frame, MediaKind, Track, TransportId};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use proptest_state_machine::ReferenceStateMachine;

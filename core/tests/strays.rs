@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::plain;
-use mediasoup_producer::protocol::IceProtocol;
+use mediasoup_producer::IceProtocol;
+use mediasoup_producer::Receive;
 use mediasoup_producer::sim::{Direction, Scenario, Source};
-use mediasoup_producer::{Output, Receive};
+use mediasoup_producer::v2::Output;
 
 fn stray(first: u8) -> Receive {
     Receive {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use common::answer;
-use mediasoup_producer::{EngineEvent, MediaKind, Output, ProducerOptions, Room, RoomConfig, Track};
+use mediasoup_producer::v2::{Output, ProducerOptions, Room, RoomConfig};
+use mediasoup_producer::{EngineEvent, MediaKind, Track};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -75,7 +76,7 @@ fn life(now: Instant) -> (String, String, Vec<Output>) {
         while let Some(output) = room.poll_output() {
             if let Output::Request { id, request } = &output {
                 let result = Ok(answer(request));
-                room.handle_input(now, mediasoup_producer::Input::Response { id: *id, result }).unwrap();
+                room.handle_input(now, mediasoup_producer::v2::Input::Response { id: *id, result }).unwrap();
             }
             outputs.push(output);
         }

@@ -5,12 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::{all_lost, connection_states, plain, scenario, transport, transport_events, video};
-use mediasoup_producer::protocol::{DtlsRole, IceProtocol};
 use mediasoup_producer::sim::{Direction, Link, RoomServerConfig, Scenario, ScenarioConfig, ServerEvent, Source};
-use mediasoup_producer::{
-    Certificate, ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator, RoomConfig, TransportEvent,
-    TransportOptions,
-};
+use mediasoup_producer::v2::{RoomConfig, TransportEvent, TransportOptions};
+use mediasoup_producer::{Certificate, ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator};
+use mediasoup_producer::{DtlsRole, IceProtocol};
 
 fn cut(scenario: &mut Scenario, cut: bool) {
     scenario.net.set_cut(Direction::Up, cut);
@@ -86,7 +84,7 @@ fn media_goes_on_through_an_ice_restart() {
     scenario.stop_media();
     scenario.drive(Duration::from_secs(1));
     let events = scenario.take_events();
-    assert!(events.contains(&mediasoup_producer::Event::Settled { operation, result: Ok(()) }));
+    assert!(events.contains(&mediasoup_producer::v2::Event::Settled { operation, result: Ok(()) }));
     assert_eq!(connection_states(&events), []);
     assert!(scenario.server.transport(id).unwrap().connected());
     assert_eq!(all_lost(&scenario.received()), 0);
@@ -111,7 +109,7 @@ fn a_rooms_ice_restart_is_an_operation_for_each_transport() {
     assert_eq!(begun.len(), 2, "transport {unused} has nothing to restart");
     scenario.drive(Duration::from_secs(1));
     let settled = |event| match event {
-        mediasoup_producer::Event::Settled { operation, result: Ok(()) } => Some(operation),
+        mediasoup_producer::v2::Event::Settled { operation, result: Ok(()) } => Some(operation),
         _ => None,
     };
     assert_eq!(scenario.take_events().into_iter().filter_map(settled).collect::<Vec<_>>(), begun);
@@ -277,7 +275,7 @@ fn media_before_the_connection_is_refused() {
     cut(&mut scenario, false);
     scenario.drive_until("the transport to be connected", Scenario::connected);
     let asked = common::producer_events(&scenario.take_events(), producer);
-    assert!(matches!(asked.last(), Some(mediasoup_producer::ProducerEvent::KeyFrameRequest { .. })), "{asked:?}");
+    assert!(matches!(asked.last(), Some(mediasoup_producer::v2::ProducerEvent::KeyFrameRequest { .. })), "{asked:?}");
     let now = scenario.now();
     assert_eq!(scenario.room.producer(producer).unwrap().write_frame(now, frame()), Ok(()));
 }

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
-use mediasoup_producer::protocol::protoo::Protoo;
-use mediasoup_producer::protocol::{IceProtocol, Notification};
+use mediasoup_producer::IceProtocol;
+use mediasoup_producer::protoo::Protoo;
 use mediasoup_producer::sim::model::Step;
 use mediasoup_producer::sim::{BothSides, Lockstep, Scenario, ScenarioConfig, Source};
-use mediasoup_producer::{Codec, Input, MediaKind, ProducerOptions, Receive, RequestId, Room, RoomConfig, Track};
+use mediasoup_producer::v2::protocol::Notification;
+use mediasoup_producer::v2::{Input, ProducerOptions, Room, RoomConfig};
+use mediasoup_producer::{Codec, MediaKind, Receive, RequestId, Track};
 use mediasoup_publish::source::{FileSource, Input as PlayedInput, Kind, Options};
 
 use session::Session;

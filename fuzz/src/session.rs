@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::Request;
-use mediasoup_producer::{
-    Event, Input, Limits, MediaKind, Output, ProducerEvent, ProducerId, ProducerOptions, RequestId, Room, RoomConfig,
-    RoomState, Track, TransportId,
-};
+use mediasoup_producer::v2::protocol::Request;
+use mediasoup_producer::v2::{Event, Input, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, RoomState};
+use mediasoup_producer::{Limits, MediaKind, ProducerId, RequestId, Track, TransportId};
 use serde_json::{Value, json};
 
 const PENDING_REQUESTS: usize = 256;

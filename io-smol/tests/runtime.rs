@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mediasoup_producer::{CreateTransportError, RoomConfig, RoomState};
+use mediasoup_producer::v2::{CreateTransportError, RoomConfig, RoomState};
 use mediasoup_producer_smol::{Error, Options, Room, SignallingError, Smol, ToServer, signalling};
 
 /// A channel to a server that never says anything.

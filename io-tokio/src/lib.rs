@@ -6,7 +6,8 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use mediasoup_producer::{Event as RoomEvent, Frame, MediaKind, ProducerEvent, ProducerOptions, RoomConfig, Track};
+//! use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig};
+//! use mediasoup_producer::{Frame, MediaKind, Track};
 //! use mediasoup_producer_tokio::{Event, Room};
 //!
 //! # fn encode(_key_frame: bool) -> Vec<u8> { Vec::new() }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::{
-    CreateProducerError, CreateTransportError, MediaKind, ProducerOptions, RoomConfig, RoomState, Track,
-};
+use mediasoup_producer::v2::{CreateProducerError, CreateTransportError, ProducerOptions, RoomConfig, RoomState};
+use mediasoup_producer::{MediaKind, Track};
 use mediasoup_producer_tokio::{Error, Options, Room, SignallingError, ToServer, Tokio, signalling};
 
 /// A channel to a server that never says anything.

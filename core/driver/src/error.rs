@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::{
-    AddAddressError, CommandError, ConnectionState, CreateProducerError, CreateTransportError, JoinError,
-    OperationError, OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError,
-    TransportError,
+use mediasoup_producer::v2::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OperationError, ProducerError,
+    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
 };
+use mediasoup_producer::{ConnectionState, OutputsNotPolled};
 
 /// Why something that takes time (join, send, ICE restart, waiting for a connection) came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
+use mediasoup_producer::Redacted;
 use mediasoup_producer::TransportId;
-use mediasoup_producer::protocol::Redacted;
 use serde_json::Value;
 
 use crate::error::SignallingError;
@@ -16,9 +16,9 @@ use crate::error::SignallingError;
 #[derive(derive_more::Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// What the state machine says, all but [`Settled`](mediasoup_producer::Event::Settled): the futures that wait for
+    /// What the state machine says, all but [`Settled`](mediasoup_producer::v2::Event::Settled): the futures that wait for
     /// that say it.
-    Room(mediasoup_producer::Event),
+    Room(mediasoup_producer::v2::Event),
     /// A message of the application above mediasoup, for example `active-speaker`.
     Application {
         /// Its name.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Options of the sockets and the event stream. What the room itself has is in
-/// [`RoomConfig`](mediasoup_producer::RoomConfig).
+/// [`RoomConfig`](mediasoup_producer::v2::RoomConfig).
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) bind: Vec<SocketAddr>,

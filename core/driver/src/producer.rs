@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
-use mediasoup_producer::{
-    Codec, Frame, MediaError, MediaKind, ProducerError, ProducerId, ReplaceTrackError, RtpPacket, RtpParameters,
-    SendError, ServerId, SimulcastOptions, Track,
-};
+use mediasoup_producer::v2::{ProducerError, ReplaceTrackError, RtpParameters, SendError, ServerId, SimulcastOptions};
+use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, ProducerId, RtpPacket, Track};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -16,7 +14,7 @@ use crate::runtime::Runtime;
 use crate::shared::Handle;
 use crate::transport::Transport;
 
-/// An audio or video track sent to the room. A cheap handle; see [`mediasoup_producer::Producer`] for what each method
+/// An audio or video track sent to the room. A cheap handle; see [`mediasoup_producer::v2::Producer`] for what each method
 /// means.
 ///
 /// Of a closed producer nothing is left but its id and kind: other properties are empty or false then.
@@ -39,13 +37,13 @@ impl<R: Runtime> Producer<R> {
         Self { handle, id, kind }
     }
 
-    fn look<T>(&self, at: impl FnOnce(&core::ProducerInfo) -> T) -> Option<T> {
+    fn look<T>(&self, at: impl FnOnce(&core::v2::ProducerInfo) -> T) -> Option<T> {
         self.handle.look(|room| room.producer_info(self.id).map(at))
     }
 
     fn command<E: From<ProducerError>>(
         &self,
-        command: impl FnOnce(core::Producer<'_>, Instant) -> Result<(), E>,
+        command: impl FnOnce(core::v2::Producer<'_>, Instant) -> Result<(), E>,
     ) -> Result<(), E> {
         let gone = || E::from(ProducerError::NotFound(self.id));
         self.handle.command(gone(), |room, now| command(room.producer(self.id).ok_or_else(gone)?, now))
@@ -128,9 +126,9 @@ impl<R: Runtime> Producer<R> {
         self.id
     }
 
-    /// By which the server knows it, or will; see [`mediasoup_producer::ProducerInfo::server_id`].
+    /// By which the server knows it, or will; see [`mediasoup_producer::v2::ProducerInfo::server_id`].
     pub fn server_id(&self) -> Option<ServerId> {
-        self.look(core::ProducerInfo::server_id)
+        self.look(core::v2::ProducerInfo::server_id)
     }
 
     /// Audio or video.
@@ -150,12 +148,12 @@ impl<R: Runtime> Producer<R> {
 
     /// What its media must be encoded with.
     pub fn codec(&self) -> Option<Codec> {
-        self.look(core::ProducerInfo::codec)
+        self.look(core::v2::ProducerInfo::codec)
     }
 
     /// The simulcast settings, if it has layers.
     pub fn simulcast(&self) -> Option<SimulcastOptions> {
-        self.look(core::ProducerInfo::simulcast).flatten()
+        self.look(core::v2::ProducerInfo::simulcast).flatten()
     }
 
     /// The clone it works on.
@@ -170,13 +168,13 @@ impl<R: Runtime> Producer<R> {
 
     /// The transport it is sent over, or about to be.
     pub fn transport(&self) -> Option<Transport<R>> {
-        let id = self.look(core::ProducerInfo::transport).flatten()?;
+        let id = self.look(core::v2::ProducerInfo::transport).flatten()?;
         Some(Transport::new(Arc::clone(&self.handle), id))
     }
 
     /// Whether the server knows it.
     pub fn handled(&self) -> bool {
-        self.look(core::ProducerInfo::handled).unwrap_or(false)
+        self.look(core::v2::ProducerInfo::handled).unwrap_or(false)
     }
 
     /// The effective RTP parameters, while it is handled.
@@ -186,21 +184,21 @@ impl<R: Runtime> Producer<R> {
 
     /// Whether this side paused it.
     pub fn locally_paused(&self) -> bool {
-        self.look(core::ProducerInfo::locally_paused).unwrap_or(false)
+        self.look(core::v2::ProducerInfo::locally_paused).unwrap_or(false)
     }
 
     /// Whether the server paused it.
     pub fn remotely_paused(&self) -> bool {
-        self.look(core::ProducerInfo::remotely_paused).unwrap_or(false)
+        self.look(core::v2::ProducerInfo::remotely_paused).unwrap_or(false)
     }
 
     /// Whether either side paused it.
     pub fn paused(&self) -> bool {
-        self.look(core::ProducerInfo::paused).unwrap_or(false)
+        self.look(core::v2::ProducerInfo::paused).unwrap_or(false)
     }
 
     /// The interval of the server's statistics, if they are enabled.
     pub fn stats_interval(&self) -> Option<Duration> {
-        self.look(core::ProducerInfo::stats_interval).flatten()
+        self.look(core::v2::ProducerInfo::stats_interval).flatten()
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use mediasoup_producer as core;
-use mediasoup_producer::protocol::Peer;
-use mediasoup_producer::stats::RoomStats;
-use mediasoup_producer::{
-    CreateProducerError, CreateTransportError, MediaKind, ProducerId, ProducerOptions, RoomConfig, RoomError,
-    RoomState, SendCodec, Track, TransportId,
+use mediasoup_producer::v2::protocol::Peer;
+use mediasoup_producer::v2::stats::RoomStats;
+use mediasoup_producer::v2::{
+    CreateProducerError, CreateTransportError, ProducerOptions, RoomConfig, RoomError, RoomState, SendCodec,
 };
+use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::Value;
 
 use crate::driver::Driver;
@@ -26,7 +26,7 @@ use crate::signalling::ProtooConnector;
 use crate::signalling::Signalling;
 use crate::transport::Transport;
 
-/// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::Room`] for what each method means.
+/// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::v2::Room`] for what each method means.
 ///
 /// A cheap handle: clones are the same room, and so are its [`Transport`]s and [`Producer`]s. When the last of them is
 /// dropped, or with [`close`](Self::close), the room is left in good order and the task ends.
@@ -57,7 +57,7 @@ impl<R: Runtime + Default> Room<R> {
     }
 
     /// A room over a channel of the application's own, with default options. For `seed` see
-    /// [`mediasoup_producer::Room::new`].
+    /// [`mediasoup_producer::v2::Room::new`].
     ///
     /// # Panics
     /// As the runtime's `default()`: on tokio, outside of a runtime with sockets and timers enabled.
@@ -77,7 +77,7 @@ impl<R: Runtime + Default> Room<R> {
 impl<R: Runtime> Room<R> {
     /// A room on a runtime of the application's choice.
     pub fn on(runtime: R, config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
-        let shared = Arc::new(Shared::new(runtime.clone(), core::Room::new(config, seed), options));
+        let shared = Arc::new(Shared::new(runtime.clone(), core::v2::Room::new(config, seed), options));
         let (running, done) = oneshot::channel();
         runtime.spawn(Driver::new(Arc::clone(&shared), Box::pin(signalling), running).run());
         Self { handle: Arc::new(Handle::new(shared, done)) }
@@ -149,7 +149,7 @@ impl<R: Runtime> Room<R> {
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server
     /// now, and the old ones are withdrawn. The server is not asked: media goes on over the new path.
     pub fn network_changed(&self) {
-        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::TransportInfo::id).collect());
+        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::v2::TransportInfo::id).collect());
         self.handle.rebind(ids);
     }
 
@@ -166,13 +166,13 @@ impl<R: Runtime> Room<R> {
 
     /// A producer; `None` if it is not known or closed.
     pub fn producer(&self, id: ProducerId) -> Option<Producer<R>> {
-        let kind = self.handle.look(|room| room.producer_info(id).map(core::ProducerInfo::kind))?;
+        let kind = self.handle.look(|room| room.producer_info(id).map(core::v2::ProducerInfo::kind))?;
         Some(Producer::new(Arc::clone(&self.handle), id, kind))
     }
 
     /// The transports that are not closed.
     pub fn transports(&self) -> Vec<Transport<R>> {
-        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::TransportInfo::id).collect());
+        let ids: Vec<_> = self.handle.look(|room| room.transports().map(core::v2::TransportInfo::id).collect());
         ids.into_iter().map(|id| Transport::new(Arc::clone(&self.handle), id)).collect()
     }
 
@@ -189,17 +189,17 @@ impl<R: Runtime> Room<R> {
 
     /// Where the room is in its life.
     pub fn state(&self) -> RoomState {
-        self.handle.look(core::Room::state)
+        self.handle.look(core::v2::Room::state)
     }
 
     /// Whether we are in the room.
     pub fn joined(&self) -> bool {
-        self.handle.look(core::Room::joined)
+        self.handle.look(core::v2::Room::joined)
     }
 
     /// Whether the room was left or closed.
     pub fn closed(&self) -> bool {
-        self.handle.look(core::Room::closed)
+        self.handle.look(core::v2::Room::closed)
     }
 
     /// The name we joined with.
@@ -219,7 +219,7 @@ impl<R: Runtime> Room<R> {
 
     /// What the state machine dropped, and what waits in it.
     pub fn stats(&self) -> RoomStats {
-        self.handle.look(core::Room::stats)
+        self.handle.look(core::v2::Room::stats)
     }
 
     /// The lines that were recorded since the last call, oldest first, if [`RoomConfig::record`] says to record; also when

@@ -16,10 +16,9 @@ use futures_util::future::Shared as SharedFuture;
 use futures_util::task::AtomicWaker;
 use mediasoup_producer as core;
 use mediasoup_producer::adapter::{self, Outbox, Step};
-use mediasoup_producer::protocol::FromServer;
-use mediasoup_producer::{
-    CommandError, Event as RoomEvent, Input, MediaError, OperationError, OperationId, ProducerId, TransportId,
-};
+use mediasoup_producer::v2::protocol::FromServer;
+use mediasoup_producer::v2::{CommandError, Event as RoomEvent, Input, OperationError};
+use mediasoup_producer::{MediaError, OperationId, ProducerId, TransportId};
 
 use crate::error::{Error, SignallingError};
 use crate::events::{Event, EventLog, Events};
@@ -56,7 +55,7 @@ impl Wake for Task {
 }
 
 pub(crate) struct State<R: Runtime> {
-    pub(crate) room: core::Room,
+    pub(crate) room: core::v2::Room,
     pub(crate) outbox: Outbox,
     pub(crate) sockets: Sockets<R>,
     pub(crate) stats: IoStats,
@@ -80,7 +79,7 @@ pub(crate) struct State<R: Runtime> {
 }
 
 impl<R: Runtime> Shared<R> {
-    pub(crate) fn new(runtime: R, room: core::Room, options: Options) -> Self {
+    pub(crate) fn new(runtime: R, room: core::v2::Room, options: Options) -> Self {
         let (events, start, granularity) = (EventLog::new(options.events), runtime.now(), options.granularity);
         let state = State {
             room,
@@ -333,7 +332,7 @@ impl<R: Runtime> Handle<R> {
     }
 
     /// Looks at the room.
-    pub(crate) fn look<T>(&self, at: impl FnOnce(&core::Room) -> T) -> T {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&core::v2::Room) -> T) -> T {
         at(&self.shared.lock().room)
     }
 
@@ -362,7 +361,7 @@ impl<R: Runtime> Handle<R> {
     pub(crate) fn command<T, E>(
         &self,
         gone: E,
-        command: impl FnOnce(&mut core::Room, Instant) -> Result<T, E>,
+        command: impl FnOnce(&mut core::v2::Room, Instant) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut state = self.shared.lock();
         if state.ended {
@@ -376,7 +375,7 @@ impl<R: Runtime> Handle<R> {
     /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
     pub(crate) async fn operation<E: Into<CommandError>>(
         &self,
-        begin: impl FnOnce(&mut core::Room, Instant) -> Result<OperationId, E>,
+        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<OperationId, E>,
     ) -> Result<(), Error> {
         self.operations(|room, now| Ok::<_, E>(vec![begin(room, now)?])).await
     }
@@ -384,7 +383,7 @@ impl<R: Runtime> Handle<R> {
     /// The same, in several places: done when all have ended. Of several that fail, it is the first that is told.
     pub(crate) async fn operations<E: Into<CommandError>>(
         &self,
-        begin: impl FnOnce(&mut core::Room, Instant) -> Result<Vec<OperationId>, E>,
+        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<Vec<OperationId>, E>,
     ) -> Result<(), Error> {
         let ends: Vec<_> = {
             let mut state = self.shared.lock();
@@ -412,7 +411,7 @@ impl<R: Runtime> Handle<R> {
     pub(crate) fn write(
         &self,
         id: ProducerId,
-        write: impl FnOnce(&mut core::Producer<'_>, Instant) -> Result<(), MediaError>,
+        write: impl FnOnce(&mut core::v2::Producer<'_>, Instant) -> Result<(), MediaError>,
     ) -> Result<(), MediaError> {
         let mut state = self.shared.lock();
         if state.ended {

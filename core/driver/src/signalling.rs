@@ -15,7 +15,7 @@ use futures_util::{Sink, Stream};
 
 use crate::error::SignallingError;
 
-pub use mediasoup_producer::protocol::{FromServer, ToServer};
+pub use mediasoup_producer::v2::protocol::{FromServer, ToServer};
 #[cfg(feature = "websocket")]
 pub use websocket::{ProtooConnector, ProtooWebSocket};
 

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::adapter::{Path, Sent};
-use mediasoup_producer::protocol::IceProtocol;
 use mediasoup_producer::{Receive, TransportId};
 
 use crate::options::{IoStats, Options};

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mediasoup_producer as core;
-use mediasoup_producer::protocol::{IceCandidate, IceProtocol};
-use mediasoup_producer::{ConnectionState, RestartIceError, SelectedPath, ServerId, TransportError, TransportId};
+use mediasoup_producer::v2::{RestartIceError, ServerId, TransportError};
+use mediasoup_producer::{ConnectionState, SelectedPath, TransportId};
+use mediasoup_producer::{IceCandidate, IceProtocol};
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::runtime::Runtime;
 use crate::shared::Handle;
 
-/// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::Transport`] for what
+/// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::v2::Transport`] for what
 /// each method means. Its sockets are opened when the server has told its addresses.
 ///
 /// Of a closed transport nothing is left but its id: properties are empty then.
@@ -35,13 +36,13 @@ impl<R: Runtime> Transport<R> {
         Self { handle, id }
     }
 
-    fn look<T>(&self, at: impl FnOnce(&core::TransportInfo) -> T) -> Option<T> {
+    fn look<T>(&self, at: impl FnOnce(&core::v2::TransportInfo) -> T) -> Option<T> {
         self.handle.look(|room| room.transport_info(self.id).map(at))
     }
 
     fn command(
         &self,
-        command: impl FnOnce(core::Transport<'_>, std::time::Instant) -> Result<(), TransportError>,
+        command: impl FnOnce(core::v2::Transport<'_>, std::time::Instant) -> Result<(), TransportError>,
     ) -> Result<(), TransportError> {
         let gone = TransportError::NotFound(self.id);
         self.handle.command(gone.clone(), |room, now| command(room.transport(self.id).ok_or(gone)?, now))
@@ -52,9 +53,9 @@ impl<R: Runtime> Transport<R> {
         self.id
     }
 
-    /// By which the server knows it, or will; see [`mediasoup_producer::TransportInfo::server_id`].
+    /// By which the server knows it, or will; see [`mediasoup_producer::v2::TransportInfo::server_id`].
     pub fn server_id(&self) -> Option<ServerId> {
-        self.look(core::TransportInfo::server_id)
+        self.look(core::v2::TransportInfo::server_id)
     }
 
     /// Whether it was closed.
@@ -79,7 +80,7 @@ impl<R: Runtime> Transport<R> {
 
     /// As mediasoup-client names it.
     pub fn connection_state(&self) -> ConnectionState {
-        self.look(core::TransportInfo::connection_state).unwrap_or(ConnectionState::Closed)
+        self.look(core::v2::TransportInfo::connection_state).unwrap_or(ConnectionState::Closed)
     }
 
     /// Waits until it is connected. Send a producer over it first: that is what makes it connect. Fails when it is closed
@@ -109,9 +110,9 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Where its media goes, and how long the way there and back takes; `None` before ICE has found a path. See
-    /// [`mediasoup_producer::TransportInfo::selected_path`].
+    /// [`mediasoup_producer::v2::TransportInfo::selected_path`].
     pub fn selected_path(&self) -> Option<SelectedPath> {
-        self.look(core::TransportInfo::selected_path).flatten()
+        self.look(core::v2::TransportInfo::selected_path).flatten()
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).
@@ -133,7 +134,7 @@ impl<R: Runtime> Transport<R> {
 
     /// The interval of the server's statistics, if they are enabled.
     pub fn stats_interval(&self) -> Option<Duration> {
-        self.look(core::TransportInfo::stats_interval).flatten()
+        self.look(core::v2::TransportInfo::stats_interval).flatten()
     }
 
     /// Asks for the server's statistics every `interval`, a second at least; if they are enabled already, the new interval holds.

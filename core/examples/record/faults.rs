@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::sim::{Direction, Link, Scenario, ScenarioConfig, Source};
-use mediasoup_producer::{ConnectionState, MediaKind, RoomConfig};
+use mediasoup_producer::v2::RoomConfig;
+use mediasoup_producer::{ConnectionState, MediaKind};
 
 /// Plays it on the real media plane and a simulated network, in virtual time, and gives its recording.
 pub(crate) fn record(start: Instant, seed: u64) -> Vec<String> {

@@ -17,12 +17,11 @@ use std::time::{Duration, Instant};
 use crate::connection::engine::crypto::DtlsFailure;
 use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
-use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
-use crate::ortc::SharedCapabilities;
-use crate::output::Transmit;
-use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
-use crate::rtp::{MediaKind, RtpEncodingParameters};
+use crate::net::Receive;
+use crate::net::Transmit;
+use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
+use crate::rtp::{Codec, MediaKind, Profile};
 
 pub(crate) use rtc::Identity;
 #[cfg(feature = "sim")]
@@ -46,7 +45,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr);
 
     /// Makes the streams of a producer; returns their CNAME.
-    fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String;
+    fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[Encoding]) -> String;
 
     /// Removes them.
     fn remove_streams(&mut self, mux_id: &str);
@@ -80,13 +79,13 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     fn prepare(&mut self, _answer: EngineAnswer) {}
 }
 
-/// Where a transport's media goes: [`TransportInfo::selected_path`](crate::TransportInfo::selected_path).
+/// Where a transport's media goes: [`TransportInfo::selected_path`](crate::v2::TransportInfo::selected_path).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SelectedPath {
     /// What carries it.
     pub protocol: IceProtocol,
-    /// Our address, as it was [added](crate::Transport::add_local_address); over TCP its port means nothing.
+    /// Our address, as it was [added](crate::v2::Transport::add_local_address); over TCP its port means nothing.
     pub local: SocketAddr,
     /// The server's.
     pub remote: SocketAddr,
@@ -97,7 +96,7 @@ pub struct SelectedPath {
 
 /// Makes the engine of each transport of a room.
 pub(crate) trait EngineFactory: std::fmt::Debug + Send {
-    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError>;
+    fn engine(&mut self, now: Instant, agreed: &Agreed) -> Result<Box<dyn Engine>, SetupError>;
 
     /// Whether the engines say what they are told to.
     #[cfg(feature = "sim")]
@@ -108,6 +107,32 @@ pub(crate) trait EngineFactory: std::fmt::Debug + Send {
     /// Prepares an answer. Only a scripted factory takes one.
     #[cfg(feature = "sim")]
     fn prepare(&mut self, _answer: EngineAnswer) {}
+}
+
+/// What a dialect has agreed on with the server for all streams of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) codecs: Vec<AgreedCodec>,
+    /// Ids on the wire and URIs (RFC 8285).
+    pub(crate) header_extensions: Vec<(u8, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AgreedCodec {
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    /// None: the server does not repair it (RFC 4588).
+    pub(crate) rtx_payload_type: Option<u8>,
+    pub(crate) channels: Option<u8>,
+}
+
+/// One RTP stream of a producer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    pub(crate) ssrc: u32,
+    /// The stream that carries its retransmissions (RFC 4588).
+    pub(crate) rtx_ssrc: Option<u32>,
+    pub(crate) profile: Profile,
 }
 
 /// One RTP packet on its way out.

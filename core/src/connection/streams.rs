@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connection::engine::{OutgoingPacket, StreamFeedback};
+use crate::connection::engine::{Encoding, OutgoingPacket, StreamFeedback};
 #[cfg(all(feature = "sim", feature = "serde"))]
 use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
-use crate::rtp::{Codec, MediaKind, Profile, RtpEncodingParameters};
+use crate::rtp::{Codec, MediaKind, Profile};
 use crate::stats::OutboundRtpStats;
 
 /// The most payload in a packet: with header, extensions, RTX and SRTP it stays below 1200 bytes, which passes everywhere
@@ -97,12 +97,10 @@ impl Streams {
     }
 
     /// Starts new streams, for a new transport.
-    pub(crate) fn start(&mut self, payload_type: u8, encodings: &[RtpEncodingParameters], rng: &mut Rng) {
+    pub(crate) fn start(&mut self, payload_type: u8, encodings: &[Encoding], rng: &mut Rng) {
         self.payload_type = payload_type;
-        self.by_profile = encodings
-            .iter()
-            .map(|encoding| (encoding.profile.unwrap_or_default(), Stream::new(self.codec, encoding.ssrc, rng)))
-            .collect();
+        self.by_profile =
+            encodings.iter().map(|encoding| (encoding.profile, Stream::new(self.codec, encoding.ssrc, rng))).collect();
     }
 
     /// What comes next is from another source: its clock and sequence numbers are joined on to what was sent.

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::ice::StunMessage;
 use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as RtcKind, Mid};
@@ -14,12 +13,11 @@ use str0m::{Event, IceCreds, Rtc};
 
 use super::engine::crypto::{DtlsBackend, provider};
 use super::engine::endpoint::{Endpoint, EndpointOutput, Kind, local_candidate};
-use super::engine::{EngineEvent, EngineFactory, EngineOutput, Identity};
+use super::engine::{Agreed, AgreedCodec, EngineEvent, EngineFactory, EngineOutput, Identity};
 use super::*;
 use crate::media::{Frame, RtpPacket};
-use crate::ortc::SharedCapabilities;
-use crate::protocol::v2;
-use crate::rtp::{Codec, RtxParameters};
+use crate::net::{DtlsParameters, IceCandidate};
+use crate::rtp::Codec;
 use crate::sim::{Direction, Link, Net, Scenario};
 
 const SSRC: u32 = 7;
@@ -41,14 +39,10 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::now();
         let backend = DtlsBackend::Modern;
-        let capabilities = serde_json::from_value(json!({ "codecs": [
-            { "kind": "video", "name": "VP8", "mimeType": "video/VP8", "clockRate": 90000, "preferredPayloadType": 101,
-              "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }] },
-            { "kind": "video", "name": "rtx", "mimeType": "video/rtx", "clockRate": 90000, "preferredPayloadType": 102,
-              "parameters": { "apt": 101 } },
-        ] }));
-        let capabilities = SharedCapabilities::new(&capabilities.expect("capabilities"), &[]);
-        let engine = Identity::new(backend, 1024, None).engine(now, &capabilities).expect("an engine");
+        let codecs =
+            vec![AgreedCodec { codec: Codec::Vp8, payload_type: 101, rtx_payload_type: Some(102), channels: None }];
+        let agreed = Agreed { codecs, header_extensions: Vec::new() };
+        let engine = Identity::new(backend, 1024, None).engine(now, &agreed).expect("an engine");
         let mut connection = Connection::new(engine, Duration::from_millis(100), None);
 
         let certificate = provider(backend).dtls_provider.generate_certificate().expect("a certificate");
@@ -73,13 +67,22 @@ impl Pair {
         let IceCreds { ufrag, pass } = api.local_ice_credentials();
         let fingerprint = api.local_dtls_fingerprint().to_string();
         let (algorithm, value) = fingerprint.split_once(' ').expect("algorithm and value");
-        let remote = v2::remote_transport(json!({
-            "iceParameters": { "usernameFragment": ufrag, "password": pass, "iceLite": true },
-            "iceCandidates": [{ "ip": Scenario::SERVER.ip(), "port": Scenario::SERVER.port(), "protocol": "udp" }],
-            "dtlsParameters": { "role": "server", "fingerprints": [{ "algorithm": algorithm, "value": value }] },
-        }));
+        let remote = RemoteTransport {
+            ice_parameters: IceParameters { username_fragment: ufrag, password: pass, ice_lite: true },
+            ice_candidates: vec![IceCandidate {
+                foundation: String::new(),
+                ip: Scenario::SERVER.ip(),
+                port: Scenario::SERVER.port(),
+                priority: 0,
+                protocol: IceProtocol::Udp,
+            }],
+            dtls_parameters: DtlsParameters {
+                role: DtlsRole::Server,
+                fingerprints: vec![DtlsFingerprint { algorithm: algorithm.to_owned(), value: value.to_owned() }],
+            },
+        };
         assert!(connection.add_local_address(now, IceProtocol::Udp, Scenario::CLIENT));
-        connection.connect(now, &remote.expect("the other's side"), DtlsRole::Client).expect("it has an address");
+        connection.connect(now, &remote, DtlsRole::Client).expect("it has an address");
         let link = Link::default().delay(Duration::from_millis(10));
         let (events, received) = (Vec::new(), Vec::new());
         Self { now, net: Net::new(1, link, link), connection, other, known: false, events, received, ended: false }
@@ -161,8 +164,7 @@ fn a_connection_needs_no_signalling() {
     let mut pair = Pair::new();
     let id = ProducerId::from(1);
     let mut rng = Rng::new(1);
-    let rtx = Some(RtxParameters { ssrc: SSRC + 1 });
-    let encodings = [RtpEncodingParameters { ssrc: SSRC, rtx, profile: None }];
+    let encodings = [Encoding { ssrc: SSRC, rtx_ssrc: Some(SSRC + 1), profile: Profile::Default }];
     let parameters = SenderParameters { mux_id: "0", kind: MediaKind::Video, payload_type: 101, encodings: &encodings };
     let streams = Streams::new(Codec::Vp8, &mut rng);
     let cname = pair.connection.add_sender(id, streams, parameters, &mut rng);

@@ -8,17 +8,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{HEADER, MAX_LINE_BYTES, RecordOptions, VERSION, output_value};
-use crate::config::RoomConfig;
+use super::{MAX_LINE_BYTES, RecordOptions, VERSION};
 use crate::connection::engine::{EngineAnswer, EngineEvent};
-use crate::error::InputError;
 use crate::id::{ProducerId, RequestId, TransportId};
-use crate::input::{Accepted, Command, Input};
 use crate::media::Media;
-use crate::output::Output;
-use crate::protocol::{Refusal, Request};
-use crate::room::Room;
 use crate::rtp::{Codec, Profile};
+use crate::v2::InputError;
+use crate::v2::Output;
+use crate::v2::Room;
+use crate::v2::RoomConfig;
+use crate::v2::protocol::{Refusal, Request};
+use crate::v2::room::recorder::{HEADER, output_value};
+use crate::v2::{Accepted, Command, Input};
 
 /// What came of a replay.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,7 +13,7 @@ use super::embedding::Embedding;
 use super::lockstep::{Difference, Lockstep};
 use super::model::{Model, Step};
 use super::strategies::Reference;
-use crate::room::Room;
+use crate::v2::Room;
 
 /// The longest sequences.
 const STEPS: usize = 100;

@@ -3,10 +3,10 @@
 use std::ops::DerefMut;
 use std::time::Instant;
 
-use crate::error::InputError;
-use crate::input::{Accepted, Input};
-use crate::output::Output;
-use crate::room::Room;
+use crate::v2::InputError;
+use crate::v2::Output;
+use crate::v2::Room;
+use crate::v2::{Accepted, Input};
 
 /// An event loop around a [`Room`], to be run beside the [model](super::model) by a [`Lockstep`](super::Lockstep).
 ///
@@ -19,7 +19,7 @@ use crate::room::Room;
 /// use std::time::Instant;
 ///
 /// use mediasoup_producer::sim::Embedding;
-/// use mediasoup_producer::{Accepted, Input, InputError, Output, Room};
+/// use mediasoup_producer::v2::{Accepted, Input, InputError, Output, Room};
 ///
 /// struct EventLoop {
 ///     room: Room,

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use super::embedding::Embedding;
 use super::model::{Model, Said, Step, datagram, frame, garbled, layer, pick};
 use crate::connection::engine::EngineEvent;
-use crate::error::{InputError, OperationError};
 use crate::id::{OperationId, RequestId, TransportId};
-use crate::input::{Accepted, Command, Input};
 use crate::media::Media;
-use crate::output::{Event, Output, ProducerEvent, TransportEvent};
-use crate::room::Room;
+use crate::v2::Room;
+use crate::v2::{Accepted, Command, Input};
+use crate::v2::{Event, Output, ProducerEvent, TransportEvent};
+use crate::v2::{InputError, OperationError};
 
 pub use both_sides::BothSides;
 use names::{Names, error_name};
@@ -204,7 +204,7 @@ impl<E: Embedding> Lockstep<E> {
             Step::RemoteClose { app } => command(Command::RemoteClose { app_data: app.value() }),
             Step::CreateTransport { app } => command(Command::CreateTransport { app_data: app.value() }),
             Step::CreateProducer { track, simulcast, app } => {
-                let options = crate::ProducerOptions::default().simulcast(simulcast);
+                let options = crate::v2::ProducerOptions::default().simulcast(simulcast);
                 command(Command::CreateProducer { track: track.track(), options, app_data: app.value() })
             }
             Step::RestartIce => command(Command::RestartIce),

@@ -17,12 +17,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{Limits, RoomConfig};
-use crate::error::OperationError;
 #[cfg(feature = "proptest")]
-use crate::output::ConnectionState;
-use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
-use crate::room::RoomState;
+use crate::event::ConnectionState;
+use crate::event::Originator;
+use crate::limits::Limits;
+use crate::v2::OperationError;
+use crate::v2::RoomConfig;
+use crate::v2::RoomState;
+use crate::v2::{Event, ProducerEvent, TransportEvent};
 
 pub(super) use inputs::{address, datagram, frame, garbled};
 use producer::Producer;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::output::Transmit;
-use crate::protocol::IceProtocol;
+use crate::net::IceProtocol;
+use crate::net::Transmit;
 use crate::rng::Rng;
 
 /// Overhead of a datagram on the wire: IPv4 and UDP headers.

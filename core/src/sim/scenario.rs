@@ -13,14 +13,15 @@ use super::net::{Direction, Link, Net};
 use super::server::{
     ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerOutput,
 };
-use crate::config::{ProducerOptions, RoomConfig};
+use crate::event::ConnectionState;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::media::Frame;
-use crate::output::{ConnectionState, Event};
-use crate::producer::Track;
-use crate::protocol::IceProtocol;
-use crate::room::Room;
+use crate::net::IceProtocol;
 use crate::rtp::MediaKind;
+use crate::track::Track;
+use crate::v2::Event;
+use crate::v2::Room;
+use crate::v2::{ProducerOptions, RoomConfig};
 
 use driving::{Fault, Signal};
 pub use source::Source;

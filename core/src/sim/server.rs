@@ -26,11 +26,12 @@ use str0m::rtp::RtpPacket;
 use crate::connection::engine::crypto;
 use crate::connection::engine::endpoint::{Kind, Received, Refused};
 use crate::id::{ProducerId, TransportId};
-use crate::input::Receive;
 use crate::media::{AudioLevel, Rotation};
-use crate::protocol::IceProtocol;
+use crate::net::IceProtocol;
+use crate::net::Receive;
 use crate::rng::Rng;
-use crate::rtp::{Profile, RtpCapabilities};
+use crate::rtp::Profile;
+use crate::v2::RtpCapabilities;
 
 pub use config::{RoomServerConfig, ServerLimits};
 pub use counters::EncodingCounters;
@@ -73,15 +74,15 @@ pub struct ServerCounters {
     pub outputs_dropped: u64,
 }
 
-/// A mediasoup v2 room for senders, without sockets, threads or a clock of its own; driven like a [`Room`](crate::Room).
+/// A mediasoup v2 room for senders, without sockets, threads or a clock of its own; driven like a [`Room`](crate::v2::Room).
 ///
 /// Peers reach it over connections that the caller names; what they say is handed in as the mediasoup messages alone,
-/// free of any envelope ([`protoo`](crate::protocol::protoo) is one).
+/// free of any envelope ([`protoo`](crate::protoo) is one).
 ///
 /// ```
 /// use std::time::Instant;
 ///
-/// use mediasoup_producer::protocol::IceProtocol;
+/// use mediasoup_producer::IceProtocol;
 /// use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput};
 ///
 /// let config = RoomServerConfig::default().address(IceProtocol::Udp, "192.0.2.1:40000".parse()?);

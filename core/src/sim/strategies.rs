@@ -5,7 +5,7 @@
 //! use std::time::{Duration, Instant};
 //!
 //! use mediasoup_producer::sim::strategies::{Ids, input, time_step};
-//! use mediasoup_producer::{Input, Room, RoomConfig};
+//! use mediasoup_producer::v2::{Input, Room, RoomConfig};
 //! use proptest::collection::vec;
 //! use proptest::{prop_assert, proptest};
 //!
@@ -35,9 +35,10 @@ use super::model::{
     Answer, App, Model, Notice, ProducerOp, Says, Stage, Step, TrackKind, TransportOp, datagram, frame,
 };
 use crate::id::{ProducerId, RequestId, TransportId};
-use crate::input::{Command, Input, Receive};
 use crate::media::Media;
+use crate::net::Receive;
 use crate::rtp::Profile;
+use crate::v2::{Command, Input};
 
 /// The model as proptest-state-machine has it: what may happen after what.
 #[derive(Debug)]
@@ -260,7 +261,7 @@ pub fn command(ids: Ids) -> impl Strategy<Value = Command> {
         1 => app().prop_map(|app| Command::CreateTransport { app_data: app.value() }),
         3 => (track(), any::<bool>(), app()).prop_map(|(track, simulcast, app)| Command::CreateProducer {
             track: track.track(),
-            options: crate::ProducerOptions::default().simulcast(simulcast),
+            options: crate::v2::ProducerOptions::default().simulcast(simulcast),
             app_data: app.value(),
         }),
         1 => Just(Command::RestartIce),

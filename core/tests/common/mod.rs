@@ -5,9 +5,10 @@
 use std::alloc::System;
 use std::time::Instant;
 
-use mediasoup_producer::protocol::Request;
 use mediasoup_producer::sim::{EncodingCounters, Scenario, ScenarioConfig};
-use mediasoup_producer::{ConnectionState, Event, MediaKind, ProducerEvent, ProducerId, TransportEvent, TransportId};
+use mediasoup_producer::v2::protocol::Request;
+use mediasoup_producer::v2::{Event, ProducerEvent, TransportEvent};
+use mediasoup_producer::{ConnectionState, MediaKind, ProducerId, TransportId};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 

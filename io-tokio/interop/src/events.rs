@@ -1,7 +1,8 @@
 //! All events of a room, kept to be looked through and waited for.
 
 use crate::io::{self, Event};
-use mediasoup_producer::{ConnectionState, Event as RoomEvent, ProducerEvent, ProducerId, TransportEvent, TransportId};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, TransportEvent};
+use mediasoup_producer::{ConnectionState, ProducerId, TransportId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

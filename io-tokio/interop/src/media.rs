@@ -4,7 +4,7 @@ use std::iter;
 use std::path::Path;
 use std::time::Duration;
 
-use mediasoup_producer::Profile;
+use mediasoup_producer::v2::Profile;
 
 use crate::source::{EncodedFrame, FileSource, Kind, Options};
 

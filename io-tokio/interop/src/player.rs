@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::io::Producer;
-use mediasoup_producer::{Frame, MediaError, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Frame, MediaError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 

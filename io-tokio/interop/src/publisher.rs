@@ -2,7 +2,8 @@
 
 use crate::io::{Options, Producer, ProtooConnector, Room, Signalling, Transport};
 use mediasoup_producer::stats::OutboundRtpStats;
-use mediasoup_producer::{MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
+use mediasoup_producer::{MediaKind, Track};
 use serde_json::json;
 
 use crate::events::Events;

@@ -1,6 +1,6 @@
 //! A real mediasoup server, and its door for tests.
 
-use mediasoup_producer::stats::InboundRtpStats;
+use mediasoup_producer::v2::stats::InboundRtpStats;
 use mediasoup_producer::{ProducerId, TransportId};
 use serde_json::{Value, json};
 

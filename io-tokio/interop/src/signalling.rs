@@ -2,8 +2,8 @@
 
 use crate::io::{FromServer, Signalling, SignallingError, ToServer, signalling};
 use futures_util::{SinkExt, StreamExt, sink, stream};
-use mediasoup_producer::Input;
-use mediasoup_producer::protocol::protoo::{Protoo, SUBPROTOCOL};
+use mediasoup_producer::protoo::{Protoo, SUBPROTOCOL};
+use mediasoup_producer::v2::Input;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mediasoup_interop::io::Event;
 use mediasoup_interop::{Player, Publisher, Server, clip, eventually, layers, stock, video_track};
-use mediasoup_producer::{Event as RoomEvent, ProducerEvent, ProducerOptions, Profile};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, Profile};
 use serde_json::json;
 
 /// Low as much as it wants, medium what is left of it, high nothing.

@@ -6,12 +6,12 @@ use mediasoup_interop::io::{Error, Event, Options, ProtooConnector, SignallingEr
 use mediasoup_interop::{
     Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
 };
-use mediasoup_producer::protocol::DtlsRole;
-use mediasoup_producer::stats::RoomStats;
-use mediasoup_producer::{
-    CertificateRefusal, ConnectionState, DtlsFailure, Event as RoomEvent, OperationError, Originator, ProducerEvent,
-    ProducerOptions, RoomConfig, TransportEvent,
+use mediasoup_producer::DtlsRole;
+use mediasoup_producer::v2::stats::RoomStats;
+use mediasoup_producer::v2::{
+    Event as RoomEvent, OperationError, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
 };
+use mediasoup_producer::{CertificateRefusal, ConnectionState, DtlsFailure, Originator};
 use tokio::time::Instant;
 
 /// The default, whatever features are on.

@@ -7,7 +7,8 @@ use mediasoup_interop::{
     Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, eventually, h264, h265,
     stock, tone, video_track, vp9,
 };
-use mediasoup_producer::{Codec, MediaKind, ProducerOptions, Track};
+use mediasoup_producer::v2::ProducerOptions;
+use mediasoup_producer::{Codec, MediaKind, Track};
 
 /// Sending one stream to a server that takes this codec alone of its kind.
 struct Sending {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use mediasoup_interop::{Browser, Page, eventually};
-use mediasoup_producer::{Codec, MediaKind, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind};
 use mediasoup_publish::embedded::{EmbeddedRoom, LayerView, ProducerKey, ProducerView, Room};
 use serde_json::{Value, json};
 

@@ -3,7 +3,8 @@
 
 use mediasoup_interop::io::{Event, Producer, SignallingError};
 use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, stock, video_track, within};
-use mediasoup_producer::{Event as RoomEvent, Originator, ProducerEvent, ProducerOptions};
+use mediasoup_producer::Originator;
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions};
 use serde_json::json;
 
 async fn sending(server: &Server) -> (Publisher, Producer, Player) {

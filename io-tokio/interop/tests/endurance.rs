@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mediasoup_interop::{Browser, Player, Publisher, Server, audio_track, beat, clip, layers, stock, video_track};
-use mediasoup_producer::ProducerOptions;
+use mediasoup_producer::v2::ProducerOptions;
 use tokio::time::{Instant, interval};
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mediasoup_interop::io::{Error, Producer, Transport};
 use mediasoup_interop::{Player, Publisher, Server, audio_track, beat, clip, eventually, stock, video_track, within};
-use mediasoup_producer::{ConnectionState, OperationError, ProducerOptions};
+use mediasoup_producer::ConnectionState;
+use mediasoup_producer::v2::{OperationError, ProducerOptions};
 use serde_json::{Value, json};
 
 /// How long we wait for an answer. The server gives up on its worker after 20 s.

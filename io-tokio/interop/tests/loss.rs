@@ -17,8 +17,9 @@ use mediasoup_interop::{
     Browser, Player, Publisher, Relay, Rule, Server, Stream, audio_track, beat, clip, eventually, layers, stock,
     tampered, video_track,
 };
-use mediasoup_producer::stats::InboundRtpStats;
-use mediasoup_producer::{ProducerId, ProducerOptions};
+use mediasoup_producer::ProducerId;
+use mediasoup_producer::v2::ProducerOptions;
+use mediasoup_producer::v2::stats::InboundRtpStats;
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]

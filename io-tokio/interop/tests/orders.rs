@@ -5,7 +5,8 @@ use mediasoup_interop::io::{Producer, Transport};
 use mediasoup_interop::{
     Browser, Player, Publisher, Server, Viewer, audio_track, beat, clip, eventually, layers, stock, video_track,
 };
-use mediasoup_producer::{MediaKind, ProducerOptions};
+use mediasoup_producer::MediaKind;
+use mediasoup_producer::v2::ProducerOptions;
 use serde_json::{Value, json};
 
 async fn video(publisher: &Publisher, transport: &Transport, size: &str) -> (Producer, Player) {

@@ -6,7 +6,7 @@ use mediasoup_interop::{
     Browser, CLIP_FRAMES, PEER, Player, Publisher, Relay, Rule, Server, Viewer, assert_smooth, clip, eventually, stock,
     tampered, video_track,
 };
-use mediasoup_producer::{ProducerOptions, TransportOptions};
+use mediasoup_producer::v2::{ProducerOptions, TransportOptions};
 use serde_json::{Value, json};
 
 struct Sending {

@@ -3,9 +3,8 @@
 
 use mediasoup_interop::io::{Event, Producer, Transport};
 use mediasoup_interop::{Browser, Player, Publisher, Server, clip, eventually, stock, video_track};
-use mediasoup_producer::{
-    ConnectionState, Event as RoomEvent, Originator, ProducerEvent, ProducerOptions, TransportEvent,
-};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, TransportEvent};
+use mediasoup_producer::{ConnectionState, Originator};
 use serde_json::{Value, json};
 
 /// A video under way.

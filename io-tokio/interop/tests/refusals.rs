@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use mediasoup_interop::io::{Error, Options, Transport};
 use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
-use mediasoup_producer::protocol::RefusalKind;
-use mediasoup_producer::{CreateTransportError, OperationError, ProducerOptions};
+use mediasoup_producer::v2::protocol::RefusalKind;
+use mediasoup_producer::v2::{CreateTransportError, OperationError, ProducerOptions};
 use serde_json::{Value, json};
 
 type Craft = Box<dyn FnOnce(&mut Value) + Send>;

@@ -6,7 +6,8 @@ use mediasoup_interop::{
     Browser, CLIP_FRAMES, Player, Publisher, SHORT_CLIP_FRAMES, Server, Viewer, assert_smooth, clip, eventually, h264,
     layers, longest_on_show, stock, video_track,
 };
-use mediasoup_producer::{Codec, ProducerOptions, Profile};
+use mediasoup_producer::Codec;
+use mediasoup_producer::v2::{ProducerOptions, Profile};
 
 /// From each layer to each other.
 const SWITCHES: [(&str, u64); 6] =

@@ -5,8 +5,8 @@ use mediasoup_interop::{
     Browser, CLIP_FRAMES, Player, Publisher, Server, assert_smooth, audio_track, beat, clip, eventually, stock,
     video_track,
 };
-use mediasoup_producer::ProducerOptions;
-use mediasoup_producer::protocol::DtlsRole;
+use mediasoup_producer::DtlsRole;
+use mediasoup_producer::v2::ProducerOptions;
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]

@@ -8,8 +8,9 @@ use mediasoup_interop::{
     Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, stock,
     video_track,
 };
-use mediasoup_producer::stats::{ProducerStats, TransportStats};
-use mediasoup_producer::{Event as RoomEvent, MediaKind, ProducerEvent, ProducerOptions, Track, TransportEvent};
+use mediasoup_producer::v2::stats::{ProducerStats, TransportStats};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, TransportEvent};
+use mediasoup_producer::{MediaKind, Track};
 use serde_json::Value;
 
 #[tokio::test]

@@ -13,7 +13,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mediasoup_producer::{Codec, MediaKind, ProducerId, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind, ProducerId};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 

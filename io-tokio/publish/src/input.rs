@@ -3,7 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-use mediasoup_producer::{Codec, MediaKind, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind};
 use tokio::net::UdpSocket;
 
 use crate::args::MediaArgs;

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::Profile;
+use mediasoup_producer::v2::Profile;
 
 use crate::source::{EncodedFrame, FileSource, SourceError};
 

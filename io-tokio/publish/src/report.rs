@@ -8,8 +8,10 @@ mod thread;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use mediasoup_producer::stats::{InboundRtpStats, OutboundRtpStats};
-use mediasoup_producer::{Codec, MediaKind, ProducerId, Profile};
+use mediasoup_producer::stats::OutboundRtpStats;
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::v2::stats::InboundRtpStats;
+use mediasoup_producer::{Codec, MediaKind, ProducerId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mediasoup_producer::{Frame, MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
+use mediasoup_producer::{Frame, MediaKind, Track};
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours};
 use mediasoup_producer_driver::{Options, Room, Runtime, Timer};
 use mediasoup_producer_smol::Smol;

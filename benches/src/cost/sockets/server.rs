@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, sink};
+use mediasoup_producer::IceProtocol::Udp;
 use mediasoup_producer::Receive;
-use mediasoup_producer::protocol::{FromServer, IceProtocol::Udp, Refusal, ToServer};
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput};
+use mediasoup_producer::v2::protocol::{FromServer, Refusal, ToServer};
 use mediasoup_producer_driver::{Signalling, SignallingError, signalling};
 
 /// The name of the thread, by which it is left out of what is measured.

@@ -1,4 +1,4 @@
-//! protoo over WebSocket. What protoo is stands in [`mediasoup_producer::protocol::protoo`]; here is only what carries it.
+//! protoo over WebSocket. What protoo is stands in [`mediasoup_producer::protoo`]; here is only what carries it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,8 +17,8 @@ use async_tungstenite::tungstenite::{Bytes, Message};
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::TlsConnector;
 use futures_util::{AsyncRead, AsyncWrite, Sink, Stream};
-use mediasoup_producer::Input;
-use mediasoup_producer::protocol::protoo::{MAX_MESSAGE_BYTES, Protoo, SUBPROTOCOL};
+use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Protoo, SUBPROTOCOL};
+use mediasoup_producer::v2::Input;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use futures_util::future::join;
-use mediasoup_producer::protocol::IceProtocol::{Tcp, Udp};
+use mediasoup_producer::IceProtocol::{Tcp, Udp};
 use mediasoup_producer::sim::Source;
-use mediasoup_producer::{MediaKind, ProducerOptions, RoomConfig, Track};
+use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
+use mediasoup_producer::{MediaKind, Track};
 
 use super::bench::{Bench, Fate};
 use super::room::TestRoom;

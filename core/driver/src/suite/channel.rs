@@ -2,7 +2,7 @@
 
 use futures_channel::mpsc;
 use futures_util::{SinkExt, StreamExt};
-use mediasoup_producer::protocol::{Refusal, Request, RoomSettings};
+use mediasoup_producer::v2::protocol::{Refusal, Request, RoomSettings};
 use serde_json::{Value, json};
 
 use crate::error::SignallingError;

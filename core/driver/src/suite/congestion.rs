@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use mediasoup_producer::IceProtocol::Udp;
 use mediasoup_producer::adapter::Outbox;
-use mediasoup_producer::protocol::IceProtocol::Udp;
 use mediasoup_producer::sim::Source;
-use mediasoup_producer::{
-    ConnectionState, Event as RoomEvent, Frame, MediaError, MediaKind, ProducerEvent, ProducerOptions, RoomConfig,
-    Track,
-};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig};
+use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaKind, Track};
 use quinn_udp::UdpSocketState;
 
 use super::bench::{Bench, Fate};

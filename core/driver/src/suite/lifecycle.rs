@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::{join, select};
 use futures_util::{FutureExt, StreamExt};
-use mediasoup_producer::protocol::Refusal;
-use mediasoup_producer::{
-    CreateProducerError, CreateTransportError, Event as RoomEvent, Frame, JoinError, MediaError, MediaKind,
-    OperationError, Originator, ProducerError, ProducerOptions, RoomConfig, RoomState, Track, TransportError,
+use mediasoup_producer::v2::protocol::Refusal;
+use mediasoup_producer::v2::{
+    CreateProducerError, CreateTransportError, Event as RoomEvent, JoinError, OperationError, ProducerError,
+    ProducerOptions, RoomConfig, RoomState, TransportError,
 };
+use mediasoup_producer::{Frame, MediaError, MediaKind, Originator, Track};
 use serde_json::json;
 
 use super::bench::Bench;

@@ -5,11 +5,9 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use mediasoup_producer::protocol::{Refusal, ToServer};
-use mediasoup_producer::{
-    Event as RoomEvent, Input, MediaKind, Output, ProducerId, ProducerOptions, Room as ByHand, RoomConfig, Track,
-    TransportId,
-};
+use mediasoup_producer::v2::protocol::{Refusal, ToServer};
+use mediasoup_producer::v2::{Event as RoomEvent, Input, Output, ProducerOptions, Room as ByHand, RoomConfig};
+use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::{Value, json};
 
 use super::channel::{channel, settings};

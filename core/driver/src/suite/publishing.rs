@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::protocol::IceProtocol::{self, Tcp, Udp};
+use mediasoup_producer::IceProtocol::{self, Tcp, Udp};
 use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::Source;
-use mediasoup_producer::{
-    ConnectionState, Event as RoomEvent, MediaError, MediaKind, Originator, ProducerError, ProducerEvent,
-    ProducerOptions, Profile, RoomConfig, Track, TransportEvent,
+use mediasoup_producer::v2::{
+    Event as RoomEvent, ProducerError, ProducerEvent, ProducerOptions, Profile, RoomConfig, TransportEvent,
 };
+use mediasoup_producer::{ConnectionState, MediaError, MediaKind, Originator, Track};
 
 use super::bench::Bench;
 use super::room::TestRoom;

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc as async_mpsc;
 use futures_util::{Sink, Stream, StreamExt};
-use mediasoup_producer::protocol::{IceProtocol, Refusal};
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput};
+use mediasoup_producer::v2::protocol::Refusal;
 use mediasoup_producer::{Receive, framing};
 
 use super::bench::{Bench, Clock};

@@ -17,9 +17,9 @@ use str0m::IceCreds;
 use str0m::crypto::Sha1HmacProvider;
 use str0m::ice::StunMessage;
 
-use crate::input::Receive;
-use crate::output::Transmit;
-use crate::protocol::IceProtocol;
+use crate::net::IceProtocol;
+use crate::net::Receive;
+use crate::net::Transmit;
 
 /// Checks whose answer is awaited at most; past it the oldest is given up. At str0m's pace these are the last ten seconds
 /// of all pairs together.

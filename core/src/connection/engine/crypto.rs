@@ -41,7 +41,7 @@ pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};
 /// Which DTLS implementation a transport handshakes with.
 ///
 /// What kind of certificate a server has is not signalled, so it cannot be chosen by server before the handshake: the
-/// application chooses, with [`RoomConfig::dtls_backend`](crate::RoomConfig::dtls_backend). `Legacy` works with every server
+/// application chooses, with [`RoomConfig::dtls_backend`](crate::v2::RoomConfig::dtls_backend). `Legacy` works with every server
 /// and is there with the feature `legacy-dtls`, which changes nothing by itself. It trusts no more than the other does: the
 /// fingerprint decides either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -15,9 +15,9 @@ use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::connection::engine::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard, RtcpVerdict};
-use crate::input::Receive;
-use crate::output::Transmit;
-use crate::protocol::{DtlsRole, IceProtocol};
+use crate::net::Receive;
+use crate::net::Transmit;
+use crate::net::{DtlsRole, IceProtocol};
 
 /// str0m may answer a timeout with another one for the same moment. We let time move on instead of spinning.
 const MIN_TICK: Duration = Duration::from_millis(1);
@@ -74,7 +74,7 @@ pub(crate) enum Received {
 }
 
 /// Why a datagram from where one may come was refused; each has its counter in
-/// [`RoomStats`](crate::stats::RoomStats).
+/// [`RoomStats`](crate::v2::stats::RoomStats).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     Stun,

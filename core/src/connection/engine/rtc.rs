@@ -14,18 +14,20 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
 use super::checks::{Checks, Path};
-use super::{Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
+use super::{
+    Agreed, Encoding, Engine, EngineEvent, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback,
+};
 use crate::connection::engine::crypto::{self, Certificate, DtlsBackend};
 use crate::connection::engine::endpoint::{
     Endpoint, EndpointOutput, Kind, Received, Refused, local_candidate, rtp_ssrc,
 };
 use crate::error::SetupError;
-use crate::input::Receive;
 use crate::media::Rotation;
-use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, SharedCapabilities, VIDEO_ORIENTATION};
-use crate::output::Transmit;
-use crate::protocol::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
-use crate::rtp::{Codec, MediaKind, RtpEncodingParameters};
+use crate::net::Receive;
+use crate::net::Transmit;
+use crate::net::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
+use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::rtp::{Codec, MediaKind};
 
 /// What the transports of a room share.
 #[derive(Debug)]
@@ -43,12 +45,12 @@ impl Identity {
 }
 
 impl EngineFactory for Identity {
-    fn engine(&mut self, now: Instant, capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
+    fn engine(&mut self, now: Instant, agreed: &Agreed) -> Result<Box<dyn Engine>, SetupError> {
         let certificate = match &self.certificate {
             Some(certificate) => certificate.to_dtls(),
             None => self.certificate.insert(Certificate::generate()?).to_dtls(),
         };
-        Ok(Box::new(RtcEngine::new(now, self, certificate, capabilities)))
+        Ok(Box::new(RtcEngine::new(now, self, certificate, agreed)))
     }
 }
 
@@ -101,21 +103,21 @@ impl std::fmt::Debug for RtcEngine {
 }
 
 impl RtcEngine {
-    fn new(now: Instant, of: &Identity, certificate: DtlsCert, capabilities: &SharedCapabilities) -> Self {
+    fn new(now: Instant, of: &Identity, certificate: DtlsCert, agreed: &Agreed) -> Self {
         let Identity { dtls, repair_packets, .. } = *of;
         let mut config = Rtc::builder()
             .set_dtls_cert(certificate)
             .clear_codecs()
-            .set_extension_map(extension_map(capabilities))
+            .set_extension_map(extension_map(agreed))
             .set_rtp_mode(true)
             .set_stats_interval(Some(Duration::from_secs(1)));
-        for shared in &capabilities.codecs {
+        for agreed in &agreed.codecs {
             config.codec_config().add_config(
-                shared.capability.preferred_payload_type.into(),
-                shared.rtx_payload_type.map(Into::into),
-                rtc_codec(shared.codec),
-                frequency(shared.codec),
-                shared.capability.channels,
+                agreed.payload_type.into(),
+                agreed.rtx_payload_type.map(Into::into),
+                rtc_codec(agreed.codec),
+                frequency(agreed.codec),
+                agreed.channels,
                 FormatParams::default(),
             );
         }
@@ -311,7 +313,7 @@ impl Engine for RtcEngine {
         }
     }
 
-    fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[RtpEncodingParameters]) -> String {
+    fn add_streams(&mut self, mux_id: &str, kind: MediaKind, encodings: &[Encoding]) -> String {
         let mid = Mid::from(mux_id);
         let mut api = self.endpoint.api();
         api.declare_media(
@@ -324,8 +326,8 @@ impl Engine for RtcEngine {
         let mut streams = Vec::new();
         for encoding in encodings {
             // str0m keys streams by (mid, rid): each layer gets a rid for its eyes only, as the extension is unmapped.
-            let rid = encoding.profile.map(|profile| Rid::from(profile.as_str()));
-            let rtx = encoding.rtx.map(|rtx| rtx.ssrc);
+            let rid = Some(Rid::from(encoding.profile.as_str()));
+            let rtx = encoding.rtx_ssrc;
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
             stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
             streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
@@ -422,17 +424,17 @@ impl Engine for RtcEngine {
     }
 }
 
-fn extension_map(capabilities: &SharedCapabilities) -> ExtensionMap {
+fn extension_map(agreed: &Agreed) -> ExtensionMap {
     let mut map = ExtensionMap::empty();
-    for extension in &capabilities.header_extensions {
-        let known = match extension.uri.as_str() {
+    for (id, uri) in &agreed.header_extensions {
+        let known = match uri.as_str() {
             AUDIO_LEVEL => Extension::AudioLevel,
             ABS_SEND_TIME => Extension::AbsoluteSendTime,
             VIDEO_ORIENTATION => Extension::VideoOrientation,
             MID => Extension::RtpMid,
             _ => continue,
         };
-        map.set(extension.preferred_id, known);
+        map.set(*id, known);
     }
     map
 }

@@ -9,15 +9,14 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath};
+use super::{Agreed, Encoding, Engine, EngineAnswer, EngineFactory, EngineOutput, OutgoingPacket, SelectedPath};
 use crate::connection::engine::endpoint::Received;
 use crate::error::SetupError;
-use crate::input::Receive;
-use crate::ortc::SharedCapabilities;
-use crate::output::Transmit;
-use crate::protocol::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
+use crate::net::Receive;
+use crate::net::Transmit;
+use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rng::Rng;
-use crate::rtp::{MediaKind, RtpEncodingParameters};
+use crate::rtp::MediaKind;
 
 /// Makes scripted engines.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ impl Scripted {
 }
 
 impl EngineFactory for Scripted {
-    fn engine(&mut self, _now: Instant, _capabilities: &SharedCapabilities) -> Result<Box<dyn Engine>, SetupError> {
+    fn engine(&mut self, _now: Instant, _agreed: &Agreed) -> Result<Box<dyn Engine>, SetupError> {
         let fingerprint = match self.answers.pop_front() {
             Some(EngineAnswer::NotMade(error)) => return Err(error),
             Some(EngineAnswer::Made(fingerprint)) => fingerprint,
@@ -119,7 +118,7 @@ impl Engine for ScriptedEngine {
 
     fn remove_local_address(&mut self, _now: Instant, _protocol: IceProtocol, _address: SocketAddr) {}
 
-    fn add_streams(&mut self, _mux_id: &str, _kind: MediaKind, _encodings: &[RtpEncodingParameters]) -> String {
+    fn add_streams(&mut self, _mux_id: &str, _kind: MediaKind, _encodings: &[Encoding]) -> String {
         match self.answer(|answer| matches!(answer, EngineAnswer::Cname(_))) {
             Some(EngineAnswer::Cname(cname)) => cname,
             _ => format!("{:016x}", self.rng.next_u64()),

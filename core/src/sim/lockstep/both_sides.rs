@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Difference;
-use crate::config::{ProducerOptions, RoomConfig};
+use crate::event::ConnectionState;
 use crate::id::{ProducerId, RequestId, TransportId};
-use crate::input::{Accepted, Command, Input};
-use crate::output::{ConnectionState, Output};
-use crate::protocol::{IceProtocol, Refusal};
-use crate::room::Room;
+use crate::net::IceProtocol;
 use crate::sim::model::{Notice, Step, address};
 use crate::sim::server::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput};
+use crate::v2::Output;
+use crate::v2::Room;
+use crate::v2::protocol::Refusal;
+use crate::v2::{Accepted, Command, Input};
+use crate::v2::{ProducerOptions, RoomConfig};
 
 const CONNECTION: ConnectionId = ConnectionId(0);
 const PEER: &str = "model";

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{Difference, Lockstep, Plane, holds, same};
-use crate::producer::TrackState;
-use crate::protocol::IceProtocol;
-use crate::room::RoomState;
+use crate::net::IceProtocol;
 use crate::rtp::MediaKind;
 use crate::sim::embedding::Embedding;
 use crate::sim::model::{Said, address};
+use crate::track::TrackState;
+use crate::v2::RoomState;
 
 impl<E: Embedding> Lockstep<E> {
     pub(super) fn compare_said(&self) -> Result<(), Difference> {

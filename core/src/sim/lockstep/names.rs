@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Difference;
-use crate::error::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, MediaError,
-    OutputsNotPolled, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+use crate::error::{MediaError, OutputsNotPolled};
+use crate::id::{ProducerId, TransportId};
+use crate::v2::Room;
+use crate::v2::ServerId;
+use crate::v2::protocol::Request;
+use crate::v2::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, ProducerError,
+    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
 };
-use crate::id::{ProducerId, ServerId, TransportId};
-use crate::protocol::Request;
-use crate::room::Room;
 
 /// In the order of creation, as the model names them.
 #[derive(Debug, Default)]

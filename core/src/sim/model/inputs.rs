@@ -9,13 +9,16 @@ use serde_json::{Value, json};
 use super::step::{Answer, App, Notice, ProducerOp, Says, TrackKind, TransportOp};
 use crate::connection::engine::EngineEvent;
 use crate::connection::engine::crypto::DtlsFailure;
-use crate::error::InvalidResponse;
-use crate::id::{ProducerId, ServerId, TransportId};
-use crate::input::{Command, Receive};
+use crate::id::{ProducerId, TransportId};
 use crate::media::Frame;
-use crate::producer::Track;
-use crate::protocol::{IceProtocol, Refusal};
+use crate::net::IceProtocol;
+use crate::net::Receive;
 use crate::rtp::{MediaKind, Profile};
+use crate::track::Track;
+use crate::v2::Command;
+use crate::v2::InvalidResponse;
+use crate::v2::ServerId;
+use crate::v2::protocol::Refusal;
 
 impl App {
     /// As it is handed in.

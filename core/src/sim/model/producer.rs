@@ -6,10 +6,11 @@ use super::inputs::interval_taken;
 use super::step::{ProducerOp, TrackKind};
 use super::transport::Queued;
 use super::{Model, OPERATIONS, PRODUCERS, to_peer};
-use crate::error::OperationError;
-use crate::output::{Originator, ProducerEvent};
-use crate::room::RoomState;
+use crate::event::Originator;
 use crate::rtp::Profile;
+use crate::v2::OperationError;
+use crate::v2::ProducerEvent;
+use crate::v2::RoomState;
 
 /// Key frame requests closer together than this are one, in milliseconds.
 const KEY_FRAME_GAP: u64 = 500;

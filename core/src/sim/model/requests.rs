@@ -7,10 +7,11 @@ use super::producer::Life;
 use super::step::Answer;
 use super::transport::Queued;
 use super::{IDS_TAKEN, LATE, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
-use crate::error::OperationError;
-use crate::output::{ConnectionState, Event, ProducerEvent, TransportEvent};
-use crate::protocol::{Peer, Refusal};
-use crate::room::RoomState;
+use crate::event::ConnectionState;
+use crate::v2::OperationError;
+use crate::v2::RoomState;
+use crate::v2::protocol::{Peer, Refusal};
+use crate::v2::{Event, ProducerEvent, TransportEvent};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Open {

@@ -6,11 +6,12 @@ use super::inputs::foreign;
 use super::requests::What;
 use super::step::Notice;
 use super::{Model, PEERS, pick, to_peer};
-use crate::error::OperationError;
-use crate::output::{Event, Originator, ProducerEvent, TransportEvent};
-use crate::protocol::Peer;
-use crate::room::RoomState;
-use crate::stats::{ProducerStats, TransportStats};
+use crate::event::Originator;
+use crate::v2::OperationError;
+use crate::v2::RoomState;
+use crate::v2::protocol::Peer;
+use crate::v2::stats::{ProducerStats, TransportStats};
+use crate::v2::{Event, ProducerEvent, TransportEvent};
 
 impl Model {
     pub(super) fn join(&mut self, nameless: bool, app: Option<Value>) -> Result<(), &'static str> {

@@ -9,9 +9,10 @@ use super::producer::{Life, Producer, Told};
 use super::requests::{Makes, What};
 use super::step::{Says, TransportOp};
 use super::{ADDRESSES, Model, OPERATIONS, TRANSPORTS, to_peer, with_app};
-use crate::error::OperationError;
-use crate::output::{ConnectionState, Originator, ProducerEvent, TransportEvent};
-use crate::room::RoomState;
+use crate::event::{ConnectionState, Originator};
+use crate::v2::OperationError;
+use crate::v2::RoomState;
+use crate::v2::{ProducerEvent, TransportEvent};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {

@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use super::{CONNECTION, Scenario, SentFrame};
 use crate::id::RequestId;
-use crate::input::{Input, Receive};
-use crate::output::{Event, Output, ProducerEvent};
-use crate::protocol::{Redacted, Refusal};
+use crate::json::Redacted;
+use crate::net::Receive;
 use crate::sim::net::Direction;
 use crate::sim::server::ServerOutput;
+use crate::v2::Input;
+use crate::v2::protocol::Refusal;
+use crate::v2::{Event, Output, ProducerEvent};
 
 /// A message on its way between room and server.
 #[derive(derive_more::Debug, Clone)]

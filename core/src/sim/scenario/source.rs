@@ -89,7 +89,7 @@ impl Source {
         self.change(profile, |layer| layer.bitrate_bps = bitrate_bps);
     }
 
-    /// Takes the advice of [`ProducerEvent::TargetBitrate`](crate::ProducerEvent::TargetBitrate): no more than this, and
+    /// Takes the advice of [`ProducerEvent::TargetBitrate`](crate::v2::ProducerEvent::TargetBitrate): no more than this, and
     /// no more than its own bitrate.
     pub fn set_target_bps(&mut self, profile: Profile, bitrate_bps: u64) {
         self.change(profile, |layer| layer.target_bps = Some(bitrate_bps));

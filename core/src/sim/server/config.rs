@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::connection::engine::crypto::DtlsBackend;
-use crate::ortc::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
-use crate::protocol::IceProtocol;
-use crate::rtp::{Codec, MediaKind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
+use crate::net::IceProtocol;
+use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::rtp::{Codec, MediaKind};
+use crate::v2::{RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
 
 /// What a [`RoomServer`](super::RoomServer) is like.
 #[derive(Debug, Clone)]
@@ -98,7 +99,7 @@ impl RoomServerConfig {
         self
     }
 
-    /// What speaks DTLS. Default: as [`RoomConfig::dtls_backend`](crate::RoomConfig::dtls_backend).
+    /// What speaks DTLS. Default: as [`RoomConfig::dtls_backend`](crate::v2::RoomConfig::dtls_backend).
     pub const fn dtls_backend(mut self, backend: DtlsBackend) -> Self {
         self.dtls_backend = backend;
         self

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ConnectionId;
 use super::receiver::{IceState, Receiver};
 use crate::id::{ProducerId, TransportId};
-use crate::protocol::IceProtocol;
+use crate::net::IceProtocol;
 use crate::rtp::{Codec, MediaKind};
 
 /// A peer in a room.

@@ -5,7 +5,7 @@ use str0m::format::Codec as RtcCodec;
 use str0m::media::Frequency;
 use str0m::rtp::{Extension, ExtensionMap, ExtensionSerializer, ExtensionValues};
 
-use crate::rtp::RtpCapabilities;
+use crate::v2::RtpCapabilities;
 
 /// Producers use payload types of their own, and str0m must know all of them before the first is announced. Streams and
 /// their RTX are told apart by SSRC, so what a number stands for matters for nothing but the clock of the jitter in

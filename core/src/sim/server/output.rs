@@ -9,9 +9,9 @@ use super::ConnectionId;
 use super::counters::EncodingCounters;
 use crate::connection::engine::crypto::DtlsFailure;
 use crate::id::{ProducerId, TransportId};
+use crate::json::Redacted;
 use crate::media::{AudioLevel, Rotation};
-use crate::output::Transmit;
-use crate::protocol::Redacted;
+use crate::net::Transmit;
 use crate::rtp::{Codec, MediaKind, Profile};
 
 /// Something to be acted on, from [`RoomServer::poll_output`](super::RoomServer::poll_output).

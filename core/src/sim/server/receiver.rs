@@ -18,10 +18,11 @@ use super::numbers::{payload_types, raw_extensions};
 use crate::connection::engine::crypto::{DtlsBackend, DtlsFailure};
 use crate::connection::engine::endpoint::{Endpoint, EndpointOutput, Received, local_candidate, rtp_ssrc};
 use crate::id::ProducerId;
-use crate::input::Receive;
-use crate::output::Transmit;
-use crate::protocol::{DtlsRole, IceParameters, IceProtocol};
-use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities};
+use crate::net::Receive;
+use crate::net::Transmit;
+use crate::net::{DtlsRole, IceParameters, IceProtocol};
+use crate::rtp::{Codec, MediaKind, Profile};
+use crate::v2::RtpCapabilities;
 
 pub(super) struct Receiver {
     endpoint: Endpoint,

@@ -10,10 +10,11 @@ use super::output::{ServerEvent, Side};
 use super::receiver::{Receiver, ReceiverOptions};
 use super::worker::{Asked, Work};
 use super::{ConnectionId, RoomServer, validate};
-use crate::config::TransportOptions;
 use crate::id::{ProducerId, TransportId};
-use crate::ortc::{AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
-use crate::protocol::{IceProtocol, weight};
+use crate::json::weight;
+use crate::net::IceProtocol;
+use crate::rtp::extension::{AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::v2::TransportOptions;
 
 /// The real server's local preferences (RFC 8445 section 5.1.2), and what an option adds.
 const LOCAL_PREFERENCE: u32 = 20_000;
@@ -395,8 +396,8 @@ fn begin_dtls(transport: &mut ServerTransport, parameters: &Value) -> Result<&'s
     transport.receiver.set_remote_dtls(role, fingerprint);
     transport.dtls_started = true;
     Ok(match role {
-        crate::protocol::DtlsRole::Client => "server",
-        crate::protocol::DtlsRole::Server => "client",
+        crate::net::DtlsRole::Client => "server",
+        crate::net::DtlsRole::Server => "client",
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::entities::{ServerProducer, ServerTransport};
 use super::receiver::IceState;
-use crate::protocol::IceProtocol;
+use crate::net::IceProtocol;
 
 /// `timestamp`: milliseconds on the server's own clock.
 pub(super) fn transport(transport: &ServerTransport, timestamp: u64) -> Value {

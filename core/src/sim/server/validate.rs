@@ -3,8 +3,9 @@
 use serde_json::Value;
 use str0m::config::Fingerprint;
 
-use crate::protocol::DtlsRole;
-use crate::rtp::{Codec, MediaKind, Profile, RtpCapabilities, RtpCodecCapability};
+use crate::net::DtlsRole;
+use crate::rtp::{Codec, MediaKind, Profile};
+use crate::v2::{RtpCapabilities, RtpCodecCapability};
 
 /// What a producer's RTP parameters come to.
 #[derive(Debug, Clone)]

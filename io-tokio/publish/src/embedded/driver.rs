@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use mediasoup_producer::IceProtocol;
 use mediasoup_producer::Receive;
-use mediasoup_producer::protocol::IceProtocol;
 use mediasoup_producer::sim::{ConnectionId, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerOutput};
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};

@@ -11,7 +11,7 @@ use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mediasoup_producer::protocol::protoo::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 use mediasoup_producer::sim::ConnectionId;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

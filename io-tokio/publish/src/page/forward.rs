@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::{Codec, Profile};
+use mediasoup_producer::Codec;
+use mediasoup_producer::v2::Profile;
 
 use super::descriptor::{self, Counters};
 use super::key_frame::begins_key_frame;

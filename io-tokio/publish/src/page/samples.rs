@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::{Codec, MediaKind, ProducerId, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind, ProducerId};
 use serde::Serialize;
 use tokio::sync::watch;
 

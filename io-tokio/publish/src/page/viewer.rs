@@ -5,7 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::{Codec, MediaKind, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind};
 use serde::Serialize;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mediasoup_producer::Profile;
+use mediasoup_producer::v2::Profile;
 use tokio::sync::{mpsc, watch};
 
 use super::viewer::{Command, View, Viewer, ViewerError};

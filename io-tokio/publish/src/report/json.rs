@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use mediasoup_producer::{MediaKind, ProducerId, Profile};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{MediaKind, ProducerId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use mediasoup_producer::stats::{OutboundRtpStats, ProducerStats};
+use mediasoup_producer::stats::OutboundRtpStats;
+use mediasoup_producer::v2::stats::ProducerStats;
 use mediasoup_producer::{Codec, ProducerId};
 
 use crate::input::{Layer, Track};

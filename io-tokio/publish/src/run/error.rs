@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mediasoup_producer::{
-    AddAddressError, Codec, CommandError, CreateProducerError, CreateTransportError, DtlsFailure, JoinError, MediaKind,
-    OperationError, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+use mediasoup_producer::v2::{
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OperationError, ProducerError,
+    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
 };
+use mediasoup_producer::{Codec, DtlsFailure, MediaKind};
 use mediasoup_producer_tokio::{Error, SignallingError};
 
 use crate::embedded::StartError;
@@ -218,7 +219,7 @@ fn dtls(failure: &DtlsFailure) -> String {
 }
 
 fn advice(error: &OperationError) -> String {
-    use mediasoup_producer::protocol::RefusalKind;
+    use mediasoup_producer::v2::protocol::RefusalKind;
     let advice = match error {
         OperationError::TimedOut { .. } => "; is this the URL of a mediasoup v2 room?",
         OperationError::Refused(refusal) if refusal.kind == RefusalKind::DuplicatedPeer => {
@@ -231,7 +232,8 @@ fn advice(error: &OperationError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mediasoup_producer::{CertificateRefusal, RoomState, TransportId};
+    use mediasoup_producer::v2::RoomState;
+    use mediasoup_producer::{CertificateRefusal, TransportId};
 
     use super::*;
 

@@ -7,7 +7,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use mediasoup_producer::{Codec, MediaKind, Profile, RtpPacket, RtpPacketError};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{Codec, MediaKind, RtpPacket, RtpPacketError};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 

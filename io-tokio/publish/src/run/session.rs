@@ -4,12 +4,13 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use mediasoup_producer::protocol::{DtlsRole as CoreDtlsRole, Redacted};
 use mediasoup_producer::record::RecordOptions;
-use mediasoup_producer::{
-    CommandError, ConnectionState, CreateProducerError, Event as RoomEvent, Frame, MediaError, MediaTime, Originator,
-    ProducerEvent, ProducerId, ProducerOptions, RoomConfig, Track, TransportEvent, TransportOptions, random_seed,
+use mediasoup_producer::v2::{
+    CommandError, CreateProducerError, Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
+    TransportOptions,
 };
+use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaTime, Originator, ProducerId, Track, random_seed};
+use mediasoup_producer::{DtlsRole as CoreDtlsRole, Redacted};
 use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mediasoup_producer::{MediaKind, Profile};
+use mediasoup_producer::MediaKind;
+use mediasoup_producer::v2::Profile;
 use mediasoup_publish::embedded::{EmbeddedRoom, Handle, ProducerKey, ProducerView, Room};
 use tokio::time::timeout;
 

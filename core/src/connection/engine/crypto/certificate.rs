@@ -9,7 +9,7 @@ use super::{DtlsBackend, provider};
 use crate::error::SetupError;
 
 /// A DTLS certificate (ECDSA P-256, signed by itself) with its key, for any number of rooms: see
-/// [`RoomConfig::certificate`](crate::RoomConfig::certificate). It serves with either [`DtlsBackend`].
+/// [`RoomConfig::certificate`](crate::v2::RoomConfig::certificate). It serves with either [`DtlsBackend`].
 ///
 /// A clone is the same certificate. The key is shown nowhere: not in `Debug`, not in a recording.
 #[derive(Clone)]

@@ -155,7 +155,7 @@ fn error_that_is_not_of_dtls_is_not_explained() {
 mod stock_server {
     use super::super::legacy::{SERVER, rsa_1024_sha1};
     use super::*;
-    use crate::RoomConfig;
+    use crate::v2::RoomConfig;
 
     #[test]
     fn modern_dtls_tells_its_owner_at_once() {

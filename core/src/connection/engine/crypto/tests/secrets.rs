@@ -19,11 +19,13 @@ use tracing::span::{Attributes, Id, Record};
 use super::*;
 use crate::connection::engine::crypto::srtp::{KeptHmac, KeptSrtp};
 use crate::connection::engine::crypto::{Certificate, DtlsBackend};
-use crate::protocol::protoo::Protoo;
-use crate::protocol::{DtlsRole, FromServer, IceParameters, Refusal};
+use crate::net::{DtlsRole, IceParameters};
+use crate::protoo::Protoo;
 use crate::record::RecordOptions;
 use crate::sim::{RoomServerConfig, Scenario, ScenarioConfig, ServerOutput};
-use crate::{Input, MediaKind, RequestId, RoomConfig};
+use crate::v2::protocol::{FromServer, Refusal};
+use crate::v2::{Input, RoomConfig};
+use crate::{MediaKind, RequestId};
 
 /// A secret that comes in a shape, or at a time, that the protocol does not have.
 const ODD: &str = "oDdPaSsWoRd";

@@ -1,0 +1,142 @@
+//! What a connection to the server is made with, and what passes over it: ICE, DTLS and datagrams.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Which side opens the DTLS handshake (RFC 5763 section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DtlsRole {
+    /// Sends the ClientHello.
+    #[default]
+    Client,
+    /// Waits for it.
+    Server,
+}
+
+/// One side's part of DTLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DtlsParameters {
+    /// The side's role.
+    pub role: DtlsRole,
+    /// Hashes of the side's certificate (RFC 8122).
+    pub fingerprints: Vec<DtlsFingerprint>,
+}
+
+/// A hash of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DtlsFingerprint {
+    /// For example `sha-256`.
+    pub algorithm: String,
+    /// Upper-case hexadecimal bytes with colons.
+    pub value: String,
+}
+
+/// The server's ICE credentials (RFC 8445).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceParameters {
+    /// Names the session.
+    pub username_fragment: String,
+    /// Secret; left out of `Debug`.
+    pub password: String,
+    /// mediasoup is an ICE-lite agent.
+    #[serde(default)]
+    pub ice_lite: bool,
+}
+
+impl std::fmt::Debug for IceParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceParameters").field("username_fragment", &self.username_fragment).finish_non_exhaustive()
+    }
+}
+
+/// An address of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceCandidate {
+    /// Groups candidates of the same kind.
+    #[serde(default)]
+    pub foundation: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// Higher is better (RFC 8445 section 5.1.2).
+    #[serde(default)]
+    pub priority: u32,
+    /// UDP or TCP.
+    pub protocol: IceProtocol,
+}
+
+/// What carries a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IceProtocol {
+    /// A UDP socket.
+    Udp,
+    /// A TCP connection that we open, with RFC 4571 framing (see [`framing`](crate::framing)).
+    Tcp,
+}
+
+/// The server's side of a transport: the answer to `createTransport`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RemoteTransport {
+    pub(crate) ice_parameters: IceParameters,
+    pub(crate) ice_candidates: Vec<IceCandidate>,
+    pub(crate) dtls_parameters: DtlsParameters,
+}
+
+/// A datagram that came in, over UDP, or over TCP with its RFC 4571 framing taken off.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Receive {
+    /// What carried it.
+    pub protocol: IceProtocol,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Which of our addresses it was sent to, as given with
+    /// [`add_local_address`](crate::v2::Transport::add_local_address).
+    pub destination: SocketAddr,
+    /// The bytes.
+    pub contents: Bytes,
+}
+
+impl std::fmt::Debug for Receive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receive")
+            .field("protocol", &self.protocol)
+            .field("source", &self.source)
+            .field("destination", &self.destination)
+            .field("bytes", &self.contents.len())
+            .finish()
+    }
+}
+
+/// A datagram to be sent: over UDP as it is; over TCP with RFC 4571 framing (see [`framing`](crate::framing)) on a
+/// connection to `destination` that the application opens when it meets a new one.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Transmit {
+    /// What carries it.
+    pub protocol: IceProtocol,
+    /// Which of our addresses it is to be sent from.
+    pub source: SocketAddr,
+    /// Where it is to be sent.
+    pub destination: SocketAddr,
+    /// The bytes.
+    pub contents: Bytes,
+}
+
+impl std::fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transmit")
+            .field("protocol", &self.protocol)
+            .field("source", &self.source)
+            .field("destination", &self.destination)
+            .field("bytes", &self.contents.len())
+            .finish()
+    }
+}
