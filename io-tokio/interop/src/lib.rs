@@ -20,6 +20,8 @@ mod publisher;
 mod relay;
 mod server;
 mod signalling;
+mod sound;
+pub mod v3;
 
 pub use browser::{Browser, Page, Viewer};
 pub use events::Events;
@@ -34,6 +36,7 @@ pub use publisher::{Publisher, audio_track, video_track};
 pub use relay::{Relay, Rule, Stream};
 pub use server::{PEER, ROOM, Server};
 pub use signalling::{Tampering, tampered};
+pub use sound::beats;
 
 /// The adapter under test.
 #[cfg(feature = "smol")]

@@ -134,16 +134,17 @@ test('a simulcast, with the signalling of an application', async (t) => {
   });
 });
 
-for (const [codec, args] of [
-  ['VP9', ['--listen-ip', '::1']],
-  ['H264', ['--cert', 'files', '--announced-address', 'localhost']],
+for (const [codec, address, args] of [
+  ['VP9', '::1', ['--listen-ip', '::1']],
+  ['H264', 'localhost', ['--cert', 'files', '--announced-address', 'localhost']],
 ]) {
-  test(`${codec}, ${args}`, async (t) => {
-    const { browser, server, peer, growing } = await launch(t, { codec }, ...args);
+  test(`${codec}, to ${address}`, async (t) => {
+    const { browser, server, control, peer, growing } = await launch(t, { codec }, ...args);
     await growing();
-    const { producers: [, video], transports: [transport] } = await peer('alice');
+    const { producers: [, video] } = await peer('alice');
     assert.equal(video.rtpParameters.codecs[0].mimeType, `video/${codec}`);
-    assert.equal(transport.iceSelectedTuple.protocol, 'udp');
+    const { events } = await control('events', { only: ['message'] });
+    assert.equal(events.find(({ data }) => data?.iceCandidates).data.iceCandidates[0].address, address);
     await Promise.all([browser.end(), server.end()]);
   });
 }
