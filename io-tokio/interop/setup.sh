@@ -40,7 +40,7 @@ modules() {
 # sources FOLDER: what decides what is built.
 sources() {
     cat "$1/package-lock.json" "$1/worker.sh"
-    if [ -d "$1/shims" ]; then find "$1/shims" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat; fi
+    if [ -d "$1/worker" ]; then find "$1/worker" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat; fi
 }
 
 # build FOLDER DONE

@@ -1,7 +1,7 @@
 # Sourced by setup.sh: how mediasoup 3's worker is built, in the folder where the npm packages are.
 #
 # npm would download it ready-made from elsewhere, and its build the libraries that it needs. Here it is built from the npm
-# package's own sources and Debian's libraries; each folder in `shims` has the name of a library as meson asks for it.
+# package's own sources and Debian's libraries; each folder in `worker/subprojects` has the name of a library as meson asks for it.
 
 requirements() {
     need g++ g++
@@ -33,7 +33,11 @@ patched() {
     rm -rf worker.new
     cp -r node_modules/mediasoup/worker worker.new
     rm worker.new/subprojects/*.wrap
-    cp -r "$1"/shims/* worker.new/subprojects/
+    cp -r "$1"/worker/subprojects/* worker.new/subprojects/
+    # Most of a file's time goes into the headers that all include: they are read once.
+    cp "$1/worker/all.hpp" worker.new/
+    sed -i "s/^  cpp_args: cpp_args + \['-DMS_EXECUTABLE'\],/  cpp_pch: 'all.hpp',\n&/" worker.new/meson.build
+    grep -q cpp_pch worker.new/meson.build
     # OpenSSL calls back for each BIO_ctrl, too, and takes the answer for the result. The worker always answers 1, so
     # Debian's OpenSSL, which has kTLS, believes that the kernel encrypts, allocates no buffer, and crashes at the first
     # ClientHello. It is the result itself that is to be answered.
