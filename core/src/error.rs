@@ -70,6 +70,20 @@ pub enum MediaError {
     /// It is paused, by this side or the server.
     #[error("producer {0} is paused: encode nothing until it is resumed")]
     Paused(ProducerId),
+    /// The server has not answered yet, and would drop what it cannot assign. A key frame is asked for when it has.
+    #[error("producer {0} is not known to the server yet: wait for the key frame request")]
+    NotProduced(ProducerId),
+    /// It has no track.
+    #[error("producer {0} has no track: give it one first")]
+    NoTrack(ProducerId),
+    /// This layer is not active. A key frame is asked for when it is.
+    #[error("layer {profile} of producer {producer} is not active: encode nothing for it")]
+    Inactive {
+        /// The producer.
+        producer: ProducerId,
+        /// What was given.
+        profile: Profile,
+    },
     /// Its transport is not connected yet. A key frame is asked for as soon as it is.
     #[error("the transport of producer {0} is not connected yet: wait for the key frame request")]
     NotConnected(ProducerId),

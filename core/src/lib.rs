@@ -38,9 +38,11 @@ mod json;
 mod limits;
 mod media;
 mod net;
+mod outputs;
 pub mod protoo;
 #[cfg(feature = "serde")]
 pub mod record;
+mod requests;
 mod rng;
 mod rtp;
 #[cfg(feature = "sim")]
@@ -48,6 +50,7 @@ pub mod sim;
 pub mod stats;
 mod track;
 pub mod v2;
+pub mod v3;
 
 pub use connection::engine::SelectedPath;
 pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};

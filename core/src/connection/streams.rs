@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::engine::{Encoding, OutgoingPacket, StreamFeedback};
+use crate::error::MediaError;
+use crate::id::ProducerId;
 #[cfg(all(feature = "sim", feature = "serde"))]
 use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
@@ -262,6 +264,20 @@ pub(crate) enum StreamError {
     Empty,
     Duplicate,
     OutOfSequence,
+}
+
+impl StreamError {
+    /// As it is told of a producer.
+    pub(crate) const fn of_media(self, producer: ProducerId, profile: Profile, codec: Codec) -> MediaError {
+        match self {
+            Self::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer, profile },
+            Self::UnknownProfile => MediaError::UnknownProfile { producer, profile },
+            Self::Packetize(error) => MediaError::Malformed { codec, error },
+            Self::Empty => MediaError::EmptyPacket,
+            Self::Duplicate => MediaError::DuplicatePacket,
+            Self::OutOfSequence => MediaError::OutOfSequence,
+        }
+    }
 }
 
 impl Stream {

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::connection::Connection;
 use crate::connection::engine::endpoint::{Received, Refused};
 use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
-use crate::connection::streams::{MAX_PACKET_BYTES, StreamError};
+use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::media::Media;
@@ -480,14 +480,7 @@ impl Room {
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
-        let written = connection.write(now, id, media).map_err(|error| match error {
-            StreamError::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer: id, profile },
-            StreamError::UnknownProfile => MediaError::UnknownProfile { producer: id, profile },
-            StreamError::Packetize(error) => MediaError::Malformed { codec, error },
-            StreamError::Empty => MediaError::EmptyPacket,
-            StreamError::Duplicate => MediaError::DuplicatePacket,
-            StreamError::OutOfSequence => MediaError::OutOfSequence,
-        })?;
+        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, profile, codec))?;
         if connection.unflushed() == 0 {
             self.settle(transport);
         } else if !self.written.contains(&transport) {

@@ -103,6 +103,9 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
         InputError::Media(error) => match error {
             MediaError::ProducerNotFound(_) => "ProducerNotFound",
             MediaError::Unhandled(_) => "Unhandled",
+            MediaError::NotProduced(_) => "NotProduced",
+            MediaError::NoTrack(_) => "NoTrack",
+            MediaError::Inactive { .. } => "Inactive",
             MediaError::Paused(_) => "Paused",
             MediaError::NotConnected(_) => "NotConnected",
             MediaError::UnknownProfile { .. } => "UnknownProfile",
