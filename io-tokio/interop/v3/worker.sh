@@ -35,8 +35,8 @@ patched() {
     rm worker.new/subprojects/*.wrap
     cp -r "$1"/worker/subprojects/* worker.new/subprojects/
     # Most of a file's time goes into the headers that all include: they are read once.
-    cp "$1/worker/all.hpp" worker.new/
-    sed -i "s/^  cpp_args: cpp_args + \['-DMS_EXECUTABLE'\],/  cpp_pch: 'all.hpp',\n&/" worker.new/meson.build
+    cp -r "$1/worker/pch" worker.new/
+    sed -i "s|^  cpp_args: cpp_args + \['-DMS_EXECUTABLE'\],|  cpp_pch: 'pch/all.hpp',\n&|" worker.new/meson.build
     grep -q cpp_pch worker.new/meson.build
     # OpenSSL calls back for each BIO_ctrl, too, and takes the answer for the result. The worker always answers 1, so
     # Debian's OpenSSL, which has kTLS, believes that the kernel encrypts, allocates no buffer, and crashes at the first

@@ -1,0 +1,196 @@
+//! Our matching of capabilities, held to mediasoup-client's own over many routers made at random.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use mediasoup_producer::v3::{
+    self, Accepted, Answer, BandwidthMode, Device, DeviceConfig, Input, Output, ProduceOptions, Request,
+    RtpCapabilities, RtpCodecCapability, TransportParameters,
+};
+use mediasoup_producer::{MediaKind, Track};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const ROUTERS: &str = "3000";
+
+/// A line of `v3/ortc.mjs`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Case {
+    router: Value,
+    prefer_local: bool,
+    result: Expected,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Expected {
+    Refused {
+        error: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    Loaded {
+        can_produce: Value,
+        send_rtp_capabilities: Value,
+        produced: Vec<Produced>,
+    },
+}
+
+/// What became of `transport.produce()` with this codec, or without saying which.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Produced {
+    kind: MediaKind,
+    codec: Option<Value>,
+    rtp_parameters: Option<Value>,
+    error: Option<String>,
+}
+
+#[test]
+#[ignore = "needs Node: run io-tokio/interop/run.sh"]
+fn capabilities_are_matched_as_mediasoup_client_does() {
+    let seed = "1";
+    let mut node = Command::new("node")
+        .args(["v3/ortc.mjs", seed, ROUTERS])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node is installed");
+    let local = serde_json::to_vec(&Device::native_rtp_capabilities(BandwidthMode::Remb)).expect("it can be written");
+    node.stdin.take().expect("stdin is piped").write_all(&local).expect("it reads");
+    let output = node.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}: was setup.sh run?", output.status);
+
+    let lines = String::from_utf8(output.stdout).expect("it speaks JSON");
+    let (mut loaded, mut refused, mut produced) = (0, 0, 0);
+    for (number, line) in lines.lines().enumerate() {
+        let case: Case = serde_json::from_str(line).expect("it speaks JSON");
+        let device = load(&case);
+        match (&case.result, device) {
+            (Expected::Refused { .. }, Err(_)) => refused += 1,
+            (Expected::Refused { error }, Ok(_)) => panic!("router {number} is refused there: {error}\n{line}"),
+            (Expected::Loaded { .. }, Err(error)) => panic!("router {number} is refused here: {error}\n{line}"),
+            (Expected::Loaded { can_produce, send_rtp_capabilities, produced: list }, Ok(device)) => {
+                loaded += 1;
+                produced += list.len();
+                let ours = [MediaKind::Audio, MediaKind::Video].map(|kind| device.can_produce(kind));
+                assert_eq!(json!({ "audio": ours[0], "video": ours[1] }), *can_produce, "router {number}\n{line}");
+                let ours = device.send_rtp_capabilities().expect("loaded");
+                same(&case, json!(ours), send_rtp_capabilities.clone(), &format!("router {number}\n{line}"));
+                for one in list {
+                    compare(&case, one, &format!("router {number}\n{line}"));
+                }
+            }
+        }
+    }
+    println!("{loaded} routers matched and {refused} refused as there; {produced} producers with equal parameters");
+    assert!(loaded > 2000 && refused > 100 && produced > 2000);
+}
+
+fn load(case: &Case) -> Result<Device, String> {
+    let router_rtp_capabilities: RtpCapabilities =
+        serde_json::from_value(case.router.clone()).map_err(|error| error.to_string())?;
+    let mut device = Device::new(DeviceConfig::default(), 1);
+    let load = v3::Command::Load { router_rtp_capabilities, prefer_local_codecs_order: case.prefer_local };
+    device.handle_input(Instant::now(), Input::Command(load)).map_err(|error| error.to_string())?;
+    Ok(device)
+}
+
+/// What we would send to the server in place of mediasoup-client.
+fn compare(case: &Case, expected: &Produced, context: &str) {
+    let codec =
+        expected.codec.clone().map(|codec| serde_json::from_value::<RtpCodecCapability>(codec).expect("a codec"));
+    match (produce(case, expected.kind, codec), &expected.rtp_parameters) {
+        (Ok(ours), Some(theirs)) => {
+            let mut theirs = theirs.clone();
+            // What the stand-in for a browser draws, and we otherwise: ids, and how a single stream is described.
+            for name in ["mid", "msid", "encodings", "rtcp"] {
+                theirs[name] = ours[name].clone();
+            }
+            same(case, ours, theirs, context);
+        }
+        (Err(_), None) => {}
+        (Ok(_), None) => panic!("refused there: {:?}: {context}", expected.error),
+        (Err(error), Some(_)) => panic!("refused here: {error}: {context}"),
+    }
+}
+
+fn produce(case: &Case, kind: MediaKind, codec: Option<RtpCodecCapability>) -> Result<Value, String> {
+    let mut device = load(case)?;
+    let now = Instant::now();
+    let command = |device: &mut Device, command| {
+        device.handle_input(now, Input::Command(command)).map_err(|error| error.to_string())
+    };
+    let create = v3::Command::CreateSendTransport {
+        parameters: parameters(),
+        options: Default::default(),
+        app_data: Default::default(),
+    };
+    let Accepted::Transport(transport) = command(&mut device, create)? else { panic!("a transport") };
+    let mut options = ProduceOptions::default();
+    if let Some(codec) = codec {
+        options = options.codec(codec);
+    }
+    let track = Track::new(kind, "any", "any");
+    command(&mut device, v3::Command::Produce { transport, track, options })?;
+    while let Some(output) = device.poll_output() {
+        match output {
+            Output::Request { id, request: Request::Connect { .. } } => {
+                let answer = Input::Answer { id, result: Ok(Answer::Connected) };
+                device.handle_input(now, answer).map_err(|error| error.to_string())?;
+            }
+            Output::Request { request: Request::Produce { rtp_parameters, .. }, .. } => {
+                return Ok(json!(rtp_parameters));
+            }
+            _ => {}
+        }
+    }
+    panic!("no request to produce")
+}
+
+/// Equal, but that numbers are of one kind, as in JavaScript; and but for a difference that is known.
+fn same(case: &Case, mut ours: Value, mut theirs: Value, context: &str) {
+    if takes_level_1b_for_the_highest(case) {
+        for codecs in [&mut ours["codecs"], &mut theirs["codecs"]] {
+            for codec in codecs.as_array_mut().into_iter().flatten() {
+                codec["parameters"]["profile-level-id"].take();
+            }
+        }
+    }
+    assert_eq!(number_by_value(ours), number_by_value(theirs), "{context}");
+}
+
+/// Where level asymmetry is not allowed the lower level is settled on, and mediasoup-client (h264-profile-level-id 2.3.3)
+/// takes 3.1 for lower than 1b. In level 1b, the third of the constraint bits is set and the level is 11.
+fn takes_level_1b_for_the_highest(case: &Case) -> bool {
+    let level_1b = |codec: &Value| {
+        let id = codec["parameters"]["profile-level-id"].as_str().and_then(|id| u32::from_str_radix(id, 16).ok());
+        id.is_some_and(|id| id & 0x10ff == 0x100b)
+    };
+    case.router["codecs"].as_array().into_iter().flatten().any(level_1b)
+}
+
+fn number_by_value(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(values) => values.into_iter().map(number_by_value).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(name, value)| (name, number_by_value(value))).collect(),
+        other => other,
+    }
+}
+
+/// Of a transport that is never connected.
+fn parameters() -> TransportParameters {
+    let fingerprint = ["AB"; 32].join(":");
+    serde_json::from_value(json!({
+        "id": "any",
+        "iceParameters": { "usernameFragment": "anyanyany", "password": "any".repeat(10), "iceLite": true },
+        "iceCandidates": [{
+            "foundation": "udpcandidate", "priority": 1, "ip": "127.0.0.1", "protocol": "udp", "port": 9, "type": "host",
+        }],
+        "dtlsParameters": { "role": "auto", "fingerprints": [{ "algorithm": "sha-256", "value": fingerprint }] },
+    }))
+    .expect("parameters of a transport")
+}
