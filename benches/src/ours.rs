@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::sim::{Scenario, ScenarioConfig, ServerOutput, Source};
-use mediasoup_producer::v2::{Input, Output, Profile, Room};
+use mediasoup_producer::v2::{Input, Output, Room};
 use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket};
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl Sender for Ours {
         let (now, id) = (self.now, self.producers[track]);
         for index in 0..packets {
             let packet = RtpPacket {
-                profile: Profile::Default,
+                layer: 0,
                 ssrc: 7,
                 sequence_number: self.sequence_number,
                 timestamp,

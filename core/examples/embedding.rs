@@ -107,7 +107,6 @@ impl EventLoop {
                 Output::Request { .. } | Output::Notification(_) => self.to_server.push_back(output),
                 Output::Event(_) => self.to_application.push_back(output),
                 Output::Transmit(_) => self.to_network.push_back(output),
-                _ => {}
             }
             if self.mistake == Some(Mistake::OneOutputATurn) {
                 break;

@@ -29,7 +29,7 @@ use crate::media::Media;
 use crate::net::Receive;
 use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rng::Rng;
-use crate::rtp::{MediaKind, Profile};
+use crate::rtp::MediaKind;
 use crate::stats::OutboundRtpStats;
 
 use allocation::allocate;
@@ -176,7 +176,7 @@ impl Connection {
 
     /// Takes a frame or a packet. It leaves when outputs are polled, the end of a large frame a little later.
     pub(crate) fn write(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<Written, StreamError> {
-        let sender = self.senders.get_mut(&id).ok_or(StreamError::UnknownProfile)?;
+        let sender = self.senders.get_mut(&id).ok_or(StreamError::UnknownLayer)?;
         let time_went_back = match media {
             Media::Frame(frame) => sender.streams.frame(now, frame, &mut self.packets)?,
             Media::Packet(packet) => sender.streams.packet(now, packet, &mut self.packets)?,
@@ -274,16 +274,16 @@ impl Connection {
     // What the server's feedback means.
 
     /// Whose stream this is.
-    fn by_ssrc(&mut self, ssrc: u32) -> Option<(ProducerId, Profile, &mut streams::Stream)> {
+    fn by_ssrc(&mut self, ssrc: u32) -> Option<(ProducerId, usize, &mut streams::Stream)> {
         self.senders.iter_mut().find_map(|(id, sender)| {
-            let (profile, stream) = sender.streams.by_ssrc(ssrc)?;
-            Some((*id, profile, stream))
+            let (layer, stream) = sender.streams.by_ssrc(ssrc)?;
+            Some((*id, layer, stream))
         })
     }
 
     /// Whose stream the server wants a key frame of.
-    pub(crate) fn key_frame_wanted(&mut self, ssrc: u32) -> Option<(ProducerId, Profile)> {
-        self.by_ssrc(ssrc).map(|(id, profile, _)| (id, profile))
+    pub(crate) fn key_frame_wanted(&mut self, ssrc: u32) -> Option<(ProducerId, usize)> {
+        self.by_ssrc(ssrc).map(|(id, layer, _)| (id, layer))
     }
 
     pub(crate) fn set_feedback(&mut self, ssrc: u32, feedback: StreamFeedback) {
@@ -306,8 +306,8 @@ impl Connection {
     /// should take, and returns what is news to an encoder.
     pub(crate) fn reallocate(
         &mut self,
-        sending: impl Iterator<Item = (ProducerId, impl Fn(Profile) -> Option<u64>)>,
-    ) -> Vec<(ProducerId, Profile, u64)> {
+        sending: impl Iterator<Item = (ProducerId, impl Fn(usize) -> Option<u64>)>,
+    ) -> Vec<(ProducerId, usize, u64)> {
         let Some(limit) = self.limit_bps else { return Vec::new() };
         let (mut layers, mut wants, mut audio) = (Vec::new(), Vec::new(), 0);
         for (index, (id, max)) in sending.enumerate() {
@@ -315,19 +315,19 @@ impl Connection {
             match sender.kind {
                 MediaKind::Audio => audio += 1,
                 MediaKind::Video => {
-                    for profile in sender.streams.profiles() {
-                        layers.push((id, profile));
-                        wants.push((index, max(profile)));
+                    for layer in sender.streams.layers() {
+                        layers.push((id, layer));
+                        wants.push((index, max(layer)));
                     }
                 }
             }
         }
         let shares = allocate(limit, audio, &wants);
         let mut news = Vec::new();
-        for ((id, profile), bitrate_bps) in layers.into_iter().zip(shares) {
-            let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(profile));
+        for ((id, layer), bitrate_bps) in layers.into_iter().zip(shares) {
+            let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(layer));
             if stream.is_some_and(|stream| stream.set_target_bitrate(bitrate_bps)) {
-                news.push((id, profile, bitrate_bps));
+                news.push((id, layer, bitrate_bps));
             }
         }
         news

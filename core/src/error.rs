@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ProducerId;
 use crate::media::PacketizeError;
-use crate::rtp::{Codec, Profile};
+use crate::rtp::Codec;
 
 /// Too many outputs wait (see [`Limits::outputs`](crate::Limits::outputs)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,32 +77,32 @@ pub enum MediaError {
     #[error("producer {0} has no track: give it one first")]
     NoTrack(ProducerId),
     /// This layer is not active. A key frame is asked for when it is.
-    #[error("layer {profile} of producer {producer} is not active: encode nothing for it")]
+    #[error("layer {layer} of producer {producer} is not active: encode nothing for it")]
     Inactive {
         /// The producer.
         producer: ProducerId,
         /// What was given.
-        profile: Profile,
+        layer: usize,
     },
     /// Its transport is not connected yet. A key frame is asked for as soon as it is.
     #[error("the transport of producer {0} is not connected yet: wait for the key frame request")]
     NotConnected(ProducerId),
     /// It has no such layer.
-    #[error("producer {producer} has no layer {profile}: give the profile its simulcast option implies")]
-    UnknownProfile {
+    #[error("producer {producer} has no layer {layer}: they are counted from 0, as its options say")]
+    UnknownLayer {
         /// The producer.
         producer: ProducerId,
         /// What was given.
-        profile: Profile,
+        layer: usize,
     },
     /// A frame of this layer was refused before, and this one decodes against it. A key frame is asked for
     /// ([`ProducerEvent::KeyFrameRequest`](crate::v2::ProducerEvent::KeyFrameRequest)); until it comes, others are refused.
-    #[error("a frame of producer {producer}, layer {profile}, was refused: only a key frame can follow it")]
+    #[error("a frame of producer {producer}, layer {layer}, was refused: only a key frame can follow it")]
     KeyFrameNeeded {
         /// The producer.
         producer: ProducerId,
         /// The layer.
-        profile: Profile,
+        layer: usize,
     },
     /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
     #[error("{bytes} bytes are more than the limit of {limit}")]

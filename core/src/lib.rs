@@ -24,7 +24,8 @@
 //! | `sim` | `sim`: a v2 room, a virtual network and a driver for both, to test an embedding with |
 //! | `proptest` | `sim`, and strategies for commands, messages and inputs: an embedding is tested against the reference model |
 //! | `arbitrary` | `sim`, and the model's steps from a fuzzer's bytes |
-//! | `serde` | [`Input`], [`Output`] and all within them can be serialised; a run can be recorded, and with `sim` replayed |
+//! | `serde` | [`v2::Input`], [`v2::Output`] and all within them can be serialised |
+//! | `record` | `serde`, and `record`: a run of a room is written down; with `sim` it is run again |
 //! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
@@ -40,7 +41,7 @@ mod media;
 mod net;
 mod outputs;
 pub mod protoo;
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 pub mod record;
 mod requests;
 mod rng;
@@ -54,8 +55,6 @@ pub mod v3;
 
 pub use connection::engine::SelectedPath;
 pub use connection::engine::crypto::{Certificate, CertificateRefusal, DtlsBackend, DtlsFailure};
-#[cfg(any(feature = "sim", feature = "serde"))]
-pub use connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 pub use error::{MediaError, OutputsNotPolled, SetupError, UnknownError};
 pub use event::{ConnectionState, Originator};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::rtp::{Codec, Profile};
+use crate::rtp::Codec;
 
 pub use payload::PacketizeError;
 
@@ -51,9 +51,9 @@ pub struct Frame {
     pub data: Bytes,
     /// The time of capture on the producer's own clock.
     pub time: MediaTime,
-    /// The simulcast layer; [`Profile::Default`] without simulcast.
+    /// The index of its encoding, the smallest simulcast layer first; 0 without simulcast.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
-    pub profile: Profile,
+    pub layer: usize,
     /// Whether the frame can be decoded on its own. For video.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub key_frame: bool,
@@ -68,19 +68,12 @@ pub struct Frame {
 impl Frame {
     /// A frame of the only encoding, not a key frame, without audio level or rotation.
     pub fn new(data: impl Into<Bytes>, time: impl Into<MediaTime>) -> Self {
-        Self {
-            data: data.into(),
-            time: time.into(),
-            profile: Profile::Default,
-            key_frame: false,
-            audio_level: None,
-            rotation: None,
-        }
+        Self { data: data.into(), time: time.into(), layer: 0, key_frame: false, audio_level: None, rotation: None }
     }
 
-    /// Sets the simulcast layer.
-    pub const fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
+    /// Sets the simulcast layer: its index, or what has one.
+    pub fn layer(mut self, layer: impl Into<usize>) -> Self {
+        self.layer = layer.into();
         self
     }
 
@@ -120,9 +113,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RtpPacket {
-    /// The simulcast layer; [`Profile::Default`] without simulcast.
+    /// The index of its encoding, the smallest simulcast layer first; 0 without simulcast.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
-    pub profile: Profile,
+    pub layer: usize,
     /// The source's SSRC.
     pub ssrc: u32,
     /// The source's sequence number.
@@ -179,7 +172,7 @@ impl RtpPacket {
         };
         let end = datagram.len().checked_sub(padding).filter(|end| *end >= start).ok_or(RtpPacketError::TooShort)?;
         Ok(Self {
-            profile: Profile::Default,
+            layer: 0,
             ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
             sequence_number: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),

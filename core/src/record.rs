@@ -7,7 +7,7 @@
 //! datagrams are needed. `core/tests/recordings` has sessions of `mediasoup-publish --record` with a mediasoup 2.6.19; the
 //! first line of each says how it was made.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! The first line is the header. Every other line is one input, one thing the media plane was asked, or one output, in the
 //! order in which they happened, with `t`: milliseconds since the first input, with decimals down to nanoseconds. A line
@@ -16,23 +16,26 @@
 //!
 //! | line | meaning |
 //! | --- | --- |
-//! | `{"mediasoup-producer-record":1,"seed":42,"config":{}}` | header: version, the room's seed, its [`RoomConfig`] as far as it is not the default |
+//! | `{"mediasoup-producer-record":2,"seed":42,"config":{}}` | header: version, the room's seed, its [`RoomConfig`](crate::v2::RoomConfig) as far as it is not the default |
 //! | `{"t":0,"command":{"Join":{"peer_name":"a"}}}` | a [`Command`](crate::v2::Command) by its name, with its fields; `"refused":"..."` beside it if it was |
 //! | `{"t":0,"timeout":{}}` | [`Input::Timeout`](crate::v2::Input::Timeout) |
 //! | `{"t":0,"response":{"id":1,"ok":{..}}}` | the server's answer to request 1; in place of `ok`, `"refusal":"Error: ..."` |
 //! | `{"t":0,"notification":{..}}` | a notification of the server, as it came |
 //! | `{"t":0,"media":{"producer":1,"Frame":{..}}}` | a [`Frame`](crate::Frame), or with `"Packet"` an [`RtpPacket`](crate::RtpPacket), and `"refused"` as above; where the bytes belong, their number, or themselves in hexadecimal |
-//! | `{"t":0,"engine":{"transport":1,"event":"Connected"}}` | the media plane said something: an [`EngineEvent`](crate::EngineEvent) |
-//! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`] |
-//! | `{"t":0,"output":{..}}` | an [`Output`] was polled |
+//! | `{"t":0,"engine":{"transport":1,"event":"Connected"}}` | the media plane said something: an [`EngineEvent`](crate::sim::EngineEvent) |
+//! | `{"t":0,"engine":{"transport":1,"answer":{"Cname":"x"}}}` | it answered something other than the usual while the next input was dealt with: an [`EngineAnswer`](crate::sim::EngineAnswer) |
+//! | `{"t":0,"output":{..}}` | an [`Output`](crate::v2::Output) was polled |
 //! | `{"t":0,"cut":{}}` | nobody polled the recording, and it ends here |
 //!
 //! Values have the form that serde gives the types named above: an enum variant by its name, a
 //! [`Duration`](std::time::Duration) as `{"secs":1,"nanos":0}`, `null` or nothing for what is absent.
 //!
 //! Datagrams are not in it, neither way. Strings in fields named `password` or `credential`, at any depth, and those of
-//! `iceParameters` other than `usernameFragment` are replaced by `***` on their way into the recording ([`Redacted`]); ICE
+//! `iceParameters` other than `usernameFragment` are replaced by `***` on their way into the recording ([`Redacted`](crate::Redacted)); ICE
 //! passwords are the only secrets a room is given.
+//!
+//! Version 1 is read as well: there a frame or packet names its layer by its `profile`, where now it has the index of its
+//! `layer`.
 //!
 //! # Written by hand
 //!

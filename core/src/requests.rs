@@ -12,7 +12,7 @@ pub(crate) struct Requests<P, L> {
     last_id: u64,
     pending: BTreeMap<RequestId, Pending<P>>,
     /// Given up: timed out, or cancelled.
-    pub(crate) late: BTreeMap<RequestId, L>,
+    late: BTreeMap<RequestId, L>,
     /// How many of those are remembered.
     late_limit: usize,
     pub(crate) forgotten: u64,
@@ -71,11 +71,19 @@ impl<P, L> Requests<P, L> {
         self.pending.len()
     }
 
-    pub(crate) fn pending(&self) -> impl Iterator<Item = &P> {
-        self.pending.values().map(|pending| &pending.what)
+    /// Those that wait, oldest first.
+    pub(crate) fn pending_mut(&mut self) -> impl Iterator<Item = (RequestId, &mut P)> {
+        self.pending.iter_mut().map(|(id, pending)| (*id, &mut pending.what))
     }
 
-    pub(crate) fn pending_mut(&mut self) -> impl Iterator<Item = &mut P> {
-        self.pending.values_mut().map(|pending| &mut pending.what)
+    /// Those that were given up and are older than this one.
+    pub(crate) fn given_up_before(&mut self, id: RequestId) -> impl Iterator<Item = &mut L> {
+        self.late.range_mut(..id).map(|(_, late)| late)
+    }
+
+    /// Ends all waits: whatever is answered from here on means nothing.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = P> + use<P, L> {
+        self.late.clear();
+        std::mem::take(&mut self.pending).into_values().map(|pending| pending.what)
     }
 }

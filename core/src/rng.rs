@@ -24,7 +24,7 @@ impl Rng {
     }
 
     /// The seed, as long as nothing was drawn.
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub(crate) const fn state(&self) -> u64 {
         self.0
     }

@@ -109,42 +109,6 @@ impl std::fmt::Display for Codec {
     }
 }
 
-/// A layer of a simulcast producer, mediasoup's "profile".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// The only encoding of a producer without simulcast.
-    #[default]
-    Default,
-    /// The smallest simulcast layer.
-    Low,
-    /// The middle simulcast layer.
-    Medium,
-    /// The largest simulcast layer.
-    High,
-}
-
-impl Profile {
-    /// The layers of a simulcast producer, smallest first: the order of its encodings.
-    pub const SIMULCAST: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    /// As it stands in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
-impl std::fmt::Display for Profile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// Header extensions (RFC 8285) by their URIs.
 pub(crate) mod extension {
     pub(crate) const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
@@ -153,4 +117,5 @@ pub(crate) mod extension {
     pub(crate) const VIDEO_ORIENTATION: &str = "urn:3gpp:video-orientation";
     pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
     pub(crate) const RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+    pub(crate) const REPAIRED_RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 }

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`RoomServer`] | a v2 room: signalling, ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //! | [`Net`] | a network path with delay, jitter, loss, duplication, reordering, a bottleneck, and cuts |
+//! | [`Scripted`] | a room whose media plane does as it is told: thousands of sessions a second |
 //! | [`Scenario`] | one [`Room`](crate::v2::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
 //! | [`BothSides`] | a room and a [`RoomServer`] whose worker takes its time: in the end both have the same |
 //! | [`model`] | what a room must do, as a few tables: the reference that the library is tested against |
@@ -59,18 +60,24 @@ mod embedding;
 mod lockstep;
 pub mod model;
 mod net;
+mod receiver;
 mod scenario;
+mod scripted;
 mod server;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+pub mod v3;
 
+pub use crate::connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
 #[cfg(feature = "proptest")]
 pub use check::{Failure, check, check_reference};
 pub use embedding::Embedding;
 pub use lockstep::{BothSides, Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
+pub use receiver::counters::{ServerCounters, StreamCounters};
 pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
+pub use scripted::Scripted;
 pub use server::{
-    ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerCounters, ServerEvent,
-    ServerLimits, ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
+    ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerLimits,
+    ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
 };

@@ -5,15 +5,13 @@ use std::time::Duration;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::rtp::Profile;
-
 /// One encoding of a producer as we count it.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub struct OutboundRtpStats {
-    /// The layer.
-    pub profile: Profile,
+    /// The index of the encoding, the smallest simulcast layer first.
+    pub layer: usize,
     /// The stream.
     pub ssrc: u32,
     /// Frames sent (`framesSent`); packets handed in ready-made count by their marker bits.

@@ -94,9 +94,7 @@ pub use output::{Event, Output, ProducerEvent, TransportEvent};
 pub use producer::{Producer, ProducerInfo};
 pub use room::{Room, RoomState};
 pub use rtp::{
-    RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters,
-    RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
+    Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
 pub use transport::{LocalAddresses, Transport, TransportInfo};
-
-pub use crate::rtp::Profile;

@@ -9,7 +9,7 @@ mod ortc;
 mod output;
 mod parameters;
 mod producer;
-mod profile_level_id;
+pub(crate) mod profile_level_id;
 mod rtp;
 mod stats;
 mod transport;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::answer;
 use mediasoup_producer::IceProtocol::Udp;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::v2::{
     AddAddressError, Command, CommandError, CreateProducerError, CreateTransportError, Input, InputError, JoinError,
     Output, ProducerError, ProducerOptions, ReplaceTrackError, RestartIceError, Room, RoomConfig, RoomError, RoomState,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer::IceProtocol;
 use mediasoup_producer::record::{RecordOptions, replay};
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, Scenario, ServerOutput};
 use mediasoup_producer::v2::protocol::{Refusal, RefusalKind, Request};
 use mediasoup_producer::v2::{

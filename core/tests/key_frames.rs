@@ -42,7 +42,7 @@ fn a_pli_names_the_layer() {
     scenario.drive(Duration::from_millis(500));
     assert_eq!(requests(&mut scenario, id), [Profile::Medium]);
     let key_frames = scenario.take_sent().into_iter().filter(|sent| sent.frame.key_frame);
-    assert_eq!(key_frames.map(|sent| sent.frame.profile).collect::<Vec<_>>(), [Profile::Medium]);
+    assert_eq!(key_frames.map(|sent| sent.frame.layer).collect::<Vec<_>>(), [1]);
     scenario.drive(Duration::from_secs(2));
     assert_eq!(scenario.room.producer(id).unwrap().outbound_stats()[1].pli_count, 1);
     assert_eq!(scenario.server.encodings(id)[1].pli_count, 1);
@@ -112,11 +112,11 @@ fn after_a_frame_that_was_refused_only_a_key_frame_is_taken() {
     let mut write = |scenario: &mut Scenario, profile, key_frame, bytes: usize| {
         scenario.drive(Duration::from_millis(600));
         time += Duration::from_millis(600);
-        let frame = Frame::new(vec![0x55; bytes], time).profile(profile).key_frame(key_frame);
+        let frame = Frame::new(vec![0x55; bytes], time).layer(profile).key_frame(key_frame);
         let now = scenario.now();
         scenario.room.producer(id).unwrap().write_frame(now, frame)
     };
-    let needed = |profile| Err(MediaError::KeyFrameNeeded { producer: id, profile });
+    let needed = |of: Profile| Err(MediaError::KeyFrameNeeded { producer: id, layer: of.layer() });
     let (medium, high) = (Profile::Medium, Profile::High);
 
     // Refused while paused.
@@ -144,7 +144,7 @@ fn after_a_frame_that_was_refused_only_a_key_frame_is_taken() {
     assert_eq!(common::packets(&scenario, id), before, "nothing was sent");
 
     // A key frame may show it in its bytes alone (RFC 6386 section 9.1).
-    let key_frame = Frame::new(vec![0x10; 100], Duration::from_secs(90)).profile(high);
+    let key_frame = Frame::new(vec![0x10; 100], Duration::from_secs(90)).layer(high);
     let now = scenario.now();
     assert_eq!(scenario.room.producer(id).unwrap().write_frame(now, key_frame), Ok(()));
     assert_eq!(write(&mut scenario, high, false, 100), Ok(()));
@@ -156,10 +156,10 @@ fn a_frame_that_was_refused_does_not_hold_up_ready_made_packets() {
     scenario.stop_media();
     let now = scenario.now();
     let mut producer = scenario.room.producer(id).unwrap();
-    let empty = Frame::new(Vec::new(), Duration::from_secs(60)).profile(Profile::Low);
+    let empty = Frame::new(Vec::new(), Duration::from_secs(60)).layer(Profile::Low);
     assert!(producer.write_frame(now, empty).is_err());
     let datagram = [0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0x80, 0x80, 0x80, 1, 0x55];
-    let packet = RtpPacket { profile: Profile::Low, ..RtpPacket::parse(datagram.to_vec().into()).unwrap() };
+    let packet = RtpPacket { layer: 0, ..RtpPacket::parse(datagram.to_vec().into()).unwrap() };
     assert_eq!(producer.write_packet(now, packet), Ok(()));
 }
 
@@ -175,7 +175,7 @@ fn the_first_frame_whose_time_goes_back_is_told() {
     let write = |scenario: &mut Scenario, profile, milliseconds| {
         let now = scenario.now();
         let time = Duration::from_secs(60) + Duration::from_millis(milliseconds);
-        let frame = Frame::new(vec![0x55; 100], time).profile(profile);
+        let frame = Frame::new(vec![0x55; 100], time).layer(profile);
         scenario.room.producer(id).unwrap().write_frame(now, frame).unwrap();
     };
     // I P B B P B B, in the order of decoding; and a layer without B-frames.
@@ -192,7 +192,7 @@ fn the_first_frame_whose_time_goes_back_is_told() {
 
     // Packets: what the network has put out of order is none of it.
     let packet = |sequence_number, timestamp: u32| RtpPacket {
-        profile: Profile::Medium,
+        layer: 1,
         ssrc: 7,
         sequence_number,
         timestamp: 70 * 90_000 + timestamp,

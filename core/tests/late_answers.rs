@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use common::{answer, audio, producer_events, scenario, transport};
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{

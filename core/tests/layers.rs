@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the lowest up. Within one, modules may use each other; of the dialects each only itself.
 const LAYERS: &[&[&str]] = &[
     // Identifiers, parameters, encoded media, errors and figures. A codec knows its key frames.
-    &["id", "rng", "json", "event", "net", "track", "limits", "rtp", "media", "error", "stats"],
+    &["id", "rng", "json", "event", "net", "track", "limits", "rtp", "media", "error", "stats", "outputs", "requests"],
     &["connection::engine"],
     &["connection"],
     // The dialects.

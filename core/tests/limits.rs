@@ -13,6 +13,8 @@ use common::{answer, bytes_held, scenario};
 use mediasoup_producer::IceProtocol;
 use mediasoup_producer::framing::{self, Decoder};
 use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Protoo, ProtooError};
+use mediasoup_producer::sim::EngineEvent;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{ConnectionId, Direction, RoomServer, RoomServerConfig, Scenario, ScenarioConfig};
 use mediasoup_producer::sim::{ServerLimits, ServerOutput, Source};
 use mediasoup_producer::v2::protocol::Request;
@@ -21,7 +23,7 @@ use mediasoup_producer::v2::{
     RestartIceError, Room, RoomConfig, TransportError,
 };
 use mediasoup_producer::{
-    EngineEvent, Frame, Limits, MediaError, MediaKind, OutputsNotPolled, ProducerId, RtpPacket, Track, TransportId,
+    Frame, Limits, MediaError, MediaKind, OutputsNotPolled, ProducerId, RtpPacket, Track, TransportId,
 };
 use serde_json::{Value, json};
 

@@ -140,7 +140,7 @@ const REACHED: &[&str] = &[
     "media: Unhandled",
     "media: Paused",
     "media: NotConnected",
-    "media: UnknownProfile",
+    "media: UnknownLayer",
     "media: KeyFrameNeeded",
     "media: Malformed",
     "a packet leaves",

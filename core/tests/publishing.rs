@@ -33,7 +33,7 @@ fn assert_all_received(scenario: &mut Scenario) {
         let received = scenario.server.encodings(id);
         assert_eq!(sent.len(), received.len());
         for (sent, received) in sent.iter().zip(received) {
-            assert_eq!((sent.profile, sent.ssrc), (received.profile, received.ssrc));
+            assert_eq!((sent.layer, sent.ssrc), (received.profile.layer(), received.ssrc));
             assert!(sent.packets_sent > 70);
             assert_eq!((sent.packets_sent, sent.bytes_sent), (received.packets, received.bytes));
             assert_eq!((received.packets_lost, received.packets_repaired), (0, 0));
@@ -154,8 +154,11 @@ fn vp8_frames_come_out_as_they_went_in() {
             continue;
         }
         streams += 1;
-        let written: Vec<_> =
-            sent.iter().filter(|sent| (sent.producer, sent.frame.profile) == (id, profile)).map(|s| &s.frame).collect();
+        let written: Vec<_> = sent
+            .iter()
+            .filter(|sent| (sent.producer, sent.frame.layer) == (id, profile.layer()))
+            .map(|s| &s.frame)
+            .collect();
         let received = frames(&packets);
         assert_eq!(written.len(), received.len());
         assert!(written[0].key_frame, "the first frame is one that a decoder can begin with");

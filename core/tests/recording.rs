@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mediasoup_producer::IceProtocol;
 use mediasoup_producer::record::{MAX_LINE_BYTES, RecordOptions, replay};
+use mediasoup_producer::sim::Scripted;
+use mediasoup_producer::sim::{EngineAnswer, EngineEvent, StreamFeedback};
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{Input, Output, ProducerOptions, Room, RoomConfig};
-use mediasoup_producer::{
-    EngineAnswer, EngineEvent, Frame, MediaKind, Receive, RequestId, RtpPacket, SetupError, StreamFeedback, Track,
-};
+use mediasoup_producer::{Frame, MediaKind, Receive, RequestId, RtpPacket, SetupError, Track};
 use serde_json::{Value, json};
 
 #[path = "../examples/record/faults.rs"]
@@ -142,7 +142,7 @@ impl Session {
                     vec![0x86; 700 + 13_000 * (frame as usize % 16 / 15)],
                     Duration::from_millis(20) * frame,
                 );
-                let _ = self.room.producer(video).unwrap().write_frame(self.now, frame.profile(profile));
+                let _ = self.room.producer(video).unwrap().write_frame(self.now, frame.layer(profile));
             }
             let packet =
                 RtpPacket::parse(Bytes::from(vec![0x80, 0, 0, frame as u8, 0, 0, 0, 0, 0, 0, 0, 0, 1])).unwrap();
@@ -252,7 +252,10 @@ fn sessions_with_the_real_server_repeat() {
         ),
     ] {
         let lines: Vec<_> = file.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
-        assert_repeats(&lines);
+        // They are of version 1, which differs in names of layers, and there are none.
+        let replayed = replay(Instant::now(), file).unwrap();
+        assert_eq!((replayed.difference, &replayed.recording[1..]), (None, &lines[1..]));
+        assert_repeats(&replayed.recording);
         for words in words {
             assert!(file.contains(words), "{words}");
         }
@@ -308,6 +311,37 @@ fn a_recording_begins_with_the_room() {
     room.start_recording(RecordOptions::default()).unwrap_err();
 }
 
+/// Layers had names in version 1.
+#[test]
+fn a_recording_of_version_1_runs_and_becomes_one_of_this_version() {
+    let lines = scripted(RecordOptions::default());
+    let (mut named, mut refused) = (0, 0);
+    let old: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            if let Some(version) = line.get_mut("mediasoup-producer-record") {
+                *version = 1.into();
+            }
+            if let Some(Value::Object(frame)) = line.pointer_mut("/media/Frame") {
+                let layer = frame.remove("layer").map_or(0, |layer| layer.as_u64().unwrap());
+                let name = ["low", "medium", "high"][layer as usize];
+                frame.insert("profile".to_owned(), name.into());
+                named += 1;
+                if let Some(words) = line.get_mut("refused").filter(|words| words.as_str().unwrap().contains("layer")) {
+                    *words =
+                        words.as_str().unwrap().replace(&format!("layer {layer}"), &format!("layer {name}")).into();
+                    refused += 1;
+                }
+            }
+            line.to_string()
+        })
+        .collect();
+    assert!(named > 900 && refused > 0, "{named} {refused}");
+    let replayed = replay(Instant::now(), &old.join("\n")).unwrap();
+    assert_eq!((replayed.difference, replayed.recording), (None, lines));
+}
+
 #[test]
 fn a_file_written_by_hand_runs() {
     let file = include_str!("recordings/by-hand.jsonl");
@@ -320,14 +354,14 @@ fn a_file_written_by_hand_runs() {
 
 #[test]
 fn a_file_that_cannot_be_run_says_where() {
-    let header = r#"{"mediasoup-producer-record":1,"seed":1}"#;
+    let header = r#"{"mediasoup-producer-record":2,"seed":1}"#;
     for (file, words) in [
         (String::new(), "the file is empty"),
         ("# A comment\n".to_owned(), "the file is empty"),
         ("{}".to_owned(), r#"line 1: no header of a recording: it has no "mediasoup-producer-record""#),
         ("# A comment\nhello".to_owned(), "line 2: no header of a recording: expected value at column 1"),
-        (r#"{"mediasoup-producer-record":1,"sede":1}"#.to_owned(), "unknown field `sede`"),
-        (r#"{"mediasoup-producer-record":2,"new":1}"#.to_owned(), "line 1: the recording has version 2"),
+        (r#"{"mediasoup-producer-record":2,"sede":1}"#.to_owned(), "unknown field `sede`"),
+        (r#"{"mediasoup-producer-record":3,"new":1}"#.to_owned(), "line 1: the recording has version 3"),
         (r#"{"mediasoup-producer-record":"1"}"#.to_owned(), r#"version "1""#),
         (format!("{header}\n{{"), "line 2: EOF while parsing an object at column 1"),
         (format!("{header}\n{{\"response\":{{\"id\":1}}}}"), "line 2: a response has either ok or refusal"),

@@ -7,11 +7,13 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{answer, bytes_held};
+use mediasoup_producer::sim::EngineEvent;
 use mediasoup_producer::sim::Lockstep;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::model::{App, Step};
 use mediasoup_producer::sim::strategies::Reference;
 use mediasoup_producer::v2::{Input, Output, ProducerOptions, Profile, Room, RoomConfig};
-use mediasoup_producer::{EngineEvent, Frame, MediaKind, Track, TransportId};
+use mediasoup_producer::{Frame, MediaKind, Track, TransportId};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use proptest_state_machine::ReferenceStateMachine;
@@ -56,7 +58,7 @@ impl Session {
         self.room.producer(id).unwrap().send(self.now, transport).unwrap();
         self.drain();
         self.room.engine_event(self.now, transport, EngineEvent::Connected);
-        let frame = Frame::new(vec![1; 20_000], Duration::ZERO).profile(Profile::High);
+        let frame = Frame::new(vec![1; 20_000], Duration::ZERO).layer(Profile::High);
         // On the real media plane nobody answers, and it never connects.
         let _ = self.room.producer(id).unwrap().write_frame(self.now, frame);
         self.room.handle_timeout(self.now);

@@ -7,11 +7,13 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::sim::EngineEvent;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{
     Command, Event, Input, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
 };
-use mediasoup_producer::{EngineEvent, MediaKind, Originator, ProducerId, RequestId, Track, TransportId};
+use mediasoup_producer::{MediaKind, Originator, ProducerId, RequestId, Track, TransportId};
 use serde_json::{Value, json};
 
 /// A room that is brought into a state, then given one input.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use common::{answer, scenario};
 use mediasoup_producer::record::replay;
+use mediasoup_producer::sim::EngineEvent;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{Link, RoomServerConfig, ScenarioConfig, Source};
 use mediasoup_producer::v2::{
     Command, Event, Input, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
 };
-use mediasoup_producer::{EngineEvent, Frame, MediaKind, Track};
+use mediasoup_producer::{Frame, MediaKind, Track};
 use serde_json::Value;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);

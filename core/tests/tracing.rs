@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use common::answer;
+use mediasoup_producer::sim::EngineEvent;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::v2::{Output, ProducerOptions, Room, RoomConfig};
-use mediasoup_producer::{EngineEvent, MediaKind, Track};
+use mediasoup_producer::{MediaKind, Track};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};

@@ -7,13 +7,12 @@ mod v3_common;
 
 use std::time::Duration;
 
+use mediasoup_producer::sim::{EngineAnswer, EngineEvent};
 use mediasoup_producer::v3::{
     Answer, Event, Input, InvalidAnswer, OperationError, ProduceOptions, ProducerEvent, Refusal, Request,
     TransportEvent,
 };
-use mediasoup_producer::{
-    ConnectionState, EngineEvent, IceParameters, MediaError, MediaKind, OperationId, RequestId, SetupError,
-};
+use mediasoup_producer::{ConnectionState, IceParameters, MediaError, MediaKind, OperationId, RequestId, SetupError};
 use serde_json::json;
 use v3_common::{World, key_frame, track};
 
@@ -335,7 +334,7 @@ fn an_engine_that_cannot_begin_fails_what_waits() {
     let mut world = World::new();
     let first = world.produce(MediaKind::Audio);
     let second = world.produce(MediaKind::Audio);
-    let answer = mediasoup_producer::EngineAnswer::NotStarted(SetupError::NoAddress);
+    let answer = EngineAnswer::NotStarted(SetupError::NoAddress);
     assert!(world.device.engine_answer(world.transport, answer));
     world.answer(Ok(Answer::Connected));
     let events = world.events();

@@ -11,6 +11,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mediasoup_producer::IceProtocol;
 use mediasoup_producer::protoo::Protoo;
+use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::model::Step;
 use mediasoup_producer::sim::{BothSides, Lockstep, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::v2::protocol::Notification;

@@ -36,7 +36,7 @@
 //! | --- | --- |
 //! | `websocket` (default) | protoo over `ws` and `wss` |
 //! | `suite` | `suite`: the tests that a runtime is to pass |
-//! | `serde`, `legacy-dtls`, `legacy-dtls-vendored` | as in `mediasoup-producer` |
+//! | `record`, `legacy-dtls`, `legacy-dtls-vendored` | as in `mediasoup-producer` |
 
 mod driver;
 mod error;

@@ -225,7 +225,7 @@ impl<R: Runtime> Room<R> {
     /// The lines that were recorded since the last call, oldest first, if [`RoomConfig::record`] says to record; also when
     /// the room has ended. Never waits. Call it several times a second: what is not taken waits in the room, up to
     /// [`RecordOptions::waiting_bytes`](core::record::RecordOptions::waiting_bytes).
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub fn take_record(&self) -> Vec<String> {
         self.handle.take_record()
     }

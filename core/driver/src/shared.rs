@@ -336,7 +336,7 @@ impl<R: Runtime> Handle<R> {
         at(&self.shared.lock().room)
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub(crate) fn take_record(&self) -> Vec<String> {
         let room = &mut self.shared.lock().room;
         std::iter::from_fn(|| room.poll_record()).collect()

@@ -21,7 +21,7 @@ use crate::media::{AudioLevel, Rotation};
 use crate::net::Receive;
 use crate::net::Transmit;
 use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
 
 pub(crate) use rtc::Identity;
 #[cfg(feature = "sim")]
@@ -126,13 +126,15 @@ pub(crate) struct AgreedCodec {
     pub(crate) channels: Option<u8>,
 }
 
-/// One RTP stream of a producer.
+/// One RTP stream of a producer. Its layer is its index among the producer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Encoding {
     pub(crate) ssrc: u32,
     /// The stream that carries its retransmissions (RFC 4588).
     pub(crate) rtx_ssrc: Option<u32>,
-    pub(crate) profile: Profile,
+    /// Names it among those of its producer (RFC 8852), in at most eight letters and digits. It is written if the extension
+    /// is agreed on.
+    pub(crate) rid: Option<String>,
 }
 
 /// One RTP packet on its way out.
@@ -158,7 +160,7 @@ pub(crate) enum EngineOutput {
 }
 
 /// What the media plane of a transport tells the control plane, unasked.
-#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(unreachable_pub))]
+#[cfg_attr(not(feature = "sim"), allow(unreachable_pub))]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -191,7 +193,7 @@ pub enum EngineEvent {
 }
 
 /// What RTCP told about one of our streams.
-#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(unreachable_pub))]
+#[cfg_attr(not(feature = "sim"), allow(unreachable_pub))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamFeedback {
@@ -210,7 +212,7 @@ pub struct StreamFeedback {
 /// What the media plane answers when the control plane asks.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(not(any(feature = "sim", feature = "serde")), allow(dead_code, unreachable_pub))]
+#[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub))]
 #[non_exhaustive]
 pub enum EngineAnswer {
     /// An engine was made for a transport, with a certificate of this hash.

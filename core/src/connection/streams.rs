@@ -1,17 +1,17 @@
 //! From frames and packets to RTP: sequence numbers, timestamps, packetizers and counters of a producer's streams.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::engine::{Encoding, OutgoingPacket, StreamFeedback};
 use crate::error::MediaError;
 use crate::id::ProducerId;
-#[cfg(all(feature = "sim", feature = "serde"))]
+#[cfg(all(feature = "sim", feature = "record"))]
 use crate::media::Media;
 use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
 use crate::rng::Rng;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
 use crate::stats::OutboundRtpStats;
 
 /// The most payload in a packet: with header, extensions, RTX and SRTP it stays below 1200 bytes, which passes everywhere
@@ -34,9 +34,10 @@ pub(crate) struct Streams {
     codec: Codec,
     payload_type: u8,
     timeline: Timeline,
-    by_profile: BTreeMap<Profile, Stream>,
-    /// Encodings of which a frame was refused: those after it decode against a picture that never came, until a key frame.
-    incomplete: BTreeSet<Profile>,
+    /// By layer.
+    streams: Vec<Stream>,
+    /// Layers of which a frame was refused: those after it decode against a picture that never came, until a key frame.
+    incomplete: Vec<bool>,
     /// Kept from one frame to the next.
     payloads: Vec<Arc<[u8]>>,
 }
@@ -85,15 +86,16 @@ struct Timeline {
 }
 
 impl Streams {
-    pub(crate) fn new(codec: Codec, rng: &mut Rng) -> Self {
+    /// Of so many layers.
+    pub(crate) fn new(codec: Codec, layers: usize, rng: &mut Rng) -> Self {
         // RFC 3550 section 5.1: the initial timestamp should be random.
         let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
         Self {
             codec,
             payload_type: 0,
             timeline,
-            by_profile: BTreeMap::new(),
-            incomplete: BTreeSet::new(),
+            streams: Vec::new(),
+            incomplete: vec![false; layers],
             payloads: Vec::new(),
         }
     }
@@ -101,53 +103,56 @@ impl Streams {
     /// Starts new streams, for a new transport.
     pub(crate) fn start(&mut self, payload_type: u8, encodings: &[Encoding], rng: &mut Rng) {
         self.payload_type = payload_type;
-        self.by_profile =
-            encodings.iter().map(|encoding| (encoding.profile, Stream::new(self.codec, encoding.ssrc, rng))).collect();
+        self.streams = encodings.iter().map(|encoding| Stream::new(self.codec, encoding.ssrc, rng)).collect();
     }
 
     /// What comes next is from another source: its clock and sequence numbers are joined on to what was sent.
     pub(crate) fn new_source(&mut self) {
         self.timeline.new_source = true;
         self.source_paused();
-        for stream in self.by_profile.values_mut() {
+        for stream in &mut self.streams {
             stream.time_went_back = false;
         }
     }
 
     /// After a pause a source's sequence numbers have moved on without us; that is no loss.
     pub(crate) fn source_paused(&mut self) {
-        for stream in self.by_profile.values_mut() {
+        for stream in &mut self.streams {
             stream.source = None;
         }
     }
 
-    pub(crate) fn profiles(&self) -> impl Iterator<Item = Profile> {
-        self.by_profile.keys().copied()
+    pub(crate) fn layers(&self) -> Range<usize> {
+        0..self.streams.len()
     }
 
-    pub(crate) fn stream_mut(&mut self, profile: Profile) -> Option<&mut Stream> {
-        self.by_profile.get_mut(&profile)
+    pub(crate) fn stream_mut(&mut self, layer: usize) -> Option<&mut Stream> {
+        self.streams.get_mut(layer)
     }
 
-    pub(crate) fn by_ssrc(&mut self, ssrc: u32) -> Option<(Profile, &mut Stream)> {
-        self.by_profile.iter_mut().find(|(_, stream)| stream.ssrc == ssrc).map(|(profile, stream)| (*profile, stream))
+    pub(crate) fn by_ssrc(&mut self, ssrc: u32) -> Option<(usize, &mut Stream)> {
+        self.streams.iter_mut().enumerate().find(|(_, stream)| stream.ssrc == ssrc)
     }
 
     /// A frame of an encoding was refused, and left no trace: sequence numbers go on, so that no receiver could tell. (A
     /// ready-made packet that is refused leaves a gap in its source's numbers, which receivers see and ask to be repaired.)
-    pub(crate) fn frame_refused(&mut self, profile: Profile) {
-        if self.codec.kind() == MediaKind::Video {
-            self.incomplete.insert(profile);
+    pub(crate) fn frame_refused(&mut self, layer: usize) {
+        if let Some(incomplete) = self.incomplete.get_mut(layer).filter(|_| self.codec.kind() == MediaKind::Video) {
+            *incomplete = true;
         }
     }
 
     /// Whatever came before, this is taken: a decoder lacks nothing, and a source may begin anew.
-    #[cfg(all(feature = "sim", feature = "serde"))]
+    #[cfg(all(feature = "sim", feature = "record"))]
     pub(crate) fn forgive(&mut self, media: &Media) {
         match media {
-            Media::Frame(frame) => _ = self.incomplete.remove(&frame.profile),
+            Media::Frame(frame) => {
+                if let Some(incomplete) = self.incomplete.get_mut(frame.layer) {
+                    *incomplete = false;
+                }
+            }
             Media::Packet(packet) => {
-                if let Some(source) = self.stream_mut(packet.profile).and_then(|stream| stream.source.as_mut()) {
+                if let Some(source) = self.stream_mut(packet.layer).and_then(|stream| stream.source.as_mut()) {
                     source.begins_anew = Some(packet.sequence_number);
                 }
             }
@@ -161,9 +166,13 @@ impl Streams {
         frame: &Frame,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<bool, StreamError> {
-        let stream = self.by_profile.get_mut(&frame.profile).ok_or(StreamError::UnknownProfile)?;
+        let (Some(stream), Some(incomplete)) =
+            (self.streams.get_mut(frame.layer), self.incomplete.get_mut(frame.layer))
+        else {
+            return Err(StreamError::UnknownLayer);
+        };
         let decodes_alone = || frame.key_frame || self.codec.is_key_frame(&frame.data);
-        if self.incomplete.contains(&frame.profile) && !decodes_alone() {
+        if *incomplete && !decodes_alone() {
             return Err(StreamError::KeyFrameNeeded);
         }
         let payloads = &mut self.payloads;
@@ -192,7 +201,7 @@ impl Streams {
         stream.source = None;
         stream.frames += 1;
         stream.key_frames += u64::from(frame.key_frame);
-        self.incomplete.remove(&frame.profile);
+        *incomplete = false;
         Ok(stream.goes_back(timestamp))
     }
 
@@ -204,7 +213,7 @@ impl Streams {
         packet: &RtpPacket,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<bool, StreamError> {
-        let stream = self.by_profile.get_mut(&packet.profile).ok_or(StreamError::UnknownProfile)?;
+        let stream = self.streams.get_mut(packet.layer).ok_or(StreamError::UnknownLayer)?;
         if packet.payload.is_empty() {
             return Err(StreamError::Empty);
         }
@@ -233,10 +242,11 @@ impl Streams {
     }
 
     pub(crate) fn stats(&self, packets_resent: impl Fn(u32) -> u64) -> Vec<OutboundRtpStats> {
-        self.by_profile
+        self.streams
             .iter()
-            .map(|(profile, stream)| OutboundRtpStats {
-                profile: *profile,
+            .enumerate()
+            .map(|(layer, stream)| OutboundRtpStats {
+                layer,
                 ssrc: stream.ssrc,
                 frames_sent: stream.frames,
                 key_frames_sent: stream.key_frames,
@@ -258,7 +268,7 @@ impl Streams {
 /// Why media was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamError {
-    UnknownProfile,
+    UnknownLayer,
     KeyFrameNeeded,
     Packetize(PacketizeError),
     Empty,
@@ -268,10 +278,10 @@ pub(crate) enum StreamError {
 
 impl StreamError {
     /// As it is told of a producer.
-    pub(crate) const fn of_media(self, producer: ProducerId, profile: Profile, codec: Codec) -> MediaError {
+    pub(crate) const fn of_media(self, producer: ProducerId, layer: usize, codec: Codec) -> MediaError {
         match self {
-            Self::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer, profile },
-            Self::UnknownProfile => MediaError::UnknownProfile { producer, profile },
+            Self::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer, layer },
+            Self::UnknownLayer => MediaError::UnknownLayer { producer, layer },
             Self::Packetize(error) => MediaError::Malformed { codec, error },
             Self::Empty => MediaError::EmptyPacket,
             Self::Duplicate => MediaError::DuplicatePacket,

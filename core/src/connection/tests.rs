@@ -8,7 +8,7 @@ use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::ice::StunMessage;
 use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as RtcKind, Mid};
 use str0m::net::TcpType;
-use str0m::rtp::{ExtensionMap, RtpPacket as Received};
+use str0m::rtp::{Extension, ExtensionMap, RtpPacket as Received};
 use str0m::{Event, IceCreds, Rtc};
 
 use super::engine::crypto::{DtlsBackend, provider};
@@ -18,6 +18,7 @@ use super::*;
 use crate::media::{Frame, RtpPacket};
 use crate::net::{DtlsParameters, IceCandidate};
 use crate::rtp::Codec;
+use crate::rtp::extension::{REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID};
 use crate::sim::{Direction, Link, Net, Scenario};
 
 const SSRC: u32 = 7;
@@ -36,12 +37,19 @@ struct Pair {
 
 impl Pair {
     #[expect(clippy::disallowed_methods, reason = "a virtual clock has to start somewhere")]
-    fn new() -> Self {
+    fn new(header_extensions: &[(u8, &str, Extension)]) -> Self {
         let now = Instant::now();
         let backend = DtlsBackend::Modern;
         let codecs =
             vec![AgreedCodec { codec: Codec::Vp8, payload_type: 101, rtx_payload_type: Some(102), channels: None }];
-        let agreed = Agreed { codecs, header_extensions: Vec::new() };
+        let agreed = Agreed {
+            codecs,
+            header_extensions: header_extensions.iter().map(|(id, uri, _)| (*id, (*uri).to_owned())).collect(),
+        };
+        let mut map = ExtensionMap::empty();
+        for (id, _, extension) in header_extensions {
+            map.set(*id, extension.clone());
+        }
         let engine = Identity::new(backend, 1024, None).engine(now, &agreed).expect("an engine");
         let mut connection = Connection::new(engine, Duration::from_millis(100), None);
 
@@ -50,7 +58,7 @@ impl Pair {
             .set_dtls_cert(certificate)
             .set_ice_lite(true)
             .clear_codecs()
-            .set_extension_map(ExtensionMap::empty())
+            .set_extension_map(map)
             .set_rtp_mode(true);
         let (vp8, rate) = (RtcCodec::Vp8, Frequency::NINETY_KHZ);
         config.codec_config().add_config(101.into(), Some(102.into()), vp8, rate, None, FormatParams::default());
@@ -61,6 +69,7 @@ impl Pair {
         let mut api = other.api();
         api.declare_media(mid, RtcKind::Video);
         api.expect_stream_rx(SSRC.into(), Some((SSRC + 1).into()), mid, None);
+        api.expect_stream_rx((SSRC + 2).into(), Some((SSRC + 3).into()), mid, Some("other".into()));
         let ours = connection.fingerprint();
         api.set_remote_fingerprint(format!("{} {}", ours.algorithm, ours.value).parse().expect("a fingerprint"));
 
@@ -161,12 +170,12 @@ impl Pair {
 
 #[test]
 fn a_connection_needs_no_signalling() {
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(&[]);
     let id = ProducerId::from(1);
     let mut rng = Rng::new(1);
-    let encodings = [Encoding { ssrc: SSRC, rtx_ssrc: Some(SSRC + 1), profile: Profile::Default }];
+    let encodings = [Encoding { ssrc: SSRC, rtx_ssrc: Some(SSRC + 1), rid: None }];
     let parameters = SenderParameters { mux_id: "0", kind: MediaKind::Video, payload_type: 101, encodings: &encodings };
-    let streams = Streams::new(Codec::Vp8, &mut rng);
+    let streams = Streams::new(Codec::Vp8, 1, &mut rng);
     let cname = pair.connection.add_sender(id, streams, parameters, &mut rng);
     assert!(!cname.is_empty());
     pair.pass(Duration::from_secs(1));
@@ -181,7 +190,7 @@ fn a_connection_needs_no_signalling() {
     }
     for sequence_number in 0..300 {
         let packet = RtpPacket {
-            profile: Profile::Default,
+            layer: 0,
             ssrc: 9,
             sequence_number,
             timestamp: 0,
@@ -204,7 +213,7 @@ fn a_connection_needs_no_signalling() {
     pair.other.handle_timeout(pair.now);
     pair.pass(Duration::from_millis(100));
     assert_eq!(pair.told(), [EngineEvent::KeyFrameRequest { ssrc: SSRC }]);
-    assert_eq!(pair.connection.key_frame_wanted(SSRC), Some((id, Profile::Default)));
+    assert_eq!(pair.connection.key_frame_wanted(SSRC), Some((id, 0)));
 
     // The network goes and comes back.
     pair.net.set_cut(Direction::Up, true);
@@ -216,8 +225,42 @@ fn a_connection_needs_no_signalling() {
 
     // The streams are given back, and the other side hears that it is over.
     let streams = pair.connection.remove_sender(pair.now, id).expect("they were here");
-    assert_eq!(streams.profiles().collect::<Vec<_>>(), [Profile::Default]);
+    assert_eq!(streams.layers(), 0..1);
     pair.connection.close(pair.now);
     pair.pass(Duration::from_secs(1));
     assert!(pair.ended);
+}
+
+#[test]
+fn layers_have_their_rids_if_the_extension_is_agreed() {
+    let sent = |extensions: &[_], rids: [Option<&str>; 2]| {
+        let mut pair = Pair::new(extensions);
+        let mut rng = Rng::new(1);
+        let encoding = |(layer, rid): (u32, Option<&str>)| Encoding {
+            ssrc: SSRC + 2 * layer,
+            rtx_ssrc: Some(SSRC + 2 * layer + 1),
+            rid: rid.map(str::to_owned),
+        };
+        let encodings: Vec<_> = (0..).zip(rids).map(encoding).collect();
+        let parameters =
+            SenderParameters { mux_id: "0", kind: MediaKind::Video, payload_type: 101, encodings: &encodings };
+        let id = ProducerId::from(1);
+        pair.connection.add_sender(id, Streams::new(Codec::Vp8, 2, &mut rng), parameters, &mut rng);
+        pair.pass(Duration::from_secs(1));
+        for layer in 0..2usize {
+            let frame = Frame::new(vec![1; 100], Duration::ZERO).layer(layer);
+            pair.connection.write(pair.now, id, &Media::Frame(frame)).expect("it is taken");
+            pair.pass(Duration::from_millis(40));
+        }
+        let none = Frame::new(vec![1; 100], Duration::ZERO).layer(2usize);
+        let refused = pair.connection.write(pair.now, id, &Media::Frame(none));
+        assert_eq!(refused, Err(StreamError::UnknownLayer));
+        assert_eq!(pair.connection.stats(id).iter().map(|stats| stats.packets_sent).collect::<Vec<_>>(), [1, 1]);
+        let rid = |packet: &Received| packet.header.ext_vals.rid.map(|rid| rid.to_string());
+        pair.received.iter().map(rid).collect::<Vec<_>>()
+    };
+    let agreed =
+        [(10, RTP_STREAM_ID, Extension::RtpStreamId), (11, REPAIRED_RTP_STREAM_ID, Extension::RepairedRtpStreamId)];
+    assert_eq!(sent(&agreed, [Some("small"), Some("large")]), [Some("small".to_owned()), Some("large".to_owned())]);
+    assert_eq!(sent(&[], [None, None]), [None, None]);
 }

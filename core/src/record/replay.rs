@@ -12,9 +12,10 @@ use super::{MAX_LINE_BYTES, RecordOptions, VERSION};
 use crate::connection::engine::{EngineAnswer, EngineEvent};
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::media::Media;
-use crate::rtp::{Codec, Profile};
+use crate::rtp::Codec;
 use crate::v2::InputError;
 use crate::v2::Output;
+use crate::v2::Profile;
 use crate::v2::Room;
 use crate::v2::RoomConfig;
 use crate::v2::protocol::{Refusal, Request};
@@ -25,7 +26,8 @@ use crate::v2::{Accepted, Command, Input};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Replay {
-    /// The replay's own recording: for a recording that was not written by hand the same lines again, byte for byte.
+    /// The replay's own recording: for a recording of this version that was not written by hand the same lines
+    /// again, byte for byte.
     pub recording: Vec<String>,
     /// How many outputs were compared; 0 for a file without outputs.
     pub compared: usize,
@@ -67,7 +69,7 @@ pub enum ReplayError {
         what: String,
     },
     /// The recording has a version that this library does not read.
-    #[error("line {line}: the recording has version {version}; this library reads {VERSION}")]
+    #[error("line {line}: the recording has version {version}; this library reads 1 to {VERSION}")]
     Version {
         /// The line, from 1.
         line: usize,
@@ -92,7 +94,10 @@ pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     let header = header(index + 1, first)?;
     let mut parsed = Vec::new();
     for (index, line) in lines {
-        let line = parse::<Line>(line).map_err(|what| failure(index + 1, what))?;
+        let mut line = parse::<Line>(line).map_err(|what| failure(index + 1, what))?;
+        if header.version == 1 {
+            line.update();
+        }
         parsed.push((index + 1, line));
     }
     // Media is recorded as in the original, so that the two recordings can be compared.
@@ -136,7 +141,9 @@ fn header(line: usize, text: &str) -> Result<Header, ReplayError> {
     let value: Value = parse(text).map_err(wrong)?;
     match value.get(HEADER) {
         None => Err(wrong(format!("it has no {HEADER:?}"))),
-        Some(version) if *version != VERSION => Err(ReplayError::Version { line, version: version.clone() }),
+        Some(version) if version.as_u64().is_none_or(|version| !(1..=VERSION).contains(&version)) => {
+            Err(ReplayError::Version { line, version: version.clone() })
+        }
         Some(_) => serde_json::from_value(value).map_err(|error| wrong(error.to_string())),
     }
 }
@@ -153,7 +160,7 @@ fn parse<T: DeserializeOwned>(line: &str) -> Result<T, String> {
 #[serde(deny_unknown_fields)]
 struct Header {
     #[serde(rename = "mediasoup-producer-record")]
-    _version: u64,
+    version: u64,
     #[serde(default)]
     seed: u64,
     #[serde(default)]
@@ -175,6 +182,25 @@ struct Line {
     engine: Option<Value>,
     output: Option<Value>,
     cut: Option<Value>,
+}
+
+impl Line {
+    /// From version 1, in which layers had the names of v2's profiles.
+    fn update(&mut self) {
+        let Some(media) = &mut self.media else { return };
+        for name in ["Frame", "Packet"] {
+            let Some(fields) = media.get_mut(name).and_then(Value::as_object_mut) else { continue };
+            let Some(profile) = fields.remove("profile") else { continue };
+            // What is none is refused as a layer.
+            let layer = Profile::deserialize(&profile).map_or(profile, |profile| profile.layer().into());
+            fields.insert("layer".to_owned(), layer);
+        }
+        if let Some(words) = &mut self.refused {
+            for profile in Profile::SIMULCAST.into_iter().chain([Profile::Default]) {
+                *words = words.replace(&format!("layer {profile},"), &format!("layer {},", profile.layer()));
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]

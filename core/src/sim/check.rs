@@ -23,7 +23,7 @@ const SHORTER: u32 = 500;
 /// Tries whether a loop around a room does what the model says, in generated sequences of up to 100 steps, all in virtual
 /// time.
 ///
-/// `make` puts the loop around a [scripted](Room::scripted) room, once for each sequence. `start` is where virtual time
+/// `make` puts the loop around a [scripted](crate::sim::Scripted) room, once for each sequence. `start` is where virtual time
 /// begins: any [`Instant`]. Of `config` the number of cases matters most. After each step the loop and the model are
 /// compared as [`Lockstep`] says, that is
 ///

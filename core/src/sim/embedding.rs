@@ -10,7 +10,7 @@ use crate::v2::{Accepted, Input};
 
 /// An event loop around a [`Room`], to be run beside the [model](super::model) by a [`Lockstep`](super::Lockstep).
 ///
-/// It is handed a [scripted](Room::scripted) room, what would come in, and the time; it shows what it has passed on, and
+/// It is handed a [scripted](crate::sim::Scripted) room, what would come in, and the time; it shows what it has passed on, and
 /// when it wants to be woken. Where the loop has channels and sockets, the test stands at their other ends. A room is the
 /// smallest loop of all and implements this too.
 ///

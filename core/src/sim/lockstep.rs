@@ -231,11 +231,10 @@ impl<E: Embedding> Lockstep<E> {
             }
             Step::Engine { pick, says } => Happening::Engine(transport(pick), says.event()),
             Step::KeyFrame { producer: number, layer: of } => {
-                let profile = layer(model.producers.get(&index(number)), of);
+                let layer = layer(model.producers.get(&index(number)), of);
                 let room = embedding.room();
                 let wanted = room.producer_info(producer(number)).and_then(|info| {
-                    let encodings = &info.rtp_parameters()?.encodings;
-                    let of_layer = encodings.iter().find(|e| e.profile.unwrap_or_default() == profile)?;
+                    let of_layer = info.rtp_parameters()?.encodings.get(layer)?;
                     Some((info.transport()?, of_layer.ssrc))
                 });
                 wanted.map_or(Happening::Nothing, |(transport, ssrc)| {
@@ -243,8 +242,8 @@ impl<E: Embedding> Lockstep<E> {
                 })
             }
             Step::Media { producer: number, layer: of, bytes, key_frame } => {
-                let profile = layer(model.producers.get(&index(number)), of);
-                let media = Media::Frame(frame(bytes, Duration::from_millis(model.now), profile, key_frame));
+                let layer = layer(model.producers.get(&index(number)), of);
+                let media = Media::Frame(frame(bytes, Duration::from_millis(model.now), layer, key_frame));
                 Happening::Input(Input::Media { producer: producer(number), media })
             }
             Step::Datagram { first, bytes } => Happening::Input(Input::Receive(datagram(first, bytes))),

@@ -3,10 +3,7 @@
 mod config;
 mod counters;
 mod entities;
-mod feedback;
-mod numbers;
 mod output;
-mod receiver;
 mod requests;
 mod state;
 mod stats;
@@ -14,23 +11,22 @@ mod validate;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use str0m::config::DtlsCert;
-use str0m::ice::StunMessage;
 use str0m::rtp::RtpPacket;
 
 use crate::connection::engine::crypto;
-use crate::connection::engine::endpoint::{Kind, Received, Refused};
+use crate::connection::engine::endpoint::Received;
 use crate::id::{ProducerId, TransportId};
-use crate::media::{AudioLevel, Rotation};
-use crate::net::IceProtocol;
 use crate::net::Receive;
 use crate::rng::Rng;
-use crate::rtp::Profile;
+use crate::sim::receiver::counters::ServerCounters;
+use crate::sim::receiver::listener::{AddressLimits, Listener, Transports};
+use crate::sim::receiver::packet::{Extensions, payload, sender_report};
+use crate::sim::receiver::{Receiver, ReceiverEvent, ReceiverOutput};
+use crate::v2::Profile;
 use crate::v2::RtpCapabilities;
 
 pub use config::{RoomServerConfig, ServerLimits};
@@ -38,41 +34,11 @@ pub use counters::EncodingCounters;
 pub use entities::{ServerPeer, ServerProducer, ServerTransport};
 pub use output::{ReceivedPacket, ServerEvent, ServerOutput, Side};
 
-use numbers::RawExtensions;
-use receiver::{ReceiverEvent, ReceiverOutput};
 use worker::{Asked, Job};
 
 /// Names a signalling connection; the caller's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
-
-/// What a room received and dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ServerCounters {
-    /// Datagrams that no transport knows.
-    pub datagrams_discarded: u64,
-    /// STUN messages that are no binding requests made with the ICE user name and password of a transport (RFC 8489 section
-    /// 9.1).
-    pub stun_refused: u64,
-    /// Authentic binding requests from one address more than [`ServerLimits::addresses_remembered`].
-    pub addresses_refused: u64,
-    /// DTLS datagrams after the handshake, but for its end: forged, replayed (RFC 6347 section 4.1.2.7), or a last flight
-    /// sent again.
-    pub dtls_refused: u64,
-    /// RTP packets that are forged, were received before (RFC 3711 section 3.3.2), or belong to no stream.
-    pub rtp_refused: u64,
-    /// RTCP packets not made with the transport's keys, or not encrypted (RFC 3711 section 3.4).
-    pub rtcp_forged: u64,
-    /// RTCP packets that were received before (RFC 3711 section 3.3.2).
-    pub rtcp_replayed: u64,
-    /// Requests refused.
-    pub requests_refused: u64,
-    /// Notifications that made no sense; the real server only logs them.
-    pub notifications_refused: u64,
-    /// Datagrams, packets, statistics, and requests and notifications of peers, dropped because outputs were not polled.
-    pub outputs_dropped: u64,
-}
 
 /// A mediasoup v2 room for senders, without sockets, threads or a clock of its own; driven like a [`Room`](crate::v2::Room).
 ///
@@ -107,10 +73,7 @@ pub struct RoomServer {
     connections: BTreeMap<ConnectionId, String>,
     transports: BTreeMap<TransportId, ServerTransport>,
     producers: BTreeMap<ProducerId, ServerProducer>,
-    /// ICE user names of transports.
-    users: BTreeMap<String, TransportId>,
-    /// Where transports are heard from.
-    routes: BTreeMap<(IceProtocol, SocketAddr), TransportId>,
+    listener: Listener,
     /// What the worker is at, in order.
     jobs: VecDeque<Job>,
     outputs: VecDeque<ServerOutput>,
@@ -121,6 +84,9 @@ impl RoomServer {
     /// An empty room. `seed` decides the ids it gives; keys and ICE credentials do not come from it.
     pub fn new(config: RoomServerConfig, seed: u64) -> Self {
         let capabilities = config.rtp_capabilities();
+        let limits = config.limits;
+        let addresses = AddressLimits { at_a_time: limits.remote_addresses, remembered: limits.addresses_remembered };
+        let dtls = config.dtls_backend;
         Self {
             config,
             rng: Rng::new(seed),
@@ -133,8 +99,7 @@ impl RoomServer {
             connections: BTreeMap::new(),
             transports: BTreeMap::new(),
             producers: BTreeMap::new(),
-            users: BTreeMap::new(),
-            routes: BTreeMap::new(),
+            listener: Listener::new(dtls, addresses),
             jobs: VecDeque::new(),
             outputs: VecDeque::new(),
             counters: ServerCounters::default(),
@@ -181,26 +146,11 @@ impl RoomServer {
     /// Takes a datagram.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        let (id, received) = if Kind::of(&receive.contents) == Kind::Stun {
-            self.binding_request(now, receive)
-        } else {
-            let id = self.routes.get(&(receive.protocol, receive.source)).copied();
-            let transport = id.and_then(|id| self.transports.get_mut(&id));
-            (id, transport.map_or(Received::NotOurs, |transport| transport.receiver.handle_receive(now, receive)))
-        };
+        let (id, heard) = self.listener.handle_receive(now, receive, &mut self.transports);
         if let Some(id) = id {
             self.settle(now, id);
         }
-        let counters = &mut self.counters;
-        match received {
-            Received::Taken => {}
-            Received::NotOurs => counters.datagrams_discarded += 1,
-            Received::Refused(Refused::Stun) => counters.stun_refused += 1,
-            Received::Refused(Refused::Dtls) => counters.dtls_refused += 1,
-            Received::Refused(Refused::Rtp) => counters.rtp_refused += 1,
-            Received::Refused(Refused::RtcpForged) => counters.rtcp_forged += 1,
-            Received::Refused(Refused::RtcpReplayed) => counters.rtcp_replayed += 1,
-        }
+        self.counters.count(heard);
     }
 
     /// Says that time went on. Needed when the deadline of [`poll_timeout`](Self::poll_timeout) is reached.
@@ -302,7 +252,9 @@ impl RoomServer {
         let ssrcs: Vec<_> = transport
             .receiver
             .streams()
-            .filter(|stream| stream.producer == id && profile.is_none_or(|profile| profile == stream.profile))
+            .filter(|stream| {
+                stream.producer == id && profile.is_none_or(|profile| profile == producer.profile(stream.layer))
+            })
             .map(|stream| stream.ssrc)
             .collect();
         for ssrc in &ssrcs {
@@ -355,13 +307,17 @@ impl RoomServer {
 
     /// What was received of each encoding of a producer, lowest layer first; nothing if it is not known.
     pub fn encodings(&self, id: ProducerId) -> Vec<EncodingCounters> {
-        let transport = self.producers.get(&id).and_then(|producer| self.transports.get(&producer.transport));
+        let producer = self.producers.get(&id);
+        let transport = producer.and_then(|producer| self.transports.get(&producer.transport));
         let now = self.now;
         let mut counters: Vec<_> = transport
             .into_iter()
             .flat_map(|transport| transport.receiver.streams())
             .filter(|stream| stream.producer == id)
-            .filter_map(|stream| Some(stream.counter.counters(now?, stream.profile, stream.ssrc)))
+            .filter_map(|stream| {
+                let profile = producer?.profile(stream.layer);
+                Some(EncodingCounters::new(profile, stream.ssrc, stream.counter.counters(now?)))
+            })
             .collect();
         counters.sort_by_key(|counters| counters.profile);
         counters
@@ -422,50 +378,6 @@ impl RoomServer {
         }
     }
 
-    fn binding_request(&mut self, now: Instant, receive: &Receive) -> (Option<TransportId>, Received) {
-        let Some((id, theirs, nominated)) = self.authentic_request(receive) else {
-            return (None, Received::Refused(Refused::Stun));
-        };
-        let Some(transport) = self.transports.get_mut(&id) else { return (None, Received::NotOurs) };
-        let from = (receive.protocol, receive.source);
-        // ICE never forgets an address.
-        if !transport.addresses.contains(&from) {
-            if transport.addresses.len() >= self.config.limits.addresses_remembered {
-                self.counters.addresses_refused += 1;
-                return (None, Received::Taken);
-            }
-            transport.addresses.insert(from);
-        }
-        transport.receiver.learn_remote_user(&theirs);
-        let received = transport.receiver.handle_receive(now, receive);
-        if received != Received::Taken {
-            return (None, received);
-        }
-        transport.receiver.select_path(now, receive, nominated);
-        // What else comes from there is this transport's.
-        if self.routes.insert(from, id) != Some(id) {
-            transport.remote_addresses.push_back(from);
-            if transport.remote_addresses.len() > self.config.limits.remote_addresses
-                && let Some(oldest) = transport.remote_addresses.pop_front()
-                && self.routes.get(&oldest) == Some(&id)
-            {
-                self.routes.remove(&oldest);
-            }
-        }
-        (Some(id), received)
-    }
-
-    /// Whose binding request this is, the user name of who asks, and whether it nominates.
-    fn authentic_request(&self, receive: &Receive) -> Option<(TransportId, String, bool)> {
-        let message = StunMessage::parse(&receive.contents).ok().filter(StunMessage::is_binding_request)?;
-        let (ours, theirs) = message.split_username()?;
-        let id = *self.users.get(ours)?;
-        let password = self.transports.get(&id)?.receiver.ice.pass.as_bytes();
-        let hmac = crypto::provider(self.config.dtls_backend).sha1_hmac_provider;
-        let authentic = message.verify(password, |key, payloads| hmac.sha1_hmac(key, payloads));
-        authentic.then(|| (id, theirs.to_owned(), message.use_candidate()))
-    }
-
     fn settle_all(&mut self, now: Instant) {
         for id in self.transports.keys().copied().collect::<Vec<_>>() {
             if let Some(transport) = self.transports.get_mut(&id) {
@@ -518,32 +430,34 @@ impl RoomServer {
         if producer.paused() {
             return;
         }
-        let raw = packet.header.ext_vals.user_values.get::<RawExtensions>();
-        let extension = |id: Option<u8>| raw.and_then(|raw| raw.get(id?));
+        let Extensions { mid, audio_level, rotation } = Extensions::of(&packet, producer.extensions);
         let received = ReceivedPacket {
             peer: producer.peer.clone(),
             producer: producer.id,
             codec: producer.codec,
-            profile: stream.profile,
+            profile: producer.profile(stream.layer),
             ssrc,
             payload_type: producer.payload_type,
             sequence_number: *packet.seq_no,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
-            payload: Bytes::from_owner(packet.payload),
             repaired,
-            mid: extension(producer.extensions.mid).map(|mid| String::from_utf8_lossy(mid).into_owned()),
-            audio_level: extension(producer.extensions.audio_level)
-                .and_then(<[u8]>::first)
-                .map(|level| AudioLevel::new(level & 0x7f, level & 0x80 != 0)),
-            rotation: extension(producer.extensions.rotation).and_then(<[u8]>::first).map(|byte| match byte & 3 {
-                0 => Rotation::Deg0,
-                1 => Rotation::Deg90,
-                2 => Rotation::Deg180,
-                _ => Rotation::Deg270,
-            }),
-            sender_report: packet.last_sender_info.map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
+            mid,
+            audio_level,
+            rotation,
+            sender_report: sender_report(&packet),
+            payload: payload(packet),
         };
         self.lesser_output(ServerOutput::Rtp(received));
+    }
+}
+
+impl Transports for BTreeMap<TransportId, ServerTransport> {
+    fn receiver(&mut self, id: TransportId) -> Option<&mut Receiver> {
+        self.get_mut(&id).map(|transport| &mut transport.receiver)
+    }
+
+    fn handle_secured(&mut self, now: Instant, id: TransportId, receive: &Receive) -> Received {
+        self.receiver(id).map_or(Received::NotOurs, |receiver| receiver.handle_receive(now, receive))
     }
 }

@@ -4,6 +4,7 @@
 //! ```
 //! use std::time::{Duration, Instant};
 //!
+//! use mediasoup_producer::sim::Scripted;
 //! use mediasoup_producer::sim::strategies::{Ids, input, time_step};
 //! use mediasoup_producer::v2::{Input, Room, RoomConfig};
 //! use proptest::collection::vec;
@@ -37,7 +38,6 @@ use super::model::{
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::media::Media;
 use crate::net::Receive;
-use crate::rtp::Profile;
 use crate::v2::{Command, Input};
 
 /// The model as proptest-state-machine has it: what may happen after what.
@@ -291,9 +291,8 @@ pub fn response(ids: Ids) -> impl Strategy<Value = Input> {
 
 /// A frame of some length and layer, which may be empty.
 pub fn media() -> impl Strategy<Value = Media> {
-    let profile = select(&[Profile::Default, Profile::Low, Profile::Medium, Profile::High][..]);
-    (frame_bytes(), 0..3_600_000u64, profile, any::<bool>()).prop_map(|(bytes, at, profile, key_frame)| {
-        Media::Frame(frame(bytes, Duration::from_millis(at), profile, key_frame))
+    (frame_bytes(), 0..3_600_000u64, 0..4usize, any::<bool>()).prop_map(|(bytes, at, layer, key_frame)| {
+        Media::Frame(frame(bytes, Duration::from_millis(at), layer, key_frame))
     })
 }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::connection::engine::crypto::{Certificate, DtlsBackend};
 use crate::limits::Limits;
 use crate::net::DtlsRole;
-use crate::rtp::{Codec, Profile};
+use crate::rtp::Codec;
 use crate::v2::protocol::RoomSettings;
+use crate::v2::rtp::Profile;
 
 /// Options of a [`Room`](crate::v2::Room).
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct RoomConfig {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) initial_bitrate_bps: Option<u64>,
     pub(crate) limits: Limits,
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     #[serde(skip)]
     pub(crate) record: Option<crate::v2::room::recorder::RecordOptions>,
 }
@@ -48,7 +49,7 @@ impl Default for RoomConfig {
             certificate: None,
             initial_bitrate_bps: None,
             limits: Limits::default(),
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "record")]
             record: None,
         }
     }
@@ -130,7 +131,7 @@ impl RoomConfig {
 
     /// Records the room from its beginning, wherever it is made: [`Room::poll_record`](crate::v2::Room::poll_record) brings
     /// the lines. Default: not.
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub const fn record(mut self, options: crate::v2::room::recorder::RecordOptions) -> Self {
         self.record = Some(options);
         self

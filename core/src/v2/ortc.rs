@@ -80,7 +80,8 @@ impl SharedCapabilities {
             rtx_payload_type: shared.rtx_payload_type,
             channels: shared.capability.channels,
         });
-        let extensions = self.header_extensions.iter();
+        // Declared, and never written: layers have no rid, and are told apart by SSRC.
+        let extensions = self.header_extensions.iter().filter(|extension| extension.uri != RTP_STREAM_ID);
         Agreed {
             codecs: codecs.collect(),
             header_extensions: extensions.map(|extension| (extension.preferred_id, extension.uri.clone())).collect(),

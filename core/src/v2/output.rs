@@ -10,15 +10,15 @@ use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::json::Redacted;
 use crate::net::IceCandidate;
 use crate::net::Transmit;
-use crate::rtp::Profile;
 use crate::v2::error::OperationError;
 use crate::v2::protocol::{Notification, Peer, Request};
+use crate::v2::rtp::Profile;
 use crate::v2::stats::{ProducerStats, TransportStats};
 
-/// Something to be acted on, from [`Room::poll_output`](crate::v2::Room::poll_output).
+/// Something to be acted on, from [`Room::poll_output`](crate::v2::Room::poll_output). There is nothing else: a loop that
+/// forgets one does not compile.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
-#[non_exhaustive]
 pub enum Output {
     /// A datagram to be sent.
     Transmit(Transmit),

@@ -7,7 +7,7 @@ mod media_plane;
 mod outputs;
 mod peers;
 mod producers;
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 pub(crate) mod recorder;
 #[cfg(feature = "sim")]
 mod scripted;
@@ -28,6 +28,7 @@ use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::media::Media;
 use crate::net::Receive;
+use crate::outputs::Outputs;
 use crate::rng::Rng;
 use crate::rtp::MediaKind;
 use crate::stats::OutboundRtpStats;
@@ -48,7 +49,6 @@ use crate::v2::transport::{Transport, TransportInfo};
 
 use inflight::Inflight;
 use journal::{Entered, Journal};
-use outputs::Outputs;
 use peers::Peers;
 pub use state::RoomState;
 
@@ -79,7 +79,6 @@ pub use state::RoomState;
 ///             Output::Request { id, request } => send_to_server(format!("{id} {}", request.to_json())),
 ///             Output::Notification(notification) => send_to_server(notification.to_json().to_string()),
 ///             Output::Event(event) => on_event(&mut room, event),
-///             _ => {}
 ///         }
 ///     }
 ///     let now = Instant::now();
@@ -125,7 +124,7 @@ pub struct Room {
     written: Vec<TransportId>,
     /// What engines have said and the control plane has not heard yet.
     heard: VecDeque<(TransportId, EngineEvent)>,
-    outputs: Outputs,
+    outputs: Outputs<Output>,
     journal: Journal,
     stats: RoomStats,
 }
@@ -202,9 +201,9 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Timeout);
-        while let Some(pending) = self.inflight.expire(now) {
+        while let Some((id, pending)) = self.inflight.expire(now) {
             let method = pending.method.to_owned();
-            self.failed(now, pending, OperationError::TimedOut { method });
+            self.failed(now, id, pending, OperationError::TimedOut { method });
         }
         let due: Vec<_> = self
             .transports
@@ -420,7 +419,7 @@ impl Room {
             transmits_dropped: self.outputs.transmits_dropped,
             outputs_waiting: self.outputs.len() + self.unflushed(),
             requests_pending: self.inflight.len(),
-            requests_forgotten: self.inflight.forgotten,
+            requests_forgotten: self.inflight.forgotten(),
             ..self.stats
         }
     }
@@ -444,7 +443,7 @@ impl Room {
         let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
         if let (Err(error), Media::Frame(frame)) = (&result, media) {
-            self.frame_refused(now, id, frame.profile, error.is_key_frame_needed());
+            self.frame_refused(now, id, frame.layer, error.is_key_frame_needed());
         }
         self.entered(now, entry.refused(&result));
         result
@@ -473,20 +472,20 @@ impl Room {
         if connection.packets_waiting() >= self.config.limits.packets_waiting {
             return Err(MediaError::TooManyPackets(connection.packets_waiting()));
         }
-        let (bytes, limit, profile) = match media {
-            Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.profile),
-            Media::Packet(packet) => (packet.payload.len(), MAX_PACKET_BYTES, packet.profile),
+        let (bytes, limit, layer) = match media {
+            Media::Frame(frame) => (frame.data.len(), self.config.limits.frame_bytes, frame.layer),
+            Media::Packet(packet) => (packet.payload.len(), MAX_PACKET_BYTES, packet.layer),
         };
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
-        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, profile, codec))?;
+        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, layer, codec))?;
         if connection.unflushed() == 0 {
             self.settle(transport);
         } else if !self.written.contains(&transport) {
             self.written.push(transport);
         }
-        if written.time_went_back {
+        if let Some(profile) = self.profile(id, layer).filter(|_| written.time_went_back) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
         Ok(())

@@ -4,7 +4,64 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::connection::engine::Encoding;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
+
+/// A layer of a simulcast producer, mediasoup's "profile".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// The only encoding of a producer without simulcast.
+    #[default]
+    Default,
+    /// The smallest simulcast layer.
+    Low,
+    /// The middle simulcast layer.
+    Medium,
+    /// The largest simulcast layer.
+    High,
+}
+
+impl Profile {
+    /// The layers of a simulcast producer, smallest first: the order of its encodings.
+    pub const SIMULCAST: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    /// Its index among the layers of its producer: what [`Frame::layer`](crate::Frame::layer) takes.
+    pub const fn layer(self) -> usize {
+        match self {
+            Self::Default | Self::Low => 0,
+            Self::Medium => 1,
+            Self::High => 2,
+        }
+    }
+
+    /// The layers of a producer, smallest first.
+    pub const fn of(simulcast: bool) -> &'static [Self] {
+        if simulcast { &Self::SIMULCAST } else { &[Self::Default] }
+    }
+
+    /// As it stands in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Its [`layer`](Profile::layer).
+impl From<Profile> for usize {
+    fn from(profile: Profile) -> Self {
+        profile.layer()
+    }
+}
 
 /// What a peer or a room can send or receive.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -149,10 +206,10 @@ pub struct RtpEncodingParameters {
 }
 
 impl RtpEncodingParameters {
-    /// As a connection takes it.
+    /// As a connection takes it: layers are told apart by their SSRCs.
     pub(crate) fn encoding(&self) -> Encoding {
-        let Self { ssrc, rtx, profile } = self;
-        Encoding { ssrc: *ssrc, rtx_ssrc: rtx.map(|rtx| rtx.ssrc), profile: profile.unwrap_or_default() }
+        let Self { ssrc, rtx, profile: _ } = self;
+        Encoding { ssrc: *ssrc, rtx_ssrc: rtx.map(|rtx| rtx.ssrc), rid: None }
     }
 }
 

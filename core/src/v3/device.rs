@@ -58,7 +58,7 @@ use effects::Effect;
 /// # fn request(_: &str, _: Value) -> Value { Value::Null }
 /// # fn ask(_: RequestId, _: &str, _: Value) {}
 /// # fn hear() -> Option<(RequestId, Result<Value, String>)> { None }
-/// # fn encode_key_frame(_: u8) {}
+/// # fn encode_key_frame(_: usize) {}
 /// let mut device = Device::new(DeviceConfig::default(), random_seed());
 /// let now = Instant::now();
 /// device.load(now, serde_json::from_value(request("getRouterRtpCapabilities", json!({})))?, false)?;

@@ -241,6 +241,10 @@ pub enum ProducerError {
 /// remembered (see [`Limits::late_answers`](crate::Limits::late_answers)): if the server has made the producer all the same,
 /// [`Event::Orphan`](super::Event::Orphan) tells its id when the answer comes. A late answer to `connect` is taken as if it had
 /// come in time: the server takes no second one.
+///
+/// The late answer in this table is to a request that was given up, the other answers are to the oldest that is out:
+///
+#[doc = include_str!("../../states/v3-late.md")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]

@@ -166,7 +166,7 @@ impl<'a> Producer<'a> {
     }
 
     /// Sends the encodings up to this one, counted from 0 at the lowest resolution, and not those above it.
-    pub fn set_max_spatial_layer(&mut self, now: Instant, layer: u8) -> Result<(), SetMaxSpatialLayerError> {
+    pub fn set_max_spatial_layer(&mut self, now: Instant, layer: usize) -> Result<(), SetMaxSpatialLayerError> {
         self.device.execute(now, Command::SetMaxSpatialLayer { id: self.id, layer }).map(drop).map_err(CommandError::of)
     }
 

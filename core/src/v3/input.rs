@@ -112,7 +112,7 @@ pub enum Command {
     Resume { id: ProducerId },
     ReplaceTrack { id: ProducerId, track: Option<Track> },
     EndTrack { id: ProducerId },
-    SetMaxSpatialLayer { id: ProducerId, layer: u8 },
+    SetMaxSpatialLayer { id: ProducerId, layer: usize },
     SetEncodingParameters { id: ProducerId, parameters: EncodingUpdate },
     SetProducerAppData { id: ProducerId, app_data: Map<String, Value> },
 }

@@ -13,10 +13,10 @@ use super::rtp::{
     RtpHeaderExtension, RtpHeaderExtensionParameters,
 };
 use crate::connection::engine::{Agreed, AgreedCodec};
-use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, RTP_STREAM_ID, VIDEO_ORIENTATION};
+use crate::rtp::extension::{
+    ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID, VIDEO_ORIENTATION,
+};
 use crate::rtp::{Codec, MediaKind};
-
-pub(crate) const REPAIRED_RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// The most encodings of a producer.
 const MAX_ENCODINGS: usize = 4;

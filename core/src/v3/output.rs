@@ -206,18 +206,18 @@ pub enum ProducerEvent {
     /// without one (after connection, resume, replaced track, or a frame that was refused).
     KeyFrameRequest {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
     },
     /// Media time went back in this encoding, for the first time since its track was set: encode without B-frames.
     TimeWentBack {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
     },
     /// The encoder of this encoding should aim at this bitrate: its share of what the server says it can receive (REMB). 0:
     /// pause the encoder.
     TargetBitrate {
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
         /// Bits per second.
         bitrate_bps: u64,
     },

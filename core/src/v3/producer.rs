@@ -99,13 +99,13 @@ impl ProducerInfo {
     }
 
     /// The highest encoding that is sent, if that was [bounded](super::Producer::set_max_spatial_layer).
-    pub const fn max_spatial_layer(&self) -> Option<u8> {
+    pub const fn max_spatial_layer(&self) -> Option<usize> {
         self.machine.max_spatial_layer
     }
 
     /// Whether an encoding is sent. False for one that it has not.
-    pub fn is_active(&self, layer: u8) -> bool {
-        self.machine.layers.get(usize::from(layer)).is_some_and(|layer| layer.active)
+    pub fn is_active(&self, layer: usize) -> bool {
+        self.machine.layers.get(layer).is_some_and(|layer| layer.active)
     }
 
     /// The application's data.
@@ -121,7 +121,7 @@ pub(crate) struct Machine {
     track: Option<Track>,
     stop_tracks: bool,
     paused: bool,
-    max_spatial_layer: Option<u8>,
+    max_spatial_layer: Option<usize>,
     layers: Vec<Layer>,
 }
 
@@ -155,7 +155,7 @@ pub(crate) enum Event {
     Resume,
     ReplaceTrack(Option<Track>),
     TrackEnded,
-    SetMaxSpatialLayer(u8),
+    SetMaxSpatialLayer(usize),
     SetEncodingParameters(EncodingUpdate),
     Close,
     TransportClosed,
@@ -166,7 +166,7 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     Emit(ProducerEvent),
     /// Media of this encoding may flow from here on: a decoder cannot begin without a key frame.
-    KeyFrame(u8),
+    KeyFrame(usize),
     /// Media comes from another source from here on.
     NewSource,
     /// What the server can take is shared out anew.
@@ -196,9 +196,14 @@ impl Machine {
         self.live() && !self.paused && self.track.is_some()
     }
 
+    /// Whether there is such an encoding and nothing is sent of it.
+    pub(crate) fn is_inactive(&self, layer: usize) -> bool {
+        self.layers.get(layer).is_some_and(|layer| !layer.active)
+    }
+
     /// The most that an encoding should take, in bits per second; 0 if it is not active.
-    pub(crate) fn max_bitrate(&self, layer: u8) -> Option<u64> {
-        match self.layers.get(usize::from(layer)) {
+    pub(crate) fn max_bitrate(&self, layer: usize) -> Option<u64> {
+        match self.layers.get(layer) {
             Some(Layer { active: true, max_bitrate }) => max_bitrate.map(u64::from),
             Some(Layer { active: false, .. }) | None => Some(0),
         }
@@ -273,7 +278,7 @@ impl Machine {
         self.may_flow(effects);
     }
 
-    fn set_layers(&mut self, effects: &mut Vec<Effect>, set: impl Fn(u8, &mut Layer)) {
+    fn set_layers(&mut self, effects: &mut Vec<Effect>, set: impl Fn(usize, &mut Layer)) {
         let sends = self.sends();
         for (index, layer) in (0..).zip(&mut self.layers) {
             let before = *layer;

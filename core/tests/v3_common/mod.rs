@@ -4,13 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use mediasoup_producer::sim::EngineEvent;
 use mediasoup_producer::v3::{
     Answer, Device, DeviceConfig, Event, Input, Output, ProduceOptions, Producing, Refusal, Request, RtpCapabilities,
     TransportOptions, TransportParameters,
 };
-use mediasoup_producer::{
-    EngineEvent, Frame, IceParameters, MediaKind, OperationId, ProducerId, RequestId, Track, TransportId,
-};
+use mediasoup_producer::{Frame, IceParameters, MediaKind, OperationId, ProducerId, RequestId, Track, TransportId};
 use serde_json::{Map, Value, json};
 
 pub(crate) struct World {
@@ -121,6 +120,12 @@ impl World {
 
     pub(crate) fn names(&mut self) -> Vec<&'static str> {
         self.requests().iter().map(|(_, request)| request.name()).collect()
+    }
+
+    /// They were cancelled.
+    pub(crate) fn forget_requests(&mut self) {
+        self.poll();
+        self.requests.clear();
     }
 
     /// The events since they were asked for last.

@@ -42,26 +42,16 @@ impl Player {
         S: Iterator<Item = EncodedFrame> + Send + 'static,
     {
         let producer = producer.clone();
-        Self::of(sources, move |profile, EncodedFrame { data, time, key_frame }| {
-            let written = match producer.write_frame(Frame::new(data, time).profile(profile).key_frame(key_frame)) {
-                Ok(()) => Written::Taken,
-                Err(MediaError::Paused(_)) => Written::Paused,
-                Err(MediaError::NotConnected(_) | MediaError::Unhandled(_)) => Written::Unconnected,
-                Err(MediaError::KeyFrameNeeded { .. }) => Written::Incomplete,
-                Err(MediaError::ProducerNotFound(_)) => Written::Gone,
-                Err(error) => panic!("a frame of {:?} was not taken: {error}", producer.kind()),
-            };
-            std::future::ready(written)
-        })
+        let sources = sources.into_iter().map(|(profile, source)| (profile.into(), source)).collect();
+        Self::of(sources, move |frame| std::future::ready(producer.write_frame(frame)))
     }
 
     /// Plays sources in step, each with its layer, by means of `write`.
-    pub(crate) fn of<L, S, W, F>(sources: Vec<(L, S)>, write: W) -> Self
+    pub(crate) fn of<S, W, F>(sources: Vec<(usize, S)>, write: W) -> Self
     where
-        L: Copy + Send + 'static,
         S: Iterator<Item = EncodedFrame> + Send + 'static,
-        W: Fn(L, EncodedFrame) -> F + Send + 'static,
-        F: Future<Output = Written> + Send + 'static,
+        W: Fn(Frame) -> F + Send + 'static,
+        F: Future<Output = Result<(), MediaError>> + Send + 'static,
     {
         let played = Arc::new(Mutex::new(Played::default()));
         let task = tokio::spawn(play(sources, write, Arc::clone(&played)));
@@ -96,20 +86,9 @@ impl Drop for Player {
     }
 }
 
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
-    Taken,
-    Paused,
-    Unconnected,
-    Incomplete,
-    /// Nor will any other be taken.
-    Gone,
-}
-
-async fn play<L: Copy, S: Iterator<Item = EncodedFrame>, F: Future<Output = Written>>(
-    mut sources: Vec<(L, S)>,
-    write: impl Fn(L, EncodedFrame) -> F,
+async fn play<S: Iterator<Item = EncodedFrame>, F: Future<Output = Result<(), MediaError>>>(
+    mut sources: Vec<(usize, S)>,
+    write: impl Fn(Frame) -> F,
     played: Arc<Mutex<Played>>,
 ) {
     let next = |source: &mut S| source.next().expect("a clip is endless");
@@ -118,16 +97,19 @@ async fn play<L: Copy, S: Iterator<Item = EncodedFrame>, F: Future<Output = Writ
     loop {
         let first = (0..due.len()).min_by_key(|index| due[*index].time).expect("at least one source");
         let (layer, source) = &mut sources[first];
-        let frame = std::mem::replace(&mut due[first], next(source));
-        sleep_until(start + frame.time).await;
-        let written = write(*layer, frame).await;
+        let EncodedFrame { data, time, key_frame } = std::mem::replace(&mut due[first], next(source));
+        sleep_until(start + time).await;
+        let result = write(Frame::new(data, time).layer(*layer).key_frame(key_frame)).await;
         let mut played = played.lock().expect("no panic under the lock");
-        match written {
-            Written::Taken => played.taken += 1,
-            Written::Paused => played.paused += 1,
-            Written::Unconnected => played.unconnected += 1,
-            Written::Incomplete => played.incomplete += 1,
-            Written::Gone => return,
+        match result {
+            Ok(()) => played.taken += 1,
+            Err(MediaError::Paused(_) | MediaError::NoTrack(_)) => played.paused += 1,
+            Err(MediaError::NotConnected(_) | MediaError::Unhandled(_) | MediaError::NotProduced(_)) => {
+                played.unconnected += 1;
+            }
+            Err(MediaError::KeyFrameNeeded { .. }) => played.incomplete += 1,
+            Err(MediaError::ProducerNotFound(_)) => return,
+            Err(error) => panic!("a frame was not taken: {error}"),
         }
     }
 }

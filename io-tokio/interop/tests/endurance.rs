@@ -69,7 +69,7 @@ async fn nothing_drifts_grows_or_freezes() {
     }
     for producer in [&audio, &video] {
         for stream in publisher.arrived(&server, producer).await {
-            println!("{:?} {:?}: {} packets at both ends", producer.kind(), stream.profile, stream.packets_sent);
+            println!("{:?} {:?}: {} packets at both ends", producer.kind(), stream.layer, stream.packets_sent);
         }
     }
     let stats = publisher.room.stats();

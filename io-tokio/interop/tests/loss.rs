@@ -96,7 +96,7 @@ async fn losses_are_repaired(percent: u8) {
     for ((ours, layer), before) in video.outbound_stats().iter().zip(&ended).zip(&under_way) {
         println!(
             "{percent}% {:?}: {} sent and {} again; {} lost, {} repaired, {} missing, {} of them the last of all",
-            ours.profile,
+            ours.layer,
             ours.packets_sent,
             ours.retransmitted_packets_sent,
             layer.path.lost,

@@ -102,8 +102,8 @@ pub(crate) async fn all_arrives<R: Runtime>(server: &TestRoom<R>, producer: &Pro
             let received = server.encodings(producer.id());
             received.len() == sent.len()
                 && sent.iter().zip(&received).all(|(sent, received)| {
-                    (sent.profile, sent.packets_sent, sent.bytes_sent)
-                        == (received.profile, received.packets, received.bytes)
+                    (sent.layer, sent.packets_sent, sent.bytes_sent)
+                        == (received.profile.layer(), received.packets, received.bytes)
                 })
         })
         .await;

@@ -26,7 +26,9 @@ use crate::media::Rotation;
 use crate::net::Receive;
 use crate::net::Transmit;
 use crate::net::{DtlsFingerprint, DtlsRole, IceCandidate, IceParameters, IceProtocol, RemoteTransport};
-use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::rtp::extension::{
+    ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID, VIDEO_ORIENTATION,
+};
 use crate::rtp::{Codec, MediaKind};
 
 /// What the transports of a room share.
@@ -324,9 +326,11 @@ impl Engine for RtcEngine {
             },
         );
         let mut streams = Vec::new();
-        for encoding in encodings {
-            // str0m keys streams by (mid, rid): each layer gets a rid for its eyes only, as the extension is unmapped.
-            let rid = Some(Rid::from(encoding.profile.as_str()));
+        for (layer, encoding) in encodings.iter().enumerate() {
+            // str0m keys streams by (mid, rid): each layer without one gets a rid for its eyes only, and the extension is not
+            // to be agreed on then.
+            let several = || (encodings.len() > 1).then(|| layer.to_string());
+            let rid = encoding.rid.clone().or_else(several).map(|rid| Rid::from(rid.as_str()));
             let rtx = encoding.rtx_ssrc;
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
             stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
@@ -432,6 +436,8 @@ fn extension_map(agreed: &Agreed) -> ExtensionMap {
             ABS_SEND_TIME => Extension::AbsoluteSendTime,
             VIDEO_ORIENTATION => Extension::VideoOrientation,
             MID => Extension::RtpMid,
+            RTP_STREAM_ID => Extension::RtpStreamId,
+            REPAIRED_RTP_STREAM_ID => Extension::RepairedRtpStreamId,
             _ => continue,
         };
         map.set(*id, known);

@@ -28,7 +28,7 @@ const WORKER_STEP: Duration = Duration::from_millis(16);
 /// More wakes than one step can need.
 const WAKES: u32 = 100_000;
 
-/// A [scripted](Room::scripted) room and a [`RoomServer`], to which the [steps](Step) of the model happen in their own way.
+/// A [scripted](crate::sim::Scripted) room and a [`RoomServer`], to which the [steps](Step) of the model happen in their own way.
 ///
 /// Commands are the application's. [`Step::Answer`] says how long the server's worker takes from here on, up to twice as long
 /// as we wait; what it answers is its own affair. A [`Step::Server`] that closes, pauses or resumes something is the server's

@@ -108,7 +108,7 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::Inactive { .. } => "Inactive",
             MediaError::Paused(_) => "Paused",
             MediaError::NotConnected(_) => "NotConnected",
-            MediaError::UnknownProfile { .. } => "UnknownProfile",
+            MediaError::UnknownLayer { .. } => "UnknownLayer",
             MediaError::KeyFrameNeeded { .. } => "KeyFrameNeeded",
             MediaError::TooLarge { .. } => "TooLarge",
             MediaError::Malformed { .. } => "Malformed",

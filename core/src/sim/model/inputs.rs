@@ -13,7 +13,7 @@ use crate::id::{ProducerId, TransportId};
 use crate::media::Frame;
 use crate::net::IceProtocol;
 use crate::net::Receive;
-use crate::rtp::{MediaKind, Profile};
+use crate::rtp::MediaKind;
 use crate::track::Track;
 use crate::v2::Command;
 use crate::v2::InvalidResponse;
@@ -156,8 +156,8 @@ pub(crate) fn interval_taken(milliseconds: u16) -> u64 {
 }
 
 /// Its bytes are no key frame's.
-pub(crate) fn frame(bytes: u16, at: Duration, profile: Profile, key_frame: bool) -> Frame {
-    Frame::new(vec![0x55; bytes.into()], at).profile(profile).key_frame(key_frame)
+pub(crate) fn frame(bytes: u16, at: Duration, layer: usize, key_frame: bool) -> Frame {
+    Frame::new(vec![0x55; bytes.into()], at).layer(layer).key_frame(key_frame)
 }
 
 pub(crate) fn datagram(first: u8, bytes: u16) -> Receive {

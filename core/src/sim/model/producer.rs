@@ -7,9 +7,9 @@ use super::step::{ProducerOp, TrackKind};
 use super::transport::Queued;
 use super::{Model, OPERATIONS, PRODUCERS, to_peer};
 use crate::event::Originator;
-use crate::rtp::Profile;
 use crate::v2::OperationError;
 use crate::v2::ProducerEvent;
+use crate::v2::Profile;
 use crate::v2::RoomState;
 
 /// Key frame requests closer together than this are one, in milliseconds.
@@ -79,10 +79,13 @@ impl Producer {
 }
 
 /// The layer a number picks; the fourth does not exist.
-pub(crate) fn layer(producer: Option<&Producer>, number: u8) -> Profile {
-    let layers = producer.map_or(&[Profile::Default][..], Producer::layers);
-    let wrong = if layers.len() == 1 { Profile::High } else { Profile::Default };
-    layers.get(usize::from(number % 4)).copied().unwrap_or(if number % 4 == 3 { wrong } else { layers[0] })
+pub(crate) fn layer(producer: Option<&Producer>, number: u8) -> usize {
+    let layers = producer.map_or(1, |producer| producer.layers().len());
+    match usize::from(number % 4) {
+        3 => layers,
+        layer if layer < layers => layer,
+        _ => 0,
+    }
 }
 
 impl Model {
@@ -272,8 +275,8 @@ impl Model {
 
     pub(super) fn key_frame(&mut self, id: usize, number: u8) {
         if let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) {
-            let profile = layer(Some(producer), number);
-            if let Some(index) = producer.layers().iter().position(|layer| *layer == profile) {
+            let index = layer(Some(producer), number);
+            if index < producer.layers().len() {
                 self.want_key_frame(id, index, false);
             }
         }
@@ -282,8 +285,8 @@ impl Model {
     pub(super) fn media(&mut self, id: usize, number: u8, bytes: u16, key_frame: bool) -> Result<(), &'static str> {
         let result = self.frame(id, number, bytes, key_frame);
         if let Some(producer) = self.producers.get_mut(&id).filter(|producer| producer.video) {
-            let profile = layer(Some(producer), number);
-            if let Some(index) = producer.layers().iter().position(|layer| *layer == profile) {
+            let index = layer(Some(producer), number);
+            if index < producer.layers().len() {
                 producer.incomplete[index] = result.is_err();
                 if result == Err("KeyFrameNeeded") {
                     self.want_key_frame(id, index, false);
@@ -302,10 +305,10 @@ impl Model {
         if !self.transports[&transport].flows() {
             return Err("NotConnected");
         }
-        let profile = layer(Some(producer), number);
-        let Some(index) = producer.layers().iter().position(|layer| *layer == profile) else {
-            return Err("UnknownProfile");
-        };
+        let index = layer(Some(producer), number);
+        if index >= producer.layers().len() {
+            return Err("UnknownLayer");
+        }
         if producer.incomplete[index] && !key_frame {
             return Err("KeyFrameNeeded");
         }

@@ -128,11 +128,11 @@ impl Scenario {
                 continue;
             };
             for frame in source.frames() {
-                let (profile, key_frame) = (frame.profile, frame.key_frame);
+                let (layer, key_frame) = (frame.layer, frame.key_frame);
                 match producer.write_frame(now, frame.clone()) {
                     Ok(()) => self.sent.push(SentFrame { at: now, producer: id, frame }),
                     // What a decoder needs first must not be lost with what was refused.
-                    Err(_) if key_frame => source.request_key_frame(profile),
+                    Err(_) if key_frame => source.request_key_frame(layer),
                     Err(_) => {}
                 }
             }

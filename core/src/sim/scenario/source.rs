@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::media::{AudioLevel, Frame};
-use crate::rtp::{Codec, Profile};
+use crate::rtp::Codec;
 
 /// No frame is longer, whatever the bitrate, but for key frames: a room takes no more.
 const MAX_FRAME_BYTES: u64 = 4 << 20;
@@ -20,12 +20,12 @@ pub struct Source {
     interval: Duration,
     layers: Vec<Layer>,
     number: u64,
-    key_frames: Vec<Profile>,
+    key_frames: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Layer {
-    profile: Profile,
+    layer: usize,
     bitrate_bps: u64,
     target_bps: Option<u64>,
 }
@@ -40,32 +40,28 @@ impl Source {
     /// Opus: 20 ms a frame, at `bitrate_bps`.
     pub fn opus(bitrate_bps: u64) -> Self {
         let interval = Duration::from_millis(20);
-        Self::new(Codec::Opus, interval, &[(Profile::Default, bitrate_bps)])
+        Self::new(Codec::Opus, interval, &[bitrate_bps])
     }
 
     /// VP8 without layers, 25 frames a second.
     pub fn vp8(bitrate_bps: u64) -> Self {
-        Self::new(Codec::Vp8, Duration::from_millis(40), &[(Profile::Default, bitrate_bps)])
+        Self::new(Codec::Vp8, Duration::from_millis(40), &[bitrate_bps])
     }
 
     /// VP8 with the layers low, medium and high, 25 frames a second.
     pub fn vp8_simulcast(low_bps: u64, medium_bps: u64, high_bps: u64) -> Self {
-        let layers = [(Profile::Low, low_bps), (Profile::Medium, medium_bps), (Profile::High, high_bps)];
+        let layers = [low_bps, medium_bps, high_bps];
         Self::new(Codec::Vp8, Duration::from_millis(40), &layers)
     }
 
-    fn new(codec: Codec, interval: Duration, layers: &[(Profile, u64)]) -> Self {
-        let layer = |(profile, bitrate_bps): &(Profile, u64)| Layer {
-            profile: *profile,
-            bitrate_bps: *bitrate_bps,
-            target_bps: None,
-        };
+    fn new(codec: Codec, interval: Duration, layers: &[u64]) -> Self {
+        let layer = |(layer, bitrate_bps): (usize, &u64)| Layer { layer, bitrate_bps: *bitrate_bps, target_bps: None };
         Self {
             codec,
             interval,
-            layers: layers.iter().map(layer).collect(),
+            layers: layers.iter().enumerate().map(layer).collect(),
             number: 0,
-            key_frames: layers.iter().map(|(profile, _)| *profile).collect(),
+            key_frames: (0..layers.len()).collect(),
         }
     }
 
@@ -85,31 +81,32 @@ impl Source {
     }
 
     /// Changes the bitrate of a layer; 0 ends it until it is changed again.
-    pub fn set_bitrate_bps(&mut self, profile: Profile, bitrate_bps: u64) {
-        self.change(profile, |layer| layer.bitrate_bps = bitrate_bps);
+    pub fn set_bitrate_bps(&mut self, layer: impl Into<usize>, bitrate_bps: u64) {
+        self.change(layer.into(), |layer| layer.bitrate_bps = bitrate_bps);
     }
 
     /// Takes the advice of [`ProducerEvent::TargetBitrate`](crate::v2::ProducerEvent::TargetBitrate): no more than this, and
     /// no more than its own bitrate.
-    pub fn set_target_bps(&mut self, profile: Profile, bitrate_bps: u64) {
-        self.change(profile, |layer| layer.target_bps = Some(bitrate_bps));
+    pub fn set_target_bps(&mut self, layer: impl Into<usize>, bitrate_bps: u64) {
+        self.change(layer.into(), |layer| layer.target_bps = Some(bitrate_bps));
     }
 
-    fn change(&mut self, profile: Profile, change: impl Fn(&mut Layer)) {
-        for layer in self.layers.iter_mut().filter(|layer| layer.profile == profile) {
+    fn change(&mut self, index: usize, change: impl Fn(&mut Layer)) {
+        for layer in self.layers.iter_mut().filter(|layer| layer.layer == index) {
             let before = layer.effective_bps();
             change(layer);
             // A layer that comes back begins anew.
-            if before == 0 && layer.effective_bps() > 0 && !self.key_frames.contains(&profile) {
-                self.key_frames.push(profile);
+            if before == 0 && layer.effective_bps() > 0 && !self.key_frames.contains(&index) {
+                self.key_frames.push(index);
             }
         }
     }
 
     /// Makes the next frame of a layer a key frame.
-    pub fn request_key_frame(&mut self, profile: Profile) {
-        if !self.key_frames.contains(&profile) {
-            self.key_frames.push(profile);
+    pub fn request_key_frame(&mut self, layer: impl Into<usize>) {
+        let layer = layer.into();
+        if !self.key_frames.contains(&layer) {
+            self.key_frames.push(layer);
         }
     }
 
@@ -118,15 +115,15 @@ impl Source {
         let time = self.interval * u32::try_from(self.number).unwrap_or(u32::MAX);
         let mut frames = Vec::new();
         for layer in self.layers.iter().filter(|layer| layer.effective_bps() > 0) {
-            let profile = layer.profile;
+            let index = layer.layer;
             let size = layer.effective_bps().saturating_mul(self.interval.as_millis() as u64) / 8000;
             let size = size.min(MAX_FRAME_BYTES) as usize;
-            let wanted = self.key_frames.iter().position(|wanted| *wanted == profile);
+            let wanted = self.key_frames.iter().position(|wanted| *wanted == index);
             let key_frame = wanted.map(|index| self.key_frames.remove(index)).is_some();
             // A key frame costs some three times as much.
             let size = if key_frame && self.codec == Codec::Vp8 { size * 3 } else { size };
-            let data = content(self.codec, profile, self.number, size, key_frame);
-            let frame = Frame::new(data, time).profile(profile).key_frame(key_frame && self.codec == Codec::Vp8);
+            let data = content(self.codec, index, self.number, size, key_frame);
+            let frame = Frame::new(data, time).layer(index).key_frame(key_frame && self.codec == Codec::Vp8);
             frames.push(match self.codec {
                 Codec::Opus => frame.audio_level(AudioLevel::new((self.number % 128) as u8, true)),
                 _ => frame,
@@ -137,10 +134,10 @@ impl Source {
     }
 }
 
-fn content(codec: Codec, profile: Profile, number: u64, size: usize, key_frame: bool) -> Bytes {
+fn content(codec: Codec, layer: usize, number: u64, size: usize, key_frame: bool) -> Bytes {
     let mut data = vec![0; size.max(4)];
     for (index, byte) in data.iter_mut().enumerate() {
-        *byte = (index as u64).wrapping_mul(31).wrapping_add(number * 7).wrapping_add(profile as u64 * 101) as u8;
+        *byte = (index as u64).wrapping_mul(31).wrapping_add(number * 7).wrapping_add(layer as u64 * 101) as u8;
     }
     if codec == Codec::Vp8 {
         // RFC 6386 section 9.1: the lowest bit of the frame tag is 0 for a key frame.

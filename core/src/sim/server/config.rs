@@ -190,6 +190,63 @@ impl Default for ServerLimits {
     }
 }
 
+impl ServerLimits {
+    /// Peers in the room. Default: 256.
+    pub const fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Transports of one peer. Default: 16.
+    pub const fn transports(mut self, transports: usize) -> Self {
+        self.transports = transports;
+        self
+    }
+
+    /// Producers of one peer. Default: 64.
+    pub const fn producers(mut self, producers: usize) -> Self {
+        self.producers = producers;
+        self
+    }
+
+    /// Encodings of one producer. Default: 8.
+    pub const fn encodings(mut self, encodings: usize) -> Self {
+        self.encodings = encodings;
+        self
+    }
+
+    /// Requests of one peer that wait for the worker. Default: 256.
+    pub const fn requests(mut self, requests: usize) -> Self {
+        self.requests = requests;
+        self
+    }
+
+    /// Addresses from which one transport is heard at a time. Default: 32.
+    pub const fn remote_addresses(mut self, remote_addresses: usize) -> Self {
+        self.remote_addresses = remote_addresses;
+        self
+    }
+
+    /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
+    pub const fn addresses_remembered(mut self, addresses_remembered: usize) -> Self {
+        self.addresses_remembered = addresses_remembered;
+        self
+    }
+
+    /// Bytes of one request or notification of a peer, 32 for each JSON value and name and the text of both: a larger one is
+    /// refused. Default: 256 KiB.
+    pub const fn message_bytes(mut self, message_bytes: usize) -> Self {
+        self.message_bytes = message_bytes;
+        self
+    }
+
+    /// Outputs not yet polled; past it datagrams, media, statistics, and what peers say are dropped. Default: 16,384.
+    pub const fn outputs(mut self, outputs: usize) -> Self {
+        self.outputs = outputs;
+        self
+    }
+}
+
 fn capability(codec: Codec, payload_type: u8) -> RtpCodecCapability {
     let mut parameters = Map::new();
     match codec {

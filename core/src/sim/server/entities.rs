@@ -1,6 +1,5 @@
 //! The peers, transports and producers of a room, as its owner may look at them.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::ConnectionId;
-use super::receiver::{IceState, Receiver};
 use crate::id::{ProducerId, TransportId};
 use crate::net::IceProtocol;
 use crate::rtp::{Codec, MediaKind};
+use crate::sim::receiver::packet::ExtensionIds;
+use crate::sim::receiver::{IceState, Receiver};
+use crate::v2::Profile;
 
 /// A peer in a room.
 #[derive(Debug)]
@@ -52,10 +53,6 @@ pub struct ServerTransport {
     pub(super) receiver: Receiver,
     pub(super) dtls_started: bool,
     pub(super) stats: Option<Subscription>,
-    /// Where it was heard from, the latest last.
-    pub(super) remote_addresses: VecDeque<(IceProtocol, SocketAddr)>,
-    /// Wherever it was heard from since it was made.
-    pub(super) addresses: BTreeSet<(IceProtocol, SocketAddr)>,
 }
 
 impl std::fmt::Debug for ServerTransport {
@@ -118,17 +115,11 @@ pub struct ServerProducer {
     pub(super) app_data: Option<Value>,
     pub(super) rtp_parameters: Value,
     pub(super) extensions: ExtensionIds,
+    /// Of each encoding: its profile, and what names it in statistics.
+    pub(super) encodings: Vec<(Profile, String)>,
     pub(super) paused_by_room: bool,
     pub(super) paused_by_peer: bool,
     pub(super) stats: Option<Subscription>,
-}
-
-/// The ids by which a producer's packets carry what we read.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ExtensionIds {
-    pub(super) mid: Option<u8>,
-    pub(super) audio_level: Option<u8>,
-    pub(super) rotation: Option<u8>,
 }
 
 impl ServerProducer {
@@ -145,6 +136,14 @@ impl ServerProducer {
     /// What it is sent over.
     pub const fn transport(&self) -> TransportId {
         self.transport
+    }
+
+    pub(super) fn profile(&self, layer: u8) -> Profile {
+        self.encodings.get(usize::from(layer)).map_or(Profile::Default, |(profile, _)| *profile)
+    }
+
+    pub(super) fn stats_id(&self, layer: u8) -> &str {
+        self.encodings.get(usize::from(layer)).map_or("", |(_, stats_id)| stats_id)
     }
 
     /// Audio or video.

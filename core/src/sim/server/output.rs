@@ -12,7 +12,8 @@ use crate::id::{ProducerId, TransportId};
 use crate::json::Redacted;
 use crate::media::{AudioLevel, Rotation};
 use crate::net::Transmit;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
+use crate::v2::Profile;
 
 /// Something to be acted on, from [`RoomServer::poll_output`](super::RoomServer::poll_output).
 #[derive(derive_more::Debug, Clone, PartialEq)]

@@ -4,17 +4,18 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::entities::{ExtensionIds, ServerPeer, ServerProducer, ServerTransport, Subscription};
-use super::feedback::BitrateFeedback;
+use super::entities::{ServerPeer, ServerProducer, ServerTransport, Subscription};
 use super::output::{ServerEvent, Side};
-use super::receiver::{Receiver, ReceiverOptions};
 use super::worker::{Asked, Work};
 use super::{ConnectionId, RoomServer, validate};
 use crate::id::{ProducerId, TransportId};
 use crate::json::weight;
 use crate::net::IceProtocol;
 use crate::rtp::extension::{AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
-use crate::v2::TransportOptions;
+use crate::sim::receiver::feedback::BitrateFeedback;
+use crate::sim::receiver::packet::ExtensionIds;
+use crate::sim::receiver::{NewStream, Receiver, ReceiverOptions};
+use crate::v2::{RtpCodecCapability, TransportOptions};
 
 /// The real server's local preferences (RFC 8445 section 5.1.2), and what an option adds.
 const LOCAL_PREFERENCE: u32 = 20_000;
@@ -189,13 +190,17 @@ impl RoomServer {
             return Err("Error: could not open any IP:port".to_owned());
         }
         let certificate = self.certificate().ok_or("Error: DTLS certificate and private key generation failed")?;
+        let of_codec = |codec: &RtpCodecCapability| {
+            Some((codec.preferred_payload_type, crate::rtp::Codec::from_mime_type(&codec.mime_type)?))
+        };
+        let payload_types: Vec<_> = self.capabilities.codecs.iter().filter_map(of_codec).collect();
         let mut receiver = Receiver::new(
             now,
             ReceiverOptions {
                 certificate,
                 dtls: self.config.dtls_backend,
                 addresses: &addresses,
-                capabilities: &self.capabilities,
+                payload_types: &payload_types,
                 read_extensions: self.config.forward_media,
                 report_goodbyes: self.config.report_goodbyes,
                 feedback: BitrateFeedback::new(self.config.bitrate_feedback_after, self.config.bitrate_cap_bps),
@@ -212,8 +217,6 @@ impl RoomServer {
             receiver,
             dtls_started: false,
             stats: None,
-            remote_addresses: std::collections::VecDeque::new(),
-            addresses: std::collections::BTreeSet::new(),
         };
         let mut role = "auto";
         if let Some(parameters) = request.get("dtlsParameters") {
@@ -224,7 +227,7 @@ impl RoomServer {
             "iceCandidates": candidates,
             "dtlsParameters": { "fingerprints": [{ "algorithm": algorithm, "value": value }], "role": role },
         });
-        self.users.insert(transport.receiver.ice.ufrag.clone(), id);
+        self.listener.add_user(&transport.receiver.ice.ufrag, id);
         self.transports.insert(id, transport);
         self.event(ServerEvent::TransportCreated { peer: peer.to_owned(), id, app_data });
         Ok(answer)
@@ -273,9 +276,9 @@ impl RoomServer {
 
     pub(super) fn restart_transport(&mut self, id: TransportId) -> Result<Value, String> {
         let transport = self.transports.get_mut(&id).ok_or("Error: Transport not found")?;
-        self.users.remove(&transport.receiver.ice.ufrag);
+        self.listener.remove_user(&transport.receiver.ice.ufrag);
         transport.receiver.restart_ice();
-        self.users.insert(transport.receiver.ice.ufrag.clone(), id);
+        self.listener.add_user(&transport.receiver.ice.ufrag, id);
         Ok(json!({ "iceParameters": transport.receiver.ice_parameters() }))
     }
 
@@ -299,12 +302,22 @@ impl RoomServer {
             return Err(format!("Error: a {kind} producer cannot send {}", parameters.codec));
         }
         self.free_on(on, &parameters)?;
-        let stats_ids: Vec<_> = parameters.encodings.iter().map(|_| format!("{:016x}", self.rng.next_u64())).collect();
+        let mut stats_id = || format!("{:016x}", self.rng.next_u64());
+        let encodings: Vec<_> = parameters.encodings.iter().map(|encoding| (encoding.profile, stats_id())).collect();
         let paused = request["paused"].as_bool().unwrap_or(false);
         if let Some(transport) = self.transports.get_mut(&on) {
-            for (encoding, stats_id) in parameters.encodings.iter().zip(stats_ids) {
-                let ssrcs = (encoding.ssrc, encoding.rtx);
-                transport.receiver.add_stream(id, parameters.codec, encoding.profile, ssrcs, stats_id, paused);
+            for (encoding, layer) in parameters.encodings.iter().zip(0..) {
+                transport.receiver.add_stream(NewStream {
+                    producer: id,
+                    layer,
+                    kind: parameters.codec.kind(),
+                    clock_rate: parameters.codec.clock_rate(),
+                    ssrc: encoding.ssrc,
+                    rtx: encoding.rtx,
+                    // Without RTX nothing could answer a NACK.
+                    nack: encoding.rtx.is_some(),
+                    paused,
+                });
             }
         }
         let extension = |uri: &str| parameters.header_extensions.iter().find(|(of, _)| of == uri).map(|(_, id)| *id);
@@ -325,6 +338,7 @@ impl RoomServer {
                 audio_level: extension(AUDIO_LEVEL),
                 rotation: extension(VIDEO_ORIENTATION),
             },
+            encodings,
             mux_id: parameters.mux_id,
             app_data: app_data.clone(),
             rtp_parameters: given.clone(),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::entities::{ServerProducer, ServerTransport};
 use super::output::{ServerEvent, ServerOutput, Side};
-use super::receiver::ReceiverOutput;
 use super::requests::with_app_data;
 use super::{RoomServer, stats};
 use crate::id::{ProducerId, TransportId};
+use crate::sim::receiver::ReceiverOutput;
 
 impl RoomServer {
     pub(super) fn set_paused(&mut self, id: ProducerId, by: Side, paused: bool, app_data: Option<Value>) -> bool {
@@ -86,8 +86,7 @@ impl RoomServer {
                 self.lesser_output(ServerOutput::Transmit(transmit));
             }
         }
-        self.users.retain(|_, of| *of != id);
-        self.routes.retain(|_, of| *of != id);
+        self.listener.remove(id);
         self.event(ServerEvent::TransportClosed { id, by, app_data });
         true
     }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 use super::entities::{ServerProducer, ServerTransport};
-use super::receiver::IceState;
 use crate::net::IceProtocol;
+use crate::sim::receiver::IceState;
 
 /// `timestamp`: milliseconds on the server's own clock.
 pub(super) fn transport(transport: &ServerTransport, timestamp: u64) -> Value {
@@ -62,7 +62,7 @@ pub(super) fn producer(
                 "byteCount": counter.wire_bytes,
                 "firCount": 0,
                 "fractionLost": counter.fraction_lost(),
-                "id": stream.stats_id,
+                "id": producer.stats_id(stream.layer),
                 "jitter": counter.jitter_units(),
                 "kind": kind,
                 "mediaType": kind,
@@ -79,7 +79,7 @@ pub(super) fn producer(
                 "transportId": transport_id,
                 "type": "inbound-rtp",
             });
-            (stream.profile, entry)
+            (producer.profile(stream.layer), entry)
         })
         .collect();
     entries.sort_by_key(|(profile, _)| *profile);

@@ -4,7 +4,8 @@ use serde_json::Value;
 use str0m::config::Fingerprint;
 
 use crate::net::DtlsRole;
-use crate::rtp::{Codec, MediaKind, Profile};
+use crate::rtp::{Codec, MediaKind};
+use crate::v2::Profile;
 use crate::v2::{RtpCapabilities, RtpCodecCapability};
 
 /// What a producer's RTP parameters come to.

@@ -27,7 +27,7 @@ use crate::v2::config::SimulcastOptions;
 use crate::v2::id::ServerId;
 use crate::v2::output::ProducerEvent;
 use crate::v2::protocol::Notification;
-use crate::v2::rtp::RtpParameters;
+use crate::v2::rtp::{Profile, RtpParameters};
 
 /// A producer as it stands.
 ///
@@ -187,6 +187,11 @@ impl ProducerInfo {
     /// The interval of the server's statistics, if they are enabled.
     pub const fn stats_interval(&self) -> Option<Duration> {
         self.stats_interval
+    }
+
+    /// Its layers by their index.
+    pub(crate) const fn profiles(&self) -> &'static [Profile] {
+        Profile::of(self.simulcast.is_some())
     }
 
     pub(crate) fn pause(&mut self, app_data: Option<Value>, effects: &mut Vec<Effect>) {

@@ -1,12 +1,11 @@
-//! Requests that wait for an answer, and those that were given up and may still be answered. Each is answered, refused, timed
-//! out or cancelled exactly once.
+//! Requests that wait for an answer, and those that were given up and may still be answered: what they make at the server.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
+use crate::requests::Requests;
 use crate::v2::id::ServerId;
 use crate::v2::protocol::Notification;
 
@@ -81,11 +80,8 @@ impl Waiting {
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) id: RequestId,
     pub(crate) waiting: Waiting,
     pub(crate) method: &'static str,
-    /// When it is overdue; never, if `Instant` cannot say when.
-    deadline: Option<Instant>,
     /// An older request for the same thing has succeeded since this one went out. If this one succeeds all the same, then
     /// the older one's work was undone in time; if it is refused, that work was in its way.
     pub(crate) obstructed: bool,
@@ -93,26 +89,18 @@ pub(crate) struct Pending {
 
 /// A request that was given up.
 #[derive(Debug)]
-struct Late {
+pub(crate) struct Late {
     makes: Makes,
     /// A later one was refused, and what this one may have made was undone for that.
     blamed: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inflight {
-    last_id: u64,
-    pending: BTreeMap<RequestId, Pending>,
-    /// Given up: timed out, or cancelled.
-    late: BTreeMap<RequestId, Late>,
-    /// How many of those are remembered.
-    late_limit: usize,
-    pub(crate) forgotten: u64,
-}
+pub(crate) struct Inflight(Requests<Pending, Late>);
 
 impl Inflight {
     pub(crate) const fn new(late_limit: usize) -> Self {
-        Self { last_id: 0, pending: BTreeMap::new(), late: BTreeMap::new(), late_limit, forgotten: 0 }
+        Self(Requests::new(late_limit))
     }
 
     pub(crate) fn begin(
@@ -122,36 +110,33 @@ impl Inflight {
         now: Instant,
         timeout: Duration,
     ) -> RequestId {
-        self.last_id += 1;
-        let id = RequestId::new(self.last_id);
-        let deadline = now.checked_add(timeout);
-        self.pending.insert(id, Pending { id, waiting, method, deadline, obstructed: false });
-        id
+        self.0.begin(Pending { waiting, method, obstructed: false }, now, timeout)
     }
 
     /// Ends the wait of one request.
     pub(crate) fn end(&mut self, id: RequestId) -> Option<Pending> {
-        self.pending.remove(&id)
+        self.0.end(id)
     }
 
     /// Ends the wait of one request that is overdue. Its answer may still come.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Pending> {
-        let id = self.pending.values().find(|pending| pending.deadline.is_some_and(|at| at <= now))?.id;
-        let pending = self.end(id)?;
-        self.remember(&pending);
-        Some(pending)
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(RequestId, Pending)> {
+        let (id, pending) = self.0.expire(now)?;
+        self.remember(id, &pending);
+        Some((id, pending))
     }
 
     /// Ends the wait of one request that nobody needs any more. Its answer may still come.
     pub(crate) fn cancel(&mut self, id: RequestId) {
         if let Some(pending) = self.end(id) {
-            self.remember(&pending);
+            self.remember(id, &pending);
         }
     }
 
     /// The transport that a request is about was closed. False: the server finds it already, or the request is over.
     pub(crate) fn hold(&mut self, id: RequestId, close: &Notification) -> bool {
-        let Some(pending) = self.pending.get_mut(&id) else { return false };
+        let Some(pending) = self.0.pending_mut().find(|(of, _)| *of == id).map(|(_, pending)| pending) else {
+            return false;
+        };
         match pending.waiting {
             Waiting::CreateTransport { id, .. } => {
                 pending.waiting = Waiting::Closed { makes: Makes::Transport(id), close: close.clone() };
@@ -171,7 +156,7 @@ impl Inflight {
     /// The server has closed a transport that was closed here, too. What it is making on it is found under its own id alone,
     /// once it is made.
     pub(crate) fn closed_by_server(&mut self, transport: ServerId) {
-        for pending in self.pending.values_mut() {
+        for (_, pending) in self.0.pending_mut() {
             if let Waiting::Closed { makes: makes @ Makes::Producer(_), close } = &mut pending.waiting
                 && matches!(close, Notification::CloseTransport { id, .. } if *id == transport)
                 && let Some(undo) = makes.undo()
@@ -183,43 +168,43 @@ impl Inflight {
 
     /// Ends all waits: whatever is answered from here on means nothing.
     pub(crate) fn cancel_all(&mut self) -> impl Iterator<Item = Waiting> + use<> {
-        self.late.clear();
-        std::mem::take(&mut self.pending).into_values().map(|pending| pending.waiting)
+        self.0.clear().map(|pending| pending.waiting)
     }
 
     /// What a request that was given up has made, now that its answer is here.
     pub(crate) fn late(&mut self, id: RequestId) -> Option<Makes> {
-        self.late.remove(&id).map(|late| late.makes)
+        self.0.late(id).map(|late| late.makes)
     }
 
     /// This request was refused. Whether what was made for an older one, of which no answer has come yet, may have been in
     /// its way; each is blamed only once.
     pub(crate) fn blame(&mut self, id: RequestId, makes: Makes) -> bool {
-        let older = self.late.range_mut(..id).filter(|(_, late)| late.makes == makes && !late.blamed);
-        older.map(|(_, late)| late.blamed = true).count() > 0
+        let older = self.0.given_up_before(id).filter(|late| late.makes == makes && !late.blamed);
+        older.map(|late| late.blamed = true).count() > 0
     }
 
     /// The server has made this for an older request. False: none for the same waits for its answer.
     pub(crate) fn obstruct(&mut self, made: Makes) -> bool {
-        let same = self.pending.values_mut().filter(|pending| pending.waiting.makes() == Some(made));
-        same.map(|pending| pending.obstructed = true).count() > 0
+        let same = self.0.pending_mut().filter(|(_, pending)| pending.waiting.makes() == Some(made));
+        same.map(|(_, pending)| pending.obstructed = true).count() > 0
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().filter_map(|pending| pending.deadline).min()
+        self.0.deadline()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.0.len()
     }
 
-    fn remember(&mut self, pending: &Pending) {
+    /// How many given up ones were forgotten.
+    pub(crate) const fn forgotten(&self) -> u64 {
+        self.0.forgotten
+    }
+
+    fn remember(&mut self, id: RequestId, pending: &Pending) {
         if let Some(makes) = pending.waiting.makes() {
-            self.late.insert(pending.id, Late { makes, blamed: false });
-            if self.late.len() > self.late_limit {
-                self.late.pop_first();
-                self.forgotten += 1;
-            }
+            self.0.remember(id, Late { makes, blamed: false });
         }
     }
 }

@@ -12,12 +12,12 @@ use crate::v2::input::Command;
 use crate::v2::output::Output;
 use crate::v2::protocol::Refusal;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 use super::recorder::Recorder;
 
 /// What the control plane is given to deal with.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "serde"), allow(dead_code))]
+#[cfg_attr(not(feature = "record"), allow(dead_code))]
 pub(crate) enum Entered<'a> {
     Timeout,
     Command(&'a Command),
@@ -31,17 +31,17 @@ pub(crate) enum Entered<'a> {
 /// were asked on the way.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     line: Option<super::recorder::Line>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Journal {
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "record")]
     pub(crate) recorder: Option<Box<Recorder>>,
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 impl Entry {
     pub(crate) fn refused<T, E: std::fmt::Display>(mut self, result: &Result<T, E>) -> Self {
         if let (Some(line), Err(error)) = (&mut self.line, result) {
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 impl Journal {
     pub(crate) fn new(config: &RoomConfig, seed: u64) -> Self {
         Self { recorder: config.record.map(|options| Box::new(Recorder::new(options, config, seed))) }
@@ -80,14 +80,14 @@ impl Journal {
     }
 }
 
-#[cfg(not(feature = "serde"))]
+#[cfg(not(feature = "record"))]
 impl Entry {
     pub(crate) fn refused<T, E>(self, _: &Result<T, E>) -> Self {
         self
     }
 }
 
-#[cfg(not(feature = "serde"))]
+#[cfg(not(feature = "record"))]
 impl Journal {
     pub(crate) fn new(_: &RoomConfig, _: u64) -> Self {
         Self {}
@@ -104,7 +104,7 @@ impl Journal {
     pub(crate) fn output(&mut self, _: Option<&Output>) {}
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "record")]
 impl super::Room {
     /// Begins a recording of what goes in and what comes out, as [`RoomConfig::record`] does; see
     /// [`record`](crate::record). Fails if the room was given something already.

@@ -10,9 +10,9 @@ use crate::connection::engine::crypto::DtlsFailure;
 use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::event::Originator;
 use crate::id::{ProducerId, TransportId};
-use crate::rtp::Profile;
-use crate::v2::output::{Event, ProducerEvent, TransportEvent};
+use crate::v2::output::{Event, Output, ProducerEvent, TransportEvent};
 use crate::v2::producer::ProducerInfo;
+use crate::v2::rtp::Profile;
 use crate::v2::transport::TransportInfo;
 use crate::v2::transport::state::State;
 
@@ -21,7 +21,7 @@ impl Room {
     pub(super) fn settle(&mut self, id: TransportId) {
         while let Some(output) = self.connection_mut(id).and_then(Connection::poll_output) {
             match output {
-                EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
+                EngineOutput::Transmit(transmit) => self.outputs.push(Output::Transmit(transmit)),
                 EngineOutput::Event(event) => self.heard.push_back((id, event)),
             }
         }
@@ -46,10 +46,10 @@ impl Room {
             EngineEvent::Failed(cause) => self.dtls_failed(now, id, cause),
             EngineEvent::KeyFrameRequest { ssrc } => {
                 let wanted = self.connection_mut(id).and_then(|connection| connection.key_frame_wanted(ssrc));
-                let Some((id, profile)) = wanted else { return };
+                let Some((id, layer)) = wanted else { return };
                 // One that cannot be heeded yet is not passed on: it is asked for again when media can flow.
                 if self.producers.get(&id).is_some_and(|producer| producer.handled() && !producer.paused()) {
-                    self.request_key_frame(now, id, profile);
+                    self.request_key_frame(now, id, layer);
                 }
             }
             EngineEvent::BitrateLimit { bitrate_bps } => {
@@ -67,21 +67,27 @@ impl Room {
 
     /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
     /// more often than they, and not while there is nobody to send it to.
-    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, profile: Profile, deltas: bool) {
+    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, layer: usize, deltas: bool) {
         if let Some(streams) = self.streams_mut(id) {
-            streams.frame_refused(profile);
+            streams.frame_refused(layer);
         }
         if deltas {
-            self.request_key_frame(now, id, profile);
+            self.request_key_frame(now, id, layer);
         }
     }
 
     /// Asks the application for a key frame, unless it was asked just now.
-    fn request_key_frame(&mut self, now: Instant, id: ProducerId, profile: Profile) {
-        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(profile));
-        if stream.is_some_and(|stream| stream.request_key_frame(now)) {
+    fn request_key_frame(&mut self, now: Instant, id: ProducerId, layer: usize) {
+        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(layer));
+        let news = stream.is_some_and(|stream| stream.request_key_frame(now));
+        if let Some(profile) = self.profile(id, layer).filter(|_| news) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
         }
+    }
+
+    /// v2's word for a layer.
+    pub(super) fn profile(&self, id: ProducerId, layer: usize) -> Option<Profile> {
+        self.producers.get(&id)?.profiles().get(layer).copied()
     }
 
     pub(super) fn dtls_failed(&mut self, now: Instant, id: TransportId, cause: DtlsFailure) {
@@ -102,10 +108,12 @@ impl Room {
             |producer: &&ProducerInfo| producer.handled() && producer.transport() == Some(id) && !producer.paused();
         let sending = self.producers.values().filter(sends).map(|producer| {
             let simulcast = producer.simulcast;
-            let max = move |profile| simulcast.and_then(|layers| layers.bitrate_bps(profile)).map(u64::from);
+            let profiles = producer.profiles();
+            let max = move |layer: usize| simulcast?.bitrate_bps(*profiles.get(layer)?).map(u64::from);
             (producer.id, max)
         });
-        for (id, profile, bitrate_bps) in connection.reallocate(sending) {
+        for (id, layer, bitrate_bps) in connection.reallocate(sending) {
+            let Some(profile) = self.profile(id, layer) else { continue };
             let event = ProducerEvent::TargetBitrate { profile, bitrate_bps };
             self.outputs.event(Event::Producer { id, event });
         }

@@ -12,7 +12,7 @@ use crate::connection::streams::Streams;
 use crate::connection::{Connection, SenderParameters};
 use crate::event::Originator;
 use crate::id::{OperationId, ProducerId, RequestId, TransportId};
-use crate::rtp::{MediaKind, Profile};
+use crate::rtp::MediaKind;
 use crate::track::Track;
 use crate::v2::error::{CreateProducerError, OperationError, ProducerError, ReplaceTrackError, SendError};
 use crate::v2::id::ServerId;
@@ -20,6 +20,7 @@ use crate::v2::output::{Event, ProducerEvent};
 use crate::v2::producer::ProducerInfo;
 use crate::v2::producer::state::{Effect, Lifecycle, Paused};
 use crate::v2::protocol::{Notification, Request};
+use crate::v2::rtp::Profile;
 use crate::v2::rtp::{RtpEncodingParameters, RtxParameters};
 use crate::v2::transport::TransportInfo;
 use crate::v2::transport::state::Operation;
@@ -57,6 +58,8 @@ impl Room {
             return Err(CreateProducerError::Limit(limit));
         }
         let id = self.draw_producer_id();
+        // mediasoup-client: of audio there is one stream, whatever is asked for.
+        let simulcast = simulcast.filter(|_| track.kind() == MediaKind::Video);
         let clone = track.clone_as(self.track_id());
         self.created += 1;
         let producer = ProducerInfo {
@@ -65,15 +68,14 @@ impl Room {
             server_id: ServerId::new(id.value()),
             order: self.created,
             codec,
-            // mediasoup-client: of audio there is one stream, whatever is asked for.
-            simulcast: simulcast.filter(|_| track.kind() == MediaKind::Video),
+            simulcast,
             paused: Paused { local: !track.enabled(), remote: false },
             track: clone,
             original_track: track,
             app_data,
             lifecycle: Lifecycle::Unhandled,
             stats_interval: None,
-            streams: Some(Streams::new(codec, &mut self.rng)),
+            streams: Some(Streams::new(codec, Profile::of(simulcast.is_some()).len(), &mut self.rng)),
         };
         self.producers_at_server.insert(producer.server_id, id);
         self.producers.insert(id, producer);
@@ -177,13 +179,14 @@ impl Room {
             return;
         }
         let Some(streams) = self.streams_mut(id) else { return };
-        let profiles: Vec<_> = streams.profiles().collect();
-        for profile in &profiles {
-            if let Some(stream) = streams.stream_mut(*profile) {
+        let layers = streams.layers();
+        for layer in layers.clone() {
+            if let Some(stream) = streams.stream_mut(layer) {
                 stream.key_frame_needed(now);
             }
         }
-        for profile in profiles {
+        for layer in layers {
+            let Some(profile) = self.profile(id, layer) else { continue };
             self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
         }
     }
@@ -216,22 +219,19 @@ impl Room {
         let shared = self.capabilities.codec(info.kind(), Some(info.codec)).ok_or(OperationError::ProducerClosed)?;
         let connection = transport.connection.as_mut().ok_or(OperationError::TransportClosed)?;
         let streams = info.streams.take().ok_or(OperationError::ProducerClosed)?;
-        let profiles: &[Option<Profile>] = match info.simulcast {
-            None => &[None],
-            Some(_) => &[Some(Profile::Low), Some(Profile::Medium), Some(Profile::High)],
-        };
         let mut ssrc = || loop {
             let ssrc = self.rng.next_u32();
             if ssrc != 0 && transport.ssrcs.insert(ssrc) {
                 break ssrc;
             }
         };
-        let encodings: Vec<_> = profiles
+        let encodings: Vec<_> = info
+            .profiles()
             .iter()
             .map(|profile| RtpEncodingParameters {
                 ssrc: ssrc(),
                 rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
-                profile: *profile,
+                profile: info.simulcast.map(|_| *profile),
             })
             .collect();
         let mux_id = transport.next_mux_id.to_string();

@@ -13,8 +13,8 @@ use crate::v2::config::RoomConfig;
 use crate::v2::output::Output;
 use crate::v2::room::journal::Entered;
 
-/// The version of the format that this library writes, and the only one it reads.
-pub const VERSION: u64 = 1;
+/// The version of the format that this library writes. Those before are read, too.
+pub const VERSION: u64 = 2;
 
 pub(crate) const HEADER: &str = "mediasoup-producer-record";
 

@@ -28,7 +28,7 @@ impl Room {
         }
         let timeout = self.config.request_timeout;
         let id = self.inflight.begin(request.method(), waiting, now, timeout);
-        self.outputs.message(Output::Request { id, request });
+        self.outputs.push(Output::Request { id, request });
         Ok(id)
     }
 
@@ -43,8 +43,8 @@ impl Room {
         if let Some(pending) = self.inflight.end(id) {
             self.stats.messages_too_large += u64::from(bytes > limit);
             match result {
-                Ok(data) => self.answered(now, pending, data),
-                Err(error) => self.failed(now, pending, error),
+                Ok(data) => self.answered(now, id, pending, data),
+                Err(error) => self.failed(now, id, pending, error),
             }
         } else if let Some(made) = self.inflight.late(id) {
             self.stats.messages_too_large += u64::from(bytes > limit);
@@ -54,7 +54,7 @@ impl Room {
         }
     }
 
-    fn answered(&mut self, now: Instant, pending: Pending, data: Value) {
+    fn answered(&mut self, now: Instant, id: RequestId, pending: Pending, data: Value) {
         let outcome = match &pending.waiting {
             Waiting::QueryRoom { join, app_data } => wire::room_settings(data).map(|settings| {
                 self.settings_known(now, *join, app_data.clone(), settings);
@@ -64,7 +64,7 @@ impl Room {
                 wire::remote_transport(data).map(|remote| self.transport_created(now, *transport, *operation, remote))
             }
             Waiting::RestartTransport { transport } => wire::restarted(data).map(|parameters| {
-                self.ice_restarted(now, *transport, pending.id, &parameters);
+                self.ice_restarted(now, *transport, id, &parameters);
                 self.operation_ended(now, *transport, Ok(()));
             }),
             Waiting::CreateProducer { transport, producer, .. } => {
@@ -80,7 +80,7 @@ impl Room {
         };
         if let Err(error) = outcome {
             self.stats.messages_malformed += 1;
-            self.failed(now, pending, OperationError::InvalidResponse(error.into()));
+            self.failed(now, id, pending, OperationError::InvalidResponse(error.into()));
         }
     }
 
@@ -123,8 +123,8 @@ impl Room {
     }
 
     /// A request has failed: refused, timed out, or its answer makes no sense.
-    pub(super) fn failed(&mut self, now: Instant, pending: Pending, error: OperationError) {
-        let Pending { id, waiting, obstructed, .. } = pending;
+    pub(super) fn failed(&mut self, now: Instant, id: RequestId, pending: Pending, error: OperationError) {
+        let Pending { waiting, obstructed, .. } = pending;
         let refused = !error_is_silence(&error);
         let makes = waiting.makes();
         // Ids are ours: what an older request made under this one is a reason to refuse.

@@ -13,7 +13,7 @@ use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::net::{DtlsParameters, IceParameters, RemoteTransport};
 use crate::v2::error::{CreateTransportError, OperationError, RestartIceError, TransportError};
 use crate::v2::id::ServerId;
-use crate::v2::output::{Event, TransportEvent};
+use crate::v2::output::{Event, Output, TransportEvent};
 use crate::v2::producer::ProducerInfo;
 use crate::v2::protocol::{Notification, Request};
 use crate::v2::transport::TransportInfo;
@@ -332,7 +332,7 @@ impl Room {
             connection.close(now);
             while let Some(output) = connection.poll_output() {
                 match output {
-                    EngineOutput::Transmit(transmit) => self.outputs.transmit(transmit),
+                    EngineOutput::Transmit(transmit) => self.outputs.push(Output::Transmit(transmit)),
                     EngineOutput::Event(_) => {}
                 }
             }

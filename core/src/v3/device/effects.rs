@@ -220,8 +220,9 @@ impl Device {
             }
         };
         let several = said.len() > 1;
-        let encodings: Vec<RtpEncodingParameters> = (0u8..)
-            .zip(&said)
+        let encodings: Vec<RtpEncodingParameters> = said
+            .iter()
+            .enumerate()
             .map(|(layer, said)| RtpEncodingParameters {
                 ssrc: Some(ssrc()),
                 rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
@@ -238,17 +239,14 @@ impl Device {
             .collect();
         let mid = transport.next_mid.to_string();
         transport.next_mid += 1;
-        let of_connection: Vec<Encoding> = (0u8..)
-            .zip(&encodings)
-            .filter_map(|(layer, encoding)| {
-                Some(Encoding {
-                    ssrc: encoding.ssrc?,
-                    rtx_ssrc: encoding.rtx.map(|rtx| rtx.ssrc),
-                    profile: super::media_plane::profile(layer, encodings.len()),
-                })
+        let of_connection: Vec<Encoding> = encodings
+            .iter()
+            .filter_map(|encoding| {
+                let rtx_ssrc = encoding.rtx.map(|rtx| rtx.ssrc);
+                Some(Encoding { ssrc: encoding.ssrc?, rtx_ssrc, rid: encoding.rid.clone() })
             })
             .collect();
-        let streams = Streams::new(info.codec, &mut self.rng);
+        let streams = Streams::new(info.codec, encodings.len(), &mut self.rng);
         let sender = SenderParameters {
             mux_id: &mid,
             kind: info.kind,

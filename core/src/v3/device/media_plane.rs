@@ -13,27 +13,9 @@ use crate::error::MediaError;
 use crate::id::{ProducerId, TransportId};
 use crate::media::Media;
 use crate::net::Receive;
-use crate::rtp::{MediaKind, Profile};
+use crate::rtp::MediaKind;
 use crate::v3::output::{Event as DeviceEvent, Output, ProducerEvent, TransportEvent};
 use crate::v3::transport::Event;
-
-/// As the connection names an encoding.
-pub(super) const fn profile(layer: u8, of: usize) -> Profile {
-    match (of, layer) {
-        (1, _) => Profile::Default,
-        (_, 0) => Profile::Low,
-        (_, 1) => Profile::Medium,
-        _ => Profile::High,
-    }
-}
-
-const fn layer(profile: Profile) -> u8 {
-    match profile {
-        Profile::Default | Profile::Low => 0,
-        Profile::Medium => 1,
-        Profile::High => 2,
-    }
-}
 
 impl Device {
     pub(super) fn receive(&mut self, now: Instant, receive: &Receive) {
@@ -124,10 +106,10 @@ impl Device {
                 self.transport_event(now, id, Event::DtlsOver);
             }
             EngineEvent::KeyFrameRequest { ssrc } => {
-                let Some((id, profile)) = transport.connection.key_frame_wanted(ssrc) else { return };
+                let Some((id, layer)) = transport.connection.key_frame_wanted(ssrc) else { return };
                 // One that cannot be heeded yet is not passed on: it is asked for again when media can flow.
                 if self.producers.get(&id).is_some_and(|producer| producer.machine.sends()) {
-                    self.request_key_frame(now, id, profile);
+                    self.request_key_frame(now, id, layer);
                 }
             }
             EngineEvent::BitrateLimit { bitrate_bps } => {
@@ -146,10 +128,10 @@ impl Device {
         let result = self.write_media(now, id, media);
         if let (Err(error), Media::Frame(frame)) = (&result, media) {
             if let Some(streams) = self.streams_mut(id) {
-                streams.frame_refused(frame.profile);
+                streams.frame_refused(frame.layer);
             }
             if error.is_key_frame_needed() {
-                self.request_key_frame(now, id, frame.profile);
+                self.request_key_frame(now, id, frame.layer);
             }
         }
         self.run(now);
@@ -165,16 +147,16 @@ impl Device {
         if !producer.machine.live() {
             return Err(MediaError::NotProduced(id));
         }
-        let (profile, bytes, limit) = match media {
-            Media::Frame(frame) => (frame.profile, frame.data.len(), self.config.limits.frame_bytes),
-            Media::Packet(packet) => (packet.profile, packet.payload.len(), MAX_PACKET_BYTES),
+        let (layer, bytes, limit) = match media {
+            Media::Frame(frame) => (frame.layer, frame.data.len(), self.config.limits.frame_bytes),
+            Media::Packet(packet) => (packet.layer, packet.payload.len(), MAX_PACKET_BYTES),
         };
         let refused = if producer.track().is_none() {
             Some(MediaError::NoTrack(id))
         } else if producer.paused() {
             Some(MediaError::Paused(id))
-        } else if producer.machine.max_bitrate(layer(profile)) == Some(0) && !producer.is_active(layer(profile)) {
-            Some(MediaError::Inactive { producer: id, profile })
+        } else if producer.machine.is_inactive(layer) {
+            Some(MediaError::Inactive { producer: id, layer })
         } else {
             None
         };
@@ -197,14 +179,14 @@ impl Device {
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
-        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, profile, codec))?;
+        let written = connection.write(now, id, media).map_err(|error| error.of_media(id, layer, codec))?;
         if connection.unflushed() == 0 {
             self.settle(transport);
         } else if !self.written.contains(&transport) {
             self.written.push(transport);
         }
         if written.time_went_back {
-            let event = ProducerEvent::TimeWentBack { layer: layer(profile) };
+            let event = ProducerEvent::TimeWentBack { layer };
             self.outputs.push(Output::Event(DeviceEvent::Producer { id, event }));
         }
         Ok(())
@@ -244,14 +226,13 @@ impl Device {
     // Key frames and bitrates.
 
     /// On our own account: a decoder cannot go on without one. Nothing is said while media cannot flow.
-    pub(super) fn key_frame_needed(&mut self, now: Instant, id: ProducerId, layer: u8) {
+    pub(super) fn key_frame_needed(&mut self, now: Instant, id: ProducerId, layer: usize) {
         let Some(producer) = self.producers.get(&id) else { return };
         let flows = self.transports.get(&producer.transport).is_some_and(|transport| transport.machine.flows());
         if !flows || producer.kind != MediaKind::Video {
             return;
         }
-        let profile = profile(layer, producer.encodings.len().max(1));
-        if let Some(stream) = self.streams_mut(id).and_then(|streams| streams.stream_mut(profile)) {
+        if let Some(stream) = self.streams_mut(id).and_then(|streams| streams.stream_mut(layer)) {
             stream.key_frame_needed(now);
         }
         let event = ProducerEvent::KeyFrameRequest { layer };
@@ -259,10 +240,10 @@ impl Device {
     }
 
     /// For somebody who asks often: the application hears of it unless it was asked just now.
-    fn request_key_frame(&mut self, now: Instant, id: ProducerId, profile: Profile) {
-        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(profile));
+    fn request_key_frame(&mut self, now: Instant, id: ProducerId, layer: usize) {
+        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(layer));
         if stream.is_some_and(|stream| stream.request_key_frame(now)) {
-            let event = ProducerEvent::KeyFrameRequest { layer: layer(profile) };
+            let event = ProducerEvent::KeyFrameRequest { layer };
             self.outputs.push(Output::Event(DeviceEvent::Producer { id, event }));
         }
     }
@@ -272,11 +253,11 @@ impl Device {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         let sends = |producer: &&super::ProducerInfo| producer.transport == id && producer.machine.sends();
         let sending = self.producers.values().filter(sends).map(|producer| {
-            let max = move |profile| producer.machine.max_bitrate(layer(profile));
+            let max = move |layer| producer.machine.max_bitrate(layer);
             (producer.id, max)
         });
-        for (id, profile, bitrate_bps) in transport.connection.reallocate(sending) {
-            let event = ProducerEvent::TargetBitrate { layer: layer(profile), bitrate_bps };
+        for (id, layer, bitrate_bps) in transport.connection.reallocate(sending) {
+            let event = ProducerEvent::TargetBitrate { layer, bitrate_bps };
             self.outputs.push(Output::Event(DeviceEvent::Producer { id, event }));
         }
     }

@@ -7,8 +7,7 @@ use mediasoup_producer::v3::{
     TransportEvent, TransportParameters,
 };
 use mediasoup_producer::{
-    ConnectionState, Frame, IceProtocol, Media, MediaError, OperationId, ProducerId, Track, TransportId,
-    stats::OutboundRtpStats,
+    ConnectionState, IceProtocol, Media, OperationId, ProducerId, Track, TransportId, stats::OutboundRtpStats,
 };
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::application::{self, Application, Turn};
 use super::server::{Received, Server};
 use crate::events::{Events, Recorder};
-use crate::player::{self, Written};
+use crate::player;
 use crate::poll::{PATIENCE, eventually, within};
 use crate::relay::Relay;
 use crate::server::PEER;
@@ -273,36 +272,17 @@ impl Player {
     where
         S: Iterator<Item = EncodedFrame> + Send + 'static,
     {
-        let of = sources.len();
-        let sources = (0..).zip(sources).collect();
         let (publisher, producer) = (producer.publisher.clone(), producer.id);
-        player::Player::of(sources, move |layer: u8, EncodedFrame { data, time, key_frame }| {
-            let media = Media::Frame(Frame::new(data, time).profile(profile(layer, of)).key_frame(key_frame));
+        player::Player::of((0..).zip(sources).collect(), move |frame| {
             let publisher = publisher.clone();
             async move {
-                let input = Input::Media { producer, media };
+                let input = Input::Media { producer, media: Media::Frame(frame) };
                 match publisher.turn(|application| application.input(input)).await {
-                    Ok(_) => Written::Taken,
-                    Err(InputError::Media(error)) => match error {
-                        MediaError::Paused(_) | MediaError::NoTrack(_) | MediaError::Inactive { .. } => Written::Paused,
-                        MediaError::NotConnected(_) | MediaError::NotProduced(_) => Written::Unconnected,
-                        MediaError::KeyFrameNeeded { .. } => Written::Incomplete,
-                        MediaError::ProducerNotFound(_) => Written::Gone,
-                        error => panic!("a frame was not taken: {error}"),
-                    },
-                    Err(error) => panic!("a frame was not taken: {error}"),
+                    Ok(_) => Ok(()),
+                    Err(InputError::Media(error)) => Err(error),
+                    Err(error) => unreachable!("media is not a command: {error}"),
                 }
             }
         })
-    }
-}
-
-const fn profile(layer: u8, of: usize) -> mediasoup_producer::v2::Profile {
-    use mediasoup_producer::v2::Profile;
-    match (of, layer) {
-        (1, _) => Profile::Default,
-        (_, 0) => Profile::Low,
-        (_, 1) => Profile::Medium,
-        _ => Profile::High,
     }
 }

@@ -66,7 +66,7 @@ impl Encodings {
     pub(super) fn update(&mut self, track: usize, stats: &[OutboundRtpStats]) {
         for stats in stats {
             if let Some(encoding) =
-                self.find(|encoding| (encoding.track, encoding.layer.profile) == (track, stats.profile))
+                self.find(|encoding| (encoding.track, encoding.layer.profile.layer()) == (track, stats.layer))
             {
                 encoding.ssrc = stats.ssrc;
                 encoding.latest = Some(stats.clone());

@@ -208,7 +208,7 @@ impl Run {
         let (track, result) = match media {
             Media::Frame(due) => {
                 let frame = Frame::new(due.frame.data, MediaTime::Duration(due.frame.time))
-                    .profile(due.profile)
+                    .layer(due.profile)
                     .key_frame(due.frame.key_frame);
                 let result = stay.producers[due.track].write_frame(frame);
                 if result.is_err() {

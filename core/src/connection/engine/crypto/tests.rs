@@ -4,7 +4,7 @@
 mod legacy;
 mod modern;
 mod rtc;
-#[cfg(all(feature = "sim", feature = "serde"))]
+#[cfg(all(feature = "sim", feature = "record"))]
 pub(super) mod secrets;
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a room tells its peers to send at most (REMB).
+//! What a server tells its peers to send at most (REMB).
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ const TICKS: usize = 5;
 
 /// When REMB goes out, and with what. Simpler than the real server, which looks at how delays change.
 #[derive(Debug)]
-pub(super) struct BitrateFeedback {
+pub(in crate::sim) struct BitrateFeedback {
     /// From the first packet to the first REMB; none: no REMB at all.
     after: Option<Duration>,
-    pub(super) cap_bps: Option<u64>,
+    pub(in crate::sim) cap_bps: Option<u64>,
     due: Option<Instant>,
-    pub(super) last_bps: u64,
+    pub(in crate::sim) last_bps: u64,
     /// After congestion, until it is back at what is free.
     climbing_bps: Option<u64>,
     /// Packets expected and arrived at first sending, at the last ticks, the latest first.
@@ -28,32 +28,39 @@ pub(super) struct BitrateFeedback {
 }
 
 impl BitrateFeedback {
-    pub(super) const fn new(after: Option<Duration>, cap_bps: Option<u64>) -> Self {
+    pub(in crate::sim) const fn new(after: Option<Duration>, cap_bps: Option<u64>) -> Self {
         Self { after, cap_bps, due: None, last_bps: 0, climbing_bps: None, history: [(0, 0); TICKS] }
     }
 
-    pub(super) const fn due(&self) -> Option<Instant> {
+    pub(in crate::sim) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(in crate::sim) fn is_due(&self, now: Instant) -> bool {
         self.due.is_some_and(|due| due <= now)
     }
 
     /// A packet has come.
-    pub(super) fn media(&mut self, now: Instant) {
+    pub(in crate::sim) fn media(&mut self, now: Instant) {
         if self.due.is_none() {
             self.due = self.after.and_then(|after| now.checked_add(after));
         }
     }
 
-    pub(super) const fn stop(&mut self) {
+    /// Sends REMB from so long after the next packet, if it does not do so yet.
+    pub(in crate::sim) const fn begin_after(&mut self, after: Option<Duration>) {
+        if self.after.is_none() {
+            self.after = after;
+        }
+    }
+
+    pub(in crate::sim) const fn stop(&mut self) {
         self.after = None;
         self.due = None;
     }
 
     /// The next figure, from what was received in the last second and the packets so far.
-    pub(super) fn next(&mut self, now: Instant, received_bps: u64, expected: u64, arrived: u64) -> u64 {
+    pub(in crate::sim) fn next(&mut self, now: Instant, received_bps: u64, expected: u64, arrived: u64) -> u64 {
         self.due = Some(now + EVERY);
         let (expected_before, arrived_before) = self.history[TICKS - 1];
         self.history.rotate_right(1);

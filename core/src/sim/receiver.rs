@@ -1,6 +1,13 @@
-//! The media plane of a room's transport: ICE-lite, DTLS, SRTP and RTCP of a receiver, over str0m in RTP mode.
+//! The media plane of a server's transport: ICE-lite, DTLS, SRTP and RTCP of a receiver, over str0m in RTP mode. What the room
+//! of v2 and the router of v3 share.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(in crate::sim) mod counters;
+pub(in crate::sim) mod feedback;
+pub(in crate::sim) mod listener;
+pub(in crate::sim) mod numbers;
+pub(in crate::sim) mod packet;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,23 +19,25 @@ use str0m::net::TcpType;
 use str0m::rtp::{ExtensionMap, RawPacket, RtpPacket, rtcp::Rtcp};
 use str0m::{Event, IceConnectionState, IceCreds, Rtc};
 
-use super::counters::{Rate, Sizes, StreamCounter};
-use super::feedback::BitrateFeedback;
-use super::numbers::{payload_types, raw_extensions};
 use crate::connection::engine::crypto::{DtlsBackend, DtlsFailure};
 use crate::connection::engine::endpoint::{Endpoint, EndpointOutput, Received, local_candidate, rtp_ssrc};
 use crate::id::ProducerId;
 use crate::net::Receive;
 use crate::net::Transmit;
 use crate::net::{DtlsRole, IceParameters, IceProtocol};
-use crate::rtp::{Codec, MediaKind, Profile};
-use crate::v2::RtpCapabilities;
+use crate::rtp::{Codec, MediaKind};
 
-pub(super) struct Receiver {
+use counters::{Rate, Sizes, StreamCounter};
+use feedback::BitrateFeedback;
+use numbers::{payload_types, raw_extensions};
+
+pub(in crate::sim) struct Receiver {
     endpoint: Endpoint,
-    pub(super) ice: IceCreds,
-    pub(super) ice_state: IceState,
-    pub(super) secured: bool,
+    pub(in crate::sim) ice: IceCreds,
+    /// In use from the first request with them.
+    next_ice: Option<IceCreds>,
+    pub(in crate::sim) ice_state: IceState,
+    pub(in crate::sim) secured: bool,
     remote_user: Option<String>,
     dtls_pending: Option<DtlsRole>,
     streams: BTreeMap<u32, Stream>,
@@ -38,46 +47,63 @@ pub(super) struct Receiver {
     repairing: bool,
     /// What carries media both ways: the protocol, our address and the peer's. As the real server's: the one over which
     /// the peer last nominated. (str0m would keep the first as long as it lives.)
-    pub(super) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
-    pub(super) bytes_received: u64,
-    pub(super) bytes_sent: u64,
+    pub(in crate::sim) path: Option<(IceProtocol, SocketAddr, SocketAddr)>,
+    /// Where it was heard from, the latest last.
+    pub(in crate::sim) remote_addresses: VecDeque<(IceProtocol, SocketAddr)>,
+    /// Wherever it was heard from since it was made.
+    pub(in crate::sim) addresses: BTreeSet<(IceProtocol, SocketAddr)>,
+    pub(in crate::sim) bytes_received: u64,
+    pub(in crate::sim) bytes_sent: u64,
     /// All RTP, that over RTX streams too: a browser tries with padding on those whether more gets through, and would
     /// never begin a higher layer if that did not count.
     received: Rate,
-    pub(super) feedback: BitrateFeedback,
+    pub(in crate::sim) feedback: BitrateFeedback,
 }
 
 /// One encoding.
 #[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) producer: ProducerId,
-    pub(super) profile: Profile,
-    pub(super) ssrc: u32,
-    pub(super) rtx: Option<u32>,
-    pub(super) paused: bool,
-    /// Names it in the room's statistics.
-    pub(super) stats_id: String,
+pub(in crate::sim) struct Stream {
+    pub(in crate::sim) producer: ProducerId,
+    /// Which of the producer's encodings, counted from 0.
+    pub(in crate::sim) layer: u8,
+    pub(in crate::sim) ssrc: u32,
+    pub(in crate::sim) rtx: Option<u32>,
+    pub(in crate::sim) paused: bool,
     mid: Mid,
     rid: Option<Rid>,
-    pub(super) counter: StreamCounter,
+    pub(in crate::sim) counter: StreamCounter,
+}
+
+/// A stream to come.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sim) struct NewStream {
+    pub(in crate::sim) producer: ProducerId,
+    pub(in crate::sim) layer: u8,
+    pub(in crate::sim) kind: MediaKind,
+    pub(in crate::sim) clock_rate: u32,
+    pub(in crate::sim) ssrc: u32,
+    pub(in crate::sim) rtx: Option<u32>,
+    /// Whether what is lost is asked for.
+    pub(in crate::sim) nack: bool,
+    pub(in crate::sim) paused: bool,
 }
 
 /// As the real server names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IceState {
+pub(in crate::sim) enum IceState {
     New,
     Connected,
     Disconnected,
 }
 
-pub(super) enum ReceiverOutput {
+pub(in crate::sim) enum ReceiverOutput {
     Transmit(Transmit),
     Event(ReceiverEvent),
     Packet { packet: Box<RtpPacket>, repaired: bool },
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum ReceiverEvent {
+pub(in crate::sim) enum ReceiverEvent {
     Connected,
     Disconnected,
     /// The peer ended DTLS.
@@ -89,18 +115,19 @@ pub(super) enum ReceiverEvent {
 }
 
 /// What is wanted of a new receiver.
-pub(super) struct ReceiverOptions<'a> {
-    pub(super) certificate: DtlsCert,
-    pub(super) dtls: DtlsBackend,
-    pub(super) addresses: &'a [(IceProtocol, SocketAddr)],
-    pub(super) capabilities: &'a RtpCapabilities,
-    pub(super) read_extensions: bool,
-    pub(super) report_goodbyes: bool,
-    pub(super) feedback: BitrateFeedback,
+pub(in crate::sim) struct ReceiverOptions<'a> {
+    pub(in crate::sim) certificate: DtlsCert,
+    pub(in crate::sim) dtls: DtlsBackend,
+    pub(in crate::sim) addresses: &'a [(IceProtocol, SocketAddr)],
+    /// The server's own payload types.
+    pub(in crate::sim) payload_types: &'a [(u8, Codec)],
+    pub(in crate::sim) read_extensions: bool,
+    pub(in crate::sim) report_goodbyes: bool,
+    pub(in crate::sim) feedback: BitrateFeedback,
 }
 
 impl Receiver {
-    pub(super) fn new(now: Instant, options: ReceiverOptions<'_>) -> Self {
+    pub(in crate::sim) fn new(now: Instant, options: ReceiverOptions<'_>) -> Self {
         let mut config = Rtc::builder()
             .set_dtls_cert(options.certificate)
             .set_ice_lite(true)
@@ -109,7 +136,7 @@ impl Receiver {
             .set_rtp_mode(true)
             .enable_raw_packets(options.report_goodbyes)
             .set_stats_interval(Some(Duration::from_secs(1)));
-        for (payload_type, codec, frequency) in payload_types(options.capabilities) {
+        for (payload_type, codec, frequency) in payload_types(options.payload_types) {
             config.codec_config().add_config(
                 payload_type.into(),
                 None,
@@ -129,6 +156,7 @@ impl Receiver {
         let mut receiver = Self {
             endpoint,
             ice,
+            next_ice: None,
             ice_state: IceState::New,
             secured: false,
             remote_user: None,
@@ -138,6 +166,8 @@ impl Receiver {
             outputs: VecDeque::new(),
             repairing: false,
             path: None,
+            remote_addresses: VecDeque::new(),
+            addresses: BTreeSet::new(),
             bytes_received: 0,
             bytes_sent: 0,
             received: Rate::default(),
@@ -148,16 +178,18 @@ impl Receiver {
         receiver
     }
 
-    pub(super) fn ice_parameters(&self) -> IceParameters {
-        IceParameters { username_fragment: self.ice.ufrag.clone(), password: self.ice.pass.clone(), ice_lite: true }
+    /// What a peer is to use from here on.
+    pub(in crate::sim) fn ice_parameters(&self) -> IceParameters {
+        let ice = self.next_ice.as_ref().unwrap_or(&self.ice);
+        IceParameters { username_fragment: ice.ufrag.clone(), password: ice.pass.clone(), ice_lite: true }
     }
 
-    pub(super) fn local_fingerprint(&mut self) -> Fingerprint {
+    pub(in crate::sim) fn local_fingerprint(&mut self) -> Fingerprint {
         self.endpoint.api().local_dtls_fingerprint().clone()
     }
 
     /// What the peer said of its side of DTLS, which begins as soon as there is a path.
-    pub(super) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
+    pub(in crate::sim) fn set_remote_dtls(&mut self, remote_role: DtlsRole, fingerprint: Fingerprint) {
         self.endpoint.api().set_remote_fingerprint(fingerprint);
         self.dtls_pending = Some(remote_role);
         self.start_dtls();
@@ -174,25 +206,42 @@ impl Receiver {
         }
     }
 
-    pub(super) fn restart_ice(&mut self) {
+    /// Makes new ICE credentials; from here on none but they are good.
+    pub(in crate::sim) fn restart_ice(&mut self) {
         self.ice = IceCreds::new();
         self.endpoint.api().set_local_ice_credentials(self.ice.clone());
     }
 
-    pub(super) fn add_stream(
-        &mut self,
-        producer: ProducerId,
-        codec: Codec,
-        profile: Profile,
-        (ssrc, rtx): (u32, Option<u32>),
-        stats_id: String,
-        paused: bool,
-    ) {
+    /// Makes new ICE credentials; the ones in use are good until the first request with the new ones.
+    pub(in crate::sim) fn prepare_ice_restart(&mut self) {
+        self.next_ice = Some(IceCreds::new());
+    }
+
+    /// The user name of credentials that were made and never used.
+    pub(in crate::sim) fn unused_user(&self) -> Option<String> {
+        self.next_ice.as_ref().map(|ice| ice.ufrag.clone())
+    }
+
+    /// The password that goes with one of our user names.
+    pub(in crate::sim) fn password(&self, user: &str) -> Option<&str> {
+        let known = [Some(&self.ice), self.next_ice.as_ref()];
+        known.into_iter().flatten().find(|creds| creds.ufrag == user).map(|creds| &*creds.pass)
+    }
+
+    /// An authentic request was made with this user name. Returns the one that is good no more.
+    pub(in crate::sim) fn take_up_credentials(&mut self, user: &str) -> Option<String> {
+        let next = self.next_ice.take_if(|next| next.ufrag == user)?;
+        let old = std::mem::replace(&mut self.ice, next);
+        self.endpoint.api().set_local_ice_credentials(self.ice.clone());
+        Some(old.ufrag)
+    }
+
+    pub(in crate::sim) fn add_stream(&mut self, stream: NewStream) {
+        let NewStream { producer, layer, kind, clock_rate, ssrc, rtx, nack, paused } = stream;
         self.last_mid += 1;
         // Only str0m sees these: streams are told apart by SSRC.
         let mid = Mid::from(format!("m{}", self.last_mid).as_str());
-        let rid = Some(Rid::from(profile.as_str()));
-        let kind = codec.kind();
+        let rid = Some(Rid::from(format!("r{layer}").as_str()));
         let mut api = self.endpoint.api();
         api.declare_media(
             mid,
@@ -201,14 +250,33 @@ impl Receiver {
                 MediaKind::Video => RtcKind::Video,
             },
         );
-        // Without RTX nothing could answer a NACK.
-        api.expect_stream_rx(ssrc.into(), rtx.map(Into::into), mid, rid).suppress_nack(rtx.is_none());
-        let counter = StreamCounter::new(codec.clock_rate());
-        let stream = Stream { producer, profile, ssrc, rtx, paused, stats_id, mid, rid, counter };
+        api.expect_stream_rx(ssrc.into(), rtx.map(Into::into), mid, rid).suppress_nack(!nack);
+        let counter = StreamCounter::new(clock_rate);
+        let stream = Stream { producer, layer, ssrc, rtx, paused, mid, rid, counter };
         self.streams.insert(ssrc, stream);
     }
 
-    pub(super) fn remove_streams(&mut self, producer: ProducerId) {
+    /// Names the stream that repairs another, or that there is none after all.
+    pub(in crate::sim) fn set_rtx(&mut self, ssrc: u32, rtx: Option<u32>) {
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            stream.rtx = rtx;
+            // str0m keeps the last one until there is another.
+            if let Some(rtx) = rtx {
+                self.endpoint.api().expect_stream_rx(ssrc.into(), Some(rtx.into()), stream.mid, stream.rid);
+            }
+        }
+    }
+
+    /// Forgets one stream.
+    pub(in crate::sim) fn remove_stream(&mut self, ssrc: u32) {
+        if let Some(stream) = self.streams.remove(&ssrc) {
+            let mut api = self.endpoint.api();
+            api.remove_stream_rx(ssrc.into());
+            api.remove_media(stream.mid);
+        }
+    }
+
+    pub(in crate::sim) fn remove_streams(&mut self, producer: ProducerId) {
         let mut api = self.endpoint.api();
         self.streams.retain(|ssrc, stream| {
             let keep = stream.producer != producer;
@@ -220,23 +288,23 @@ impl Receiver {
         });
     }
 
-    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+    pub(in crate::sim) fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.streams.values()
     }
 
-    pub(super) fn streams_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+    pub(in crate::sim) fn streams_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.streams.values_mut()
     }
 
-    pub(super) fn stream(&self, ssrc: u32) -> Option<&Stream> {
+    pub(in crate::sim) fn stream(&self, ssrc: u32) -> Option<&Stream> {
         self.streams.get(&ssrc)
     }
 
-    pub(super) fn ssrc_in_use(&self, ssrc: u32) -> bool {
+    pub(in crate::sim) fn ssrc_in_use(&self, ssrc: u32) -> bool {
         self.streams.values().any(|stream| stream.ssrc == ssrc || stream.rtx == Some(ssrc))
     }
 
-    pub(super) fn request_key_frame(&mut self, ssrc: u32) {
+    pub(in crate::sim) fn request_key_frame(&mut self, ssrc: u32) {
         if let Some(stream) = self.streams.get_mut(&ssrc)
             && let Some(rx) = self.endpoint.api().stream_rx(&ssrc.into())
         {
@@ -246,7 +314,7 @@ impl Receiver {
     }
 
     /// The peer's own ICE user name is not signalled in v2: it is taken from its binding requests.
-    pub(super) fn learn_remote_user(&mut self, user: &str) {
+    pub(in crate::sim) fn learn_remote_user(&mut self, user: &str) {
         if self.remote_user.as_deref() != Some(user) {
             self.remote_user = Some(user.to_owned());
             // The password would be for checks of ours, and a lite agent makes none (RFC 8445 section 2.5).
@@ -256,7 +324,7 @@ impl Receiver {
     }
 
     /// Takes a datagram; a binding request must have been found authentic before.
-    pub(super) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
+    pub(in crate::sim) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
         let (length, ssrc) = (receive.contents.len() as u64, rtp_ssrc(&receive.contents));
         self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
         let received = self.endpoint.handle_receive(now, receive);
@@ -273,7 +341,7 @@ impl Receiver {
     }
 
     /// An authentic binding request came this way.
-    pub(super) fn select_path(&mut self, now: Instant, receive: &Receive, nominated: bool) {
+    pub(in crate::sim) fn select_path(&mut self, now: Instant, receive: &Receive, nominated: bool) {
         if nominated || self.path.is_none() {
             self.path = Some((receive.protocol, receive.destination, receive.source));
         }
@@ -281,22 +349,22 @@ impl Receiver {
         self.flush(now);
     }
 
-    pub(super) fn flush(&mut self, now: Instant) {
+    pub(in crate::sim) fn flush(&mut self, now: Instant) {
         self.bitrate_feedback(now);
         self.endpoint.handle_timeout(now);
         self.drain(now);
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(in crate::sim) fn poll_timeout(&self) -> Option<Instant> {
         [self.endpoint.poll_timeout(), self.feedback.due()].into_iter().flatten().min()
     }
 
-    pub(super) fn poll_output(&mut self) -> Option<ReceiverOutput> {
+    pub(in crate::sim) fn poll_output(&mut self) -> Option<ReceiverOutput> {
         self.outputs.pop_front()
     }
 
     /// Ends DTLS; the last datagrams come out of [`poll_output`](Self::poll_output).
-    pub(super) fn close(&mut self, now: Instant) {
+    pub(in crate::sim) fn close(&mut self, now: Instant) {
         self.feedback.stop();
         if !self.endpoint.close() {
             return;
