@@ -3,6 +3,7 @@
 # real browser, and once more without the feature `legacy-dtls`. Arguments go to the Rust tests: a name, `--nocapture`, ...
 #
 # INTEROP_FEATURES: `smol` has our side run on smol in place of tokio.
+# INTEROP_ROUTERS, INTEROP_SEED: with how many routers our matching is compared with mediasoup-client's (1000), and which (1).
 # INTEROP_SECONDS: how long the test of endurance sends (60; the full one is 600).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -127,10 +127,11 @@ function codec(kind, name, clockRate, channels, parameters) {
   };
 }
 
-// Payload types from 100 on, as mediasoup numbers them; or any, each once.
+// Payload types from 100 on, as mediasoup numbers them; or any, each once. But not 0, which mediasoup-client takes for none
+// where it is that of an RTX.
 function router() {
   const numbered = [...Array(28).keys()].map((n) => 127 - n);
-  const any = shuffled([...Array(128).keys()].filter((type) => type < 64 || type > 95 || chance(0.1)));
+  const any = shuffled([...Array(128).keys()].filter((type) => type && (type < 64 || type > 95 || chance(0.1))));
   const types = chance(0.5) ? numbered : any;
   const codecs = [];
   for (const make of shuffled(CODECS).slice(0, 1 + below(8))) {
