@@ -9,6 +9,7 @@
 
 mod browser;
 mod door;
+mod endurance;
 mod events;
 mod media;
 mod node;
@@ -24,6 +25,7 @@ mod sound;
 pub mod v3;
 
 pub use browser::{Browser, Page, Viewer};
+pub use endurance::watch_for_long;
 pub use events::Events;
 pub use media::{beat, clip, h264, h265, layers, tone, vp9};
 pub use picture::{CLIP_FRAMES, Picture, SHORT_CLIP_FRAMES, assert_smooth, longest_on_show};

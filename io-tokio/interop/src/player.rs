@@ -22,7 +22,7 @@ pub struct Player {
 pub struct Played {
     /// Frames taken.
     pub taken: u64,
-    /// Frames refused because the producer was paused.
+    /// Frames refused because the producer, or the layer, was paused.
     pub paused: u64,
     /// Frames refused because there was no (connected) transport.
     pub unconnected: u64,
@@ -103,7 +103,7 @@ async fn play<S: Iterator<Item = EncodedFrame>, F: Future<Output = Result<(), Me
         let mut played = played.lock().expect("no panic under the lock");
         match result {
             Ok(()) => played.taken += 1,
-            Err(MediaError::Paused(_) | MediaError::NoTrack(_)) => played.paused += 1,
+            Err(MediaError::Paused(_) | MediaError::NoTrack(_) | MediaError::Inactive { .. }) => played.paused += 1,
             Err(MediaError::NotConnected(_) | MediaError::Unhandled(_) | MediaError::NotProduced(_)) => {
                 played.unconnected += 1;
             }

@@ -53,13 +53,19 @@ pub struct Producer {
 impl Publisher {
     /// Connects, and loads a device.
     pub async fn join(server: &Server) -> Self {
+        Self::join_as(server, DeviceConfig::default(), |_| {}).await
+    }
+
+    /// The same with a configuration, and with the router's capabilities changed before they are loaded.
+    pub async fn join_as(server: &Server, config: DeviceConfig, change: impl FnOnce(&mut Value)) -> Self {
         let url = server.url(PEER);
         let (signalling, _) = tokio_tungstenite::connect_async(url).await.expect("the server is there");
         let (turns, receiver) = mpsc::unbounded_channel();
         let (recorder, events) = Recorder::new();
-        tokio::spawn(application::run(Device::new(DeviceConfig::default(), 7), signalling, recorder, receiver));
+        tokio::spawn(application::run(Device::new(config, 7), signalling, recorder, receiver));
         let publisher = Self { turns, events };
-        let capabilities = publisher.ask("routerRtpCapabilities", json!({})).await.expect("it is answered");
+        let mut capabilities = publisher.ask("routerRtpCapabilities", json!({})).await.expect("it is answered");
+        change(&mut capabilities);
         let router_rtp_capabilities = serde_json::from_value(capabilities).expect("capabilities");
         let load = Command::Load { router_rtp_capabilities, prefer_local_codecs_order: false };
         publisher.command(load).await.expect("it is loaded");

@@ -6,7 +6,7 @@ use mediasoup_interop::{
     Browser, CLIP_FRAMES, SHORT_CLIP_FRAMES, assert_smooth, audio_track, beat, beats, clip, h264, tone, video_track,
     vp9,
 };
-use mediasoup_producer::v3::{CodecChoice, ProduceOptions};
+use mediasoup_producer::v3::{CodecChoice, DeviceConfig, DtlsRole, EncodingOptions, ProduceOptions};
 use mediasoup_producer::{Codec, MediaKind};
 use serde_json::json;
 
@@ -76,6 +76,26 @@ async fn is_shown(codec: Codec, source: impl Iterator<Item = EncodedFrame> + Sen
     assert_smooth(&pictures, frames);
     drop(viewer);
     sending.all_arrived(codec).await;
+}
+
+/// Without a header extension all there is to tell streams apart is their SSRC; nor is there an estimate.
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn of_a_router_without_header_extensions_and_as_dtls_server() {
+    let (server, browser) = both(&[]).await;
+    let config = DeviceConfig::default().dtls_role(DtlsRole::Server);
+    let publisher = Publisher::join_as(&server, config, |router| drop(router["headerExtensions"].take())).await;
+    let viewer = browser.view_v3(&server).await;
+    let transport = publisher.transport(json!({})).await;
+    let encodings = [(); 3].map(|()| EncodingOptions::default());
+    let video = transport.produce(video_track(), ProduceOptions::default().encodings(encodings)).await;
+    transport.connected().await;
+    assert_eq!(server.asked("connect").await[0]["dtlsParameters"]["role"], "server");
+    assert_eq!(server.asked("produce").await[0]["rtpParameters"]["headerExtensions"], json!([]));
+    let player = Player::layers(&video, ["low", "medium", "high"].map(clip).into());
+    viewer.sees_width(640).await;
+    player.stop().await;
+    assert_eq!(video.arrived(&server).await.len(), 3);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 mod bandwidth;
 mod codecs;
+mod endings;
+mod endurance;
 mod loss;
 mod matching;
 mod paths;

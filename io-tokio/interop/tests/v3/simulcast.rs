@@ -4,7 +4,7 @@ use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::v3::{Player, Publisher};
 use mediasoup_interop::{CLIP_FRAMES, SHORT_CLIP_FRAMES, clip, h264, video_track};
 use mediasoup_producer::Codec;
-use mediasoup_producer::v3::{EncodingOptions, ProduceOptions};
+use mediasoup_producer::v3::{Command, EncodingOptions, ProduceOptions};
 use serde_json::json;
 
 use crate::both;
@@ -24,6 +24,28 @@ async fn each_layer_of_vp8_is_shown_when_it_is_asked_for() {
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn each_layer_of_h264_is_shown_when_it_is_asked_for() {
     each_layer_is_shown_when_it_is_asked_for(Codec::H264, h264, SHORT_CLIP_FRAMES).await;
+}
+
+/// The server forwards what is left, and what is there again.
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn without_the_higher_layers_the_lowest_is_shown() {
+    let (server, browser) = both(&[]).await;
+    let publisher = Publisher::join(&server).await;
+    let viewer = browser.view_v3(&server).await;
+    let transport = publisher.transport(json!({})).await;
+    let encodings = SIZES.map(|_| EncodingOptions::default());
+    let video = transport.produce(video_track(), ProduceOptions::default().encodings(encodings)).await;
+    transport.connected().await;
+    let player = Player::layers(&video, SIZES.map(|(size, _)| clip(size)).into());
+    viewer.sees_width(640).await;
+    for (layer, width) in [(0, 160), (1, 320), (2, 640)] {
+        video.command(Command::SetMaxSpatialLayer { id: video.id, layer }).await;
+        viewer.sees_width(width).await;
+        viewer.sees_more().await;
+    }
+    player.stop().await;
+    video.arrived(&server).await;
 }
 
 async fn each_layer_is_shown_when_it_is_asked_for<S>(codec: Codec, of: impl Fn(&str) -> S, frames: u32)
