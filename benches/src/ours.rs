@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mediasoup_producer::sim::{Scenario, ScenarioConfig, ServerOutput, Source};
+use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, ServerLimits, ServerOutput, Source};
 use mediasoup_producer::v2::{Input, Output, Room};
-use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket};
+use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket, Transmit};
 use serde_json::{Value, json};
 
 use crate::{FRAME_INTERVAL, PAYLOAD, Sender};
 
+/// What frames are cut from: that the application has made them is no cost of ours.
+static ENCODED: [u8; PAYLOAD * 100] = [1; PAYLOAD * 100];
 /// A VP8 payload descriptor with a picture id of 15 bits.
 const DESCRIPTOR: usize = 4;
 
@@ -27,7 +29,9 @@ pub struct Ours {
 impl Ours {
     /// Joins, and sends so many producers of video over one transport.
     pub fn connected(tracks: usize) -> Self {
-        let mut scenario = Scenario::new(ScenarioConfig::default(), Instant::now(), 1).joined();
+        let server = RoomServerConfig::default().limits(ServerLimits::default().producers(tracks.max(64)));
+        let config = ScenarioConfig::default().server(server);
+        let mut scenario = Scenario::new(config, Instant::now(), 1).joined();
         let transport = scenario.create_transport();
         let producers: Vec<_> = (0..tracks).map(|_| scenario.send(transport, Source::vp8(100_000))).collect();
         scenario.drive_until("media to arrive from every producer", |scenario| {
@@ -39,7 +43,7 @@ impl Ours {
         Self { scenario, now, media_time: Duration::from_secs(100), producers, sequence_number: 0 }
     }
 
-    /// Bytes of a VP8 frame that is so many full packets.
+    /// Bytes of a VP8 frame that is so many full packets; a hundred at most.
     pub const fn frame_bytes(packets: usize) -> usize {
         (PAYLOAD - DESCRIPTOR) * packets
     }
@@ -52,7 +56,7 @@ impl Ours {
 impl Sender for Ours {
     fn frame(&mut self, track: usize, packets: usize) {
         // Bit 0 of a VP8 frame set: not a key frame.
-        let frame = Frame::new(Bytes::from(vec![1; Self::frame_bytes(packets)]), self.media_time);
+        let frame = Frame::new(Bytes::from_static(&ENCODED[..Self::frame_bytes(packets)]), self.media_time);
         let (now, id) = (self.now, self.producers[track]);
         let mut producer = self.room().producer(id).expect("nobody closed it");
         producer.write_frame(now, frame).expect("connected and not paused");
@@ -142,13 +146,7 @@ impl Inbound {
                 let now = due.unwrap_or(until).clamp(self.ours.now, until);
                 self.ours.now = now;
                 for transmit in up.drain(..) {
-                    let receive = Receive {
-                        protocol: transmit.protocol,
-                        source: transmit.source,
-                        destination: transmit.destination,
-                        contents: transmit.contents,
-                    };
-                    scenario.server.handle_receive(now, &receive);
+                    scenario.server.handle_receive(now, &received(transmit));
                 }
                 if now >= until {
                     break;
@@ -157,12 +155,7 @@ impl Inbound {
                 scenario.server.handle_timeout(now);
                 while let Some(output) = scenario.server.poll_output() {
                     if let ServerOutput::Transmit(transmit) = output {
-                        self.arriving.push_back(Receive {
-                            protocol: transmit.protocol,
-                            source: transmit.source,
-                            destination: transmit.destination,
-                            contents: transmit.contents,
-                        });
+                        self.arriving.push_back(received(transmit));
                     }
                 }
             }
@@ -205,9 +198,21 @@ impl Inbound {
 pub struct Idle(Ours);
 
 impl Idle {
-    /// Connects one.
+    /// Connects one, after which no more media is sent.
     pub fn connected() -> Self {
         Self(Ours::connected(1))
+    }
+
+    /// Connects one that never sends any.
+    pub fn silent() -> Self {
+        let mut scenario = Scenario::new(ScenarioConfig::default(), Instant::now(), 1).joined();
+        let transport = scenario.create_transport();
+        scenario.stop_media();
+        let producer = scenario.send(transport, Source::vp8(100_000));
+        scenario.drive_until("the room to be connected", Scenario::connected);
+        let now = scenario.now();
+        let (media_time, producers) = (Duration::ZERO, vec![producer]);
+        Self(Ours { scenario, now, media_time, producers, sequence_number: 0 })
     }
 
     /// Serves the next deadline, and says when it was.
@@ -223,6 +228,54 @@ impl Idle {
     pub fn exchange(&mut self) {
         self.0.exchange();
     }
+
+    /// Serves all deadlines for so long, with a server that answers at once. Returns how many there were, and at how many of
+    /// them ICE had something to send.
+    pub fn wakes(&mut self, time: Duration) -> (usize, usize) {
+        let scenario = &mut self.0.scenario;
+        let until = self.0.now + time;
+        let (mut wakes, mut checks) = (0, 0);
+        loop {
+            let ours = scenario.room.poll_timeout();
+            let next = ours.into_iter().chain(scenario.server.poll_timeout()).min().unwrap_or(until);
+            self.0.now = next.max(self.0.now);
+            let now = self.0.now;
+            if now >= until {
+                return (wakes, checks);
+            }
+            let woken = ours.is_some_and(|at| at <= now);
+            if woken {
+                wakes += 1;
+                scenario.room.handle_timeout(now);
+            }
+            scenario.server.handle_timeout(now);
+            let mut checked = false;
+            while let Some(output) = scenario.room.poll_output() {
+                if let Output::Transmit(transmit) = output {
+                    // The first two bits tell STUN from all else (RFC 7983).
+                    checked |= transmit.contents[0] < 4;
+                    scenario.server.handle_receive(now, &received(transmit));
+                }
+            }
+            checks += usize::from(woken && checked);
+            while let Some(output) = scenario.server.poll_output() {
+                if let ServerOutput::Transmit(transmit) = output {
+                    scenario.room.handle_receive(now, &received(transmit));
+                }
+            }
+        }
+    }
+
+    /// The room by itself.
+    pub fn into_room(self) -> Room {
+        self.0.scenario.room
+    }
+}
+
+/// A datagram at its other end.
+fn received(transmit: Transmit) -> Receive {
+    let Transmit { protocol, source, destination, contents, .. } = transmit;
+    Receive { protocol, source, destination, contents }
 }
 
 /// Many rooms in one process, each with a producer of its own.

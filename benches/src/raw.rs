@@ -23,6 +23,8 @@ pub struct Raw {
     now: Instant,
     /// When str0m wants to be called.
     timeout: Instant,
+    /// Something was written, or is due: there is a reason to call it.
+    stirred: bool,
     rtp_time: u32,
     sequence_numbers: Vec<u64>,
 }
@@ -56,7 +58,7 @@ impl Raw {
             api.expect_stream_rx(ssrc.into(), Some(rtx.into()), mid, None);
         }
         let sequence_numbers = vec![1000; tracks];
-        let mut raw = Self { sender, receiver, now, timeout: now, rtp_time: 0, sequence_numbers };
+        let mut raw = Self { sender, receiver, now, timeout: now, stirred: true, rtp_time: 0, sequence_numbers };
         for _ in 0..20 {
             raw.exchange();
             if raw.sender.is_connected() && raw.receiver.is_connected() {
@@ -67,18 +69,19 @@ impl Raw {
     }
 
     fn write(&mut self, track: usize, packets: usize) {
-        let payload = [1; PAYLOAD];
+        static ENCODED: [u8; PAYLOAD] = [1; PAYLOAD];
         for index in 0..packets {
             let mut api = self.sender.direct_api();
             let stream = api.stream_tx(&ssrc(track).into()).expect("declared in the beginning");
             let number = self.sequence_numbers[track];
-            let packet = RtpWrite::new(PAYLOAD_TYPE.into(), number.into(), self.rtp_time, self.now, &payload[..])
+            let packet = RtpWrite::new(PAYLOAD_TYPE.into(), number.into(), self.rtp_time, self.now, &ENCODED[..])
                 .marker(index + 1 == packets)
                 .nackable(true);
             stream.write_rtp(packet);
             self.sequence_numbers[track] += 1;
         }
         self.rtp_time = self.rtp_time.wrapping_add(3000);
+        self.stirred = true;
     }
 }
 
@@ -92,7 +95,9 @@ impl Sender for Raw {
     }
 
     fn drain(&mut self, datagram: &mut dyn FnMut(&[u8])) {
-        self.timeout = drain(&mut self.sender, self.now, &mut |transmit| datagram(&transmit.contents));
+        if std::mem::take(&mut self.stirred) {
+            self.timeout = drain(&mut self.sender, self.now, &mut |transmit| datagram(&transmit.contents));
+        }
     }
 
     fn now(&self) -> Instant {
@@ -106,6 +111,7 @@ impl Sender for Raw {
 
     fn wake(&mut self, at: Instant) {
         self.now = at.max(self.now);
+        self.stirred |= self.timeout <= self.now;
     }
 
     fn exchange(&mut self) {

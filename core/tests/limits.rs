@@ -47,7 +47,6 @@ struct Driven {
 }
 
 fn main() {
-    let room = ServerLimits::default();
     let row = |name, figure, drive| Row { name, figure, drive };
     let rows = [
         row("transports", default_of("transports"), transports),
@@ -71,11 +70,11 @@ fn main() {
         row("seconds of a lost path", 60, lost_path),
         row("framing: bytes of a datagram", 65_535, framed),
         row("protoo: bytes of a text frame", MAX_MESSAGE_BYTES, text_frame),
-        row("room server: peers", room.peers, server_peers),
-        row("room server: transports", room.transports, server_transports),
-        row("room server: producers", room.producers, server_producers),
-        row("room server: encodings", room.encodings, server_encodings),
-        row("room server: message_bytes", room.message_bytes, server_message_bytes),
+        row("room server: peers", 256, server_peers),
+        row("room server: transports", 16, server_transports),
+        row("room server: producers", 64, server_producers),
+        row("room server: encodings", 8, server_encodings),
+        row("room server: message_bytes", 256 << 10, server_message_bytes),
         row("room server: outputs", 1024, server_outputs),
     ];
     for Row { name, figure, drive } in rows {
@@ -478,10 +477,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(limits: impl FnOnce(&mut ServerLimits)) -> Self {
-        let mut figures = ServerLimits::default();
-        limits(&mut figures);
-        let config = RoomServerConfig::default().address(IceProtocol::Udp, Scenario::SERVER).limits(figures);
+    fn new(limits: impl FnOnce(ServerLimits) -> ServerLimits) -> Self {
+        let limits = limits(ServerLimits::default());
+        let config = RoomServerConfig::default().address(IceProtocol::Udp, Scenario::SERVER).limits(limits);
         Self { room: RoomServer::new(config, 1), now: Instant::now(), requests: 0 }
     }
 
@@ -520,13 +518,13 @@ fn refusals(tries: usize, mut one: impl FnMut(u64) -> Result<Value, String>) -> 
 }
 
 fn server_peers(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| limits.peers = limit);
+    let mut server = Server::new(|limits| limits.peers(limit));
     let refused = refusals(limit * times, |n| server.join(n));
     server.driven(refused, limit * (times - 1))
 }
 
 fn server_transports(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| limits.transports = limit);
+    let mut server = Server::new(|limits| limits.transports(limit));
     server.join(1).unwrap();
     let refused = refusals(limit * times, |n| server.transport(1, n));
     server.driven(refused, limit * (times - 1))
@@ -541,7 +539,7 @@ fn create_producer(id: u64, encodings: Vec<Value>) -> Value {
 }
 
 fn server_producers(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| limits.producers = limit);
+    let mut server = Server::new(|limits| limits.producers(limit));
     server.join(1).unwrap();
     server.transport(1, 7).unwrap();
     let refused = refusals(limit * times, |n| {
@@ -551,10 +549,7 @@ fn server_producers(limit: usize, times: usize) -> Driven {
 }
 
 fn server_encodings(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| {
-        limits.encodings = limit;
-        limits.message_bytes = usize::MAX;
-    });
+    let mut server = Server::new(|limits| limits.encodings(limit).message_bytes(usize::MAX));
     server.join(1).unwrap();
     server.transport(1, 7).unwrap();
     let encodings: Vec<_> = (1..=limit * times).map(|n| json!({ "ssrc": n })).collect();
@@ -567,7 +562,7 @@ fn server_encodings(limit: usize, times: usize) -> Driven {
 }
 
 fn server_message_bytes(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| limits.message_bytes = limit);
+    let mut server = Server::new(|limits| limits.message_bytes(limit));
     server.join(1).unwrap();
     let large = json!({ "method": "createTransport", "target": "peer", "appData": "x".repeat(limit * times) });
     let refused = refusals(10, |_| server.ask(1, &large));
@@ -578,7 +573,7 @@ fn server_message_bytes(limit: usize, times: usize) -> Driven {
 
 /// The owner of the room does not poll.
 fn server_outputs(limit: usize, times: usize) -> Driven {
-    let mut server = Server::new(|limits| limits.outputs = limit);
+    let mut server = Server::new(|limits| limits.outputs(limit));
     server.join(1).unwrap();
     let request = json!({ "method": "queryRoom", "target": "room" });
     for n in 0..(limit * times) as u64 {
@@ -590,7 +585,7 @@ fn server_outputs(limit: usize, times: usize) -> Driven {
 
 /// Everybody is told, nothing stays, and nobody comes in again.
 fn a_closed_room_server_holds_nothing() {
-    let mut server = Server::new(|_| {});
+    let mut server = Server::new(|limits| limits);
     // What stays is made with the first transport: the certificate.
     server.join(0).unwrap();
     server.transport(0, 1).unwrap();

@@ -438,9 +438,7 @@ fn a_peer_that_the_server_closes_is_closed_with_all_it_has() {
 
 #[test]
 fn a_full_room_refuses() {
-    let mut limits = ServerLimits::default();
-    limits.peers = 0;
-    let server = RoomServerConfig::default().limits(limits);
+    let server = RoomServerConfig::default().limits(ServerLimits::default().peers(0));
     let mut scenario = scenario(ScenarioConfig::default().server(server), 16);
     let now = scenario.now();
     scenario.room.join(now, "sender", None).unwrap();

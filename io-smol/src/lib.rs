@@ -1,14 +1,14 @@
 //! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on smol.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
-//! an `async` handle for each of its [`Room`], [`Transport`] and [`Producer`]. One task drives one room.
+//! an `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //!
 //! use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig};
 //! use mediasoup_producer::{Frame, MediaKind, Track};
-//! use mediasoup_producer_smol::{Event, Room};
+//! use mediasoup_producer_smol::v2::{Event, Room};
 //! use smol::future::FutureExt;
 //!
 //! # fn encode(_key_frame: bool) -> Vec<u8> { Vec::new() }
@@ -52,21 +52,25 @@
 mod runtime;
 
 pub use mediasoup_producer_driver as driver;
-pub use mediasoup_producer_driver::{
-    Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer, mediasoup_producer,
-    signalling,
-};
+pub use mediasoup_producer_driver::{IoStats, Options, Signalling, SignallingError, mediasoup_producer, signalling};
 pub use runtime::{Smol, SmolTimer, SmolUdpSocket};
 
-/// A mediasoup room, driven by a task of its own, on smol.
-pub type Room = driver::Room<Smol>;
-/// The handle of a transport, on smol.
-pub type Transport = driver::Transport<Smol>;
-/// The handle of a producer, on smol.
-pub type Producer = driver::Producer<Smol>;
-/// How to connect a [`ProtooWebSocket`], on smol.
-#[cfg(feature = "websocket")]
-pub type ProtooConnector = driver::ProtooConnector<Smol>;
-/// protoo over WebSocket, on smol.
-#[cfg(feature = "websocket")]
-pub type ProtooWebSocket = driver::ProtooWebSocket<Smol>;
+/// Rooms of mediasoup 2, on smol.
+pub mod v2 {
+    use super::{Smol, driver};
+
+    pub use driver::v2::{Error, Event, Events, FromServer, ToServer};
+
+    /// A mediasoup room, driven by a task of its own, on smol.
+    pub type Room = driver::v2::Room<Smol>;
+    /// The handle of a transport, on smol.
+    pub type Transport = driver::v2::Transport<Smol>;
+    /// The handle of a producer, on smol.
+    pub type Producer = driver::v2::Producer<Smol>;
+    /// How to connect a [`ProtooWebSocket`], on smol.
+    #[cfg(feature = "websocket")]
+    pub type ProtooConnector = driver::v2::ProtooConnector<Smol>;
+    /// protoo over WebSocket, on smol.
+    #[cfg(feature = "websocket")]
+    pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Smol>;
+}

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mediasoup_producer::v2::{CreateTransportError, RoomConfig, RoomState};
-use mediasoup_producer_smol::{Error, Options, Room, SignallingError, Smol, ToServer, signalling};
+use mediasoup_producer_smol::v2::{Error, FromServer, Room, ToServer};
+use mediasoup_producer_smol::{Options, Signalling, SignallingError, Smol, signalling};
 
 /// A channel to a server that never says anything.
-fn silent() -> impl mediasoup_producer_smol::Signalling {
+fn silent() -> impl Signalling<ToServer, FromServer> {
     let to_server = futures_util::sink::drain::<ToServer>();
     signalling::join(
         futures_util::stream::pending(),

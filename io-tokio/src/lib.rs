@@ -1,14 +1,14 @@
 //! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on tokio.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
-//! an `async` handle for each of its [`Room`], [`Transport`] and [`Producer`]. One task drives one room.
+//! an `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //!
 //! use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig};
 //! use mediasoup_producer::{Frame, MediaKind, Track};
-//! use mediasoup_producer_tokio::{Event, Room};
+//! use mediasoup_producer_tokio::v2::{Event, Room};
 //!
 //! # fn encode(_key_frame: bool) -> Vec<u8> { Vec::new() }
 //! # #[tokio::main(flavor = "current_thread")]
@@ -50,21 +50,25 @@
 mod runtime;
 
 pub use mediasoup_producer_driver as driver;
-pub use mediasoup_producer_driver::{
-    Error, Event, Events, FromServer, IoStats, Options, Signalling, SignallingError, ToServer, mediasoup_producer,
-    signalling,
-};
+pub use mediasoup_producer_driver::{IoStats, Options, Signalling, SignallingError, mediasoup_producer, signalling};
 pub use runtime::{Tokio, TokioTimer, TokioUdpSocket};
 
-/// A mediasoup room, driven by a task of its own, on tokio.
-pub type Room = driver::Room<Tokio>;
-/// The handle of a transport, on tokio.
-pub type Transport = driver::Transport<Tokio>;
-/// The handle of a producer, on tokio.
-pub type Producer = driver::Producer<Tokio>;
-/// How to connect a [`ProtooWebSocket`], on tokio.
-#[cfg(feature = "websocket")]
-pub type ProtooConnector = driver::ProtooConnector<Tokio>;
-/// protoo over WebSocket, on tokio.
-#[cfg(feature = "websocket")]
-pub type ProtooWebSocket = driver::ProtooWebSocket<Tokio>;
+/// Rooms of mediasoup 2, on tokio.
+pub mod v2 {
+    use super::{Tokio, driver};
+
+    pub use driver::v2::{Error, Event, Events, FromServer, ToServer};
+
+    /// A mediasoup room, driven by a task of its own, on tokio.
+    pub type Room = driver::v2::Room<Tokio>;
+    /// The handle of a transport, on tokio.
+    pub type Transport = driver::v2::Transport<Tokio>;
+    /// The handle of a producer, on tokio.
+    pub type Producer = driver::v2::Producer<Tokio>;
+    /// How to connect a [`ProtooWebSocket`], on tokio.
+    #[cfg(feature = "websocket")]
+    pub type ProtooConnector = driver::v2::ProtooConnector<Tokio>;
+    /// protoo over WebSocket, on tokio.
+    #[cfg(feature = "websocket")]
+    pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Tokio>;
+}

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mediasoup_producer::v2::{CreateProducerError, CreateTransportError, ProducerOptions, RoomConfig, RoomState};
 use mediasoup_producer::{MediaKind, Track};
-use mediasoup_producer_tokio::{Error, Options, Room, SignallingError, ToServer, Tokio, signalling};
+use mediasoup_producer_tokio::v2::{Error, FromServer, Room, ToServer};
+use mediasoup_producer_tokio::{Options, Signalling, SignallingError, Tokio, signalling};
 
 /// A channel to a server that never says anything.
-fn silent() -> impl mediasoup_producer_tokio::Signalling {
+fn silent() -> impl Signalling<ToServer, FromServer> {
     let to_server = futures_util::sink::drain::<ToServer>();
     signalling::join(
         futures_util::stream::pending(),

@@ -6,7 +6,7 @@ mod server;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours, Raw, Sender};
 use quinn_udp::{Transmit, UdpSocketState};
@@ -23,13 +23,23 @@ pub(crate) struct Load {
     pub(crate) tracks: usize,
     /// 30 frames a second, or as many as go.
     pub(crate) paced: bool,
+    /// Frames on each track.
+    frames: usize,
 }
 
 impl Load {
-    /// Frames on each track.
-    fn frames(self) -> usize {
-        if self.paced { 60 } else { (30_000 / self.packets / self.tracks).max(50) }
+    /// 30 frames a second, for two seconds.
+    pub(crate) const fn paced(packets: usize, tracks: usize) -> Self {
+        Self { packets, tracks, paced: true, frames: 60 }
     }
+
+    /// As many frames as go.
+    pub(crate) fn saturated(packets: usize) -> Self {
+        Self { packets, tracks: 1, paced: false, frames: (30_000 / packets).max(50) }
+    }
+
+    /// To connect is all.
+    const NOTHING: Self = Self { packets: 1, tracks: 1, paced: false, frames: 0 };
 }
 
 /// Who sends.
@@ -69,13 +79,29 @@ impl Who {
         let raw = || Box::new(Raw::connected(load.tracks));
         let ours = || Box::new(Ours::connected(load.tracks));
         match self {
-            Self::RawSendTo => by_hand(&mut *raw(), load, false),
-            Self::RawGso => by_hand(&mut *raw(), load, true),
-            Self::HandSendTo => by_hand(&mut *ours(), load, false),
-            Self::HandGso => by_hand(&mut *ours(), load, true),
-            Self::Tokio => adapters::tokio(load),
-            Self::Smol => adapters::smol(load),
+            Self::RawSendTo => by_hand(&mut *raw(), load, false).0,
+            Self::RawGso => by_hand(&mut *raw(), load, true).0,
+            Self::HandSendTo => by_hand(&mut *ours(), load, false).0,
+            Self::HandGso => by_hand(&mut *ours(), load, true).0,
+            Self::Tokio => adapters::tokio(load).cost,
+            Self::Smol => adapters::smol(load).cost,
         }
+    }
+
+    /// From handing a frame in to each of its datagrams at the other end, in order.
+    pub(crate) fn latencies(self, load: Load) -> Vec<Duration> {
+        let raw = || Box::new(Raw::connected(load.tracks));
+        let ours = || Box::new(Ours::connected(load.tracks));
+        let mut latencies = match self {
+            Self::RawSendTo => by_hand(&mut *raw(), load, false).1,
+            Self::RawGso => by_hand(&mut *raw(), load, true).1,
+            Self::HandSendTo => by_hand(&mut *ours(), load, false).1,
+            Self::HandGso => by_hand(&mut *ours(), load, true).1,
+            Self::Tokio => adapters::tokio(load).latencies,
+            Self::Smol => adapters::smol(load).latencies,
+        };
+        latencies.sort_unstable();
+        latencies
     }
 }
 
@@ -93,6 +119,21 @@ pub(crate) fn costs(load: Load) -> [[f64; 3]; EVERYBODY.len()] {
     })
 }
 
+/// From `send` to DTLS connected with an adapter: least, median, most of many.
+pub(crate) fn connecting(smol: bool) -> [Duration; 3] {
+    const TIMES: usize = 21;
+    let session = |_| if smol { adapters::smol(Load::NOTHING) } else { adapters::tokio(Load::NOTHING) };
+    let mut times: Vec<_> = (0..TIMES).map(session).map(|session| session.connecting).collect();
+    times.sort_unstable();
+    [times[0], times[TIMES / 2], times[TIMES - 1]]
+}
+
+/// What lies between each arrival and the last frame that was handed in before it.
+fn latencies(written: &[Instant], arrivals: &[Instant]) -> Vec<Duration> {
+    let before = |at: &Instant| written.partition_point(|written| written <= at).checked_sub(1);
+    arrivals.iter().filter_map(|at| Some(*at - written[before(at)?])).collect()
+}
+
 /// CPU time of all threads but the other end's, in nanoseconds.
 fn cpu() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
@@ -105,23 +146,26 @@ fn cpu() -> u64 {
         .sum()
 }
 
-fn by_hand(sender: &mut dyn Sender, load: Load, gso: bool) -> f64 {
+/// Microseconds of CPU a packet, and latencies.
+fn by_hand(sender: &mut dyn Sender, load: Load, gso: bool) -> (f64, Vec<Duration>) {
     let sink = server::Sink::start();
     let mut out = Out::new(sink.address(), gso);
-    let (mut taken, mut packets, mut left) = (0, 0, load.frames());
+    let (mut taken, mut packets, mut left) = (0, 0, load.frames);
+    let mut written = Vec::new();
     while left > 0 {
         sender.exchange();
         sender.pass(&mut |_| {});
         let frames = left.min(50);
         let before = cpu();
         for _ in 0..frames {
+            written.push(Instant::now());
             round(sender, &mut out, load);
         }
         taken += cpu() - before;
         packets += frames * load.tracks * load.packets;
         left -= frames;
     }
-    taken as f64 / packets as f64 / 1000.0
+    (taken as f64 / packets as f64 / 1000.0, latencies(&written, &sink.arrivals()))
 }
 
 /// A frame on each track, and the time to the next.

@@ -1,7 +1,12 @@
 //! The table.
 
+use std::time::{Duration, Instant};
+
+use mediasoup_producer::sim::{Scenario, ScenarioConfig};
+use mediasoup_producer_benches::{Idle, Rooms, Sender};
+
 use crate::count::{allocations, instructions};
-use crate::sockets::{EVERYBODY, Load, Who, costs};
+use crate::sockets::{EVERYBODY, Load, Who, connecting, costs};
 use crate::work::Work;
 
 /// One line: what, the baseline, ours, their ratio, and what the ratio is to be at most.
@@ -40,7 +45,8 @@ pub(crate) fn write() -> Result<(), String> {
         ("Allocations for a packet", allocation_lines()),
         ("Growth: instructions for a packet, many against few", growth_lines()?),
     ];
-    let loads = socket_sections();
+    let plain = whole_lines();
+    let loads = socket_sections() + &latency_section();
     let mut text = String::from(HEAD);
     for (title, lines) in &sections {
         text +=
@@ -48,6 +54,10 @@ pub(crate) fn write() -> Result<(), String> {
         for line in lines {
             text += &format!("| {} |\n", line.cells().join(" | "));
         }
+    }
+    text += "\n## One room, and many\n\n| | | target |\n| --- | ---: | ---: |\n";
+    for [what, figure, target] in &plain {
+        text += &format!("| {what} | {figure} | {target} |\n");
     }
     text += &loads;
     print!("{text}");
@@ -107,11 +117,103 @@ fn growth_lines() -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
+/// What has no baseline but its target.
+fn whole_lines() -> Vec<[String; 3]> {
+    let line = |what: &str, figure: String, target: &str| [what.to_owned(), figure, target.to_owned()];
+    let (few, many) = (rooms_cost(10), rooms_cost(1000));
+    let (wakes, checks) = Idle::silent().wakes(Duration::from_secs(600));
+    let (bytes, (times, connecting)) = (idle_bytes(), (virtual_time(), [false, true].map(connecting)));
+    let milliseconds = |[least, median, most]: [Duration; 3]| {
+        format!(
+            "{:.1} ms ({:.1} to {:.1})",
+            1e3 * median.as_secs_f64(),
+            1e3 * least.as_secs_f64(),
+            1e3 * most.as_secs_f64()
+        )
+    };
+    vec![
+        line(
+            "CPU of a packet in 1,000 rooms against 10",
+            format!("{:.2} ({many:.2} against {few:.2} us)", many / few),
+            "1.3",
+        ),
+        line("memory of a connected room that sends nothing", format!("{} KiB", bytes >> 10), "64 KiB"),
+        line(
+            "its wake-ups a second, those for ICE's checks left out",
+            format!("{:.2} ({:.2} with them)", (wakes - checks) as f64 / 600.0, wakes as f64 / 600.0),
+            "2",
+        ),
+        line(
+            "virtual time: Opus and VP8 in three layers, both ends, times real time",
+            format!("{times:.0}"),
+            "at least 500",
+        ),
+        line(
+            "from `send` to DTLS connected over loopback, tokio: median (least to most)",
+            milliseconds(connecting[0]),
+            "",
+        ),
+        line("the same, smol", milliseconds(connecting[1]), ""),
+    ]
+}
+
+/// Microseconds a packet, the median of some rounds over all rooms.
+fn rooms_cost(rooms: usize) -> f64 {
+    let mut times: Vec<f64> = Vec::new();
+    let mut all = Rooms::connected(rooms);
+    for _ in 0..9 {
+        let begun = Instant::now();
+        let mut packets = 0;
+        while packets < 9_000 {
+            for room in all.iter_mut() {
+                room.frame(0, 3);
+                room.pass(&mut |datagram| _ = std::hint::black_box(datagram));
+                packets += 3;
+            }
+        }
+        times.push(begun.elapsed().as_secs_f64() * 1e6 / packets as f64);
+        all.iter_mut().for_each(Sender::exchange);
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// What goes with a room when it is dropped.
+fn idle_bytes() -> usize {
+    let room = Idle::silent().into_room();
+    let before = crate::ALLOCATOR.stats();
+    drop(room);
+    crate::ALLOCATOR.stats().bytes_deallocated - before.bytes_deallocated
+}
+
+/// How much faster than the time that goes by for it a session is simulated.
+fn virtual_time() -> f64 {
+    const SIMULATED: Duration = Duration::from_secs(60);
+    let mut scenario = Scenario::new(ScenarioConfig::default(), Instant::now(), 1).sending();
+    let begun = Instant::now();
+    scenario.drive(SIMULATED);
+    SIMULATED.as_secs_f64() / begun.elapsed().as_secs_f64()
+}
+
+/// From handing a frame in to its datagrams at the other end.
+fn latency_section() -> String {
+    let load = Load::paced(12, 1);
+    let mut text = String::from(
+        "\n## Microseconds from handing a frame of 12 packets in to each of its datagrams at the other end, 30 frames a second\n\n\
+         | | p50 | p99 |\n| --- | ---: | ---: |\n",
+    );
+    for who in EVERYBODY {
+        let latencies = who.latencies(load);
+        let at = |share: usize| latencies.get(latencies.len() * share / 100).map_or(0, Duration::as_micros);
+        text += &format!("| {} | {} | {} |\n", who.name(), at(50), at(99));
+    }
+    text
+}
+
 /// CPU time through real sockets: a row a load, a column for everybody, and the adapters' ratio to what they are held to.
 fn socket_sections() -> String {
-    let load = |packets, tracks, paced| Load { packets, tracks, paced };
-    let saturated = [load(10, 1, false), load(12, 1, false), load(100, 1, false)];
-    let paced = [load(3, 1, true), load(12, 1, true), load(3, 10, true), load(12, 10, true)];
+    let saturated = [10, 12, 100].map(Load::saturated);
+    let paced = [(3, 1), (12, 1), (3, 10), (12, 10)].map(|(packets, tracks)| Load::paced(packets, tracks));
     let mut text = section("as many frames as go, one core", &saturated, Who::RawGso, 1.1);
     text += &section("30 frames a second", &paced, Who::RawSendTo, 1.0);
     text

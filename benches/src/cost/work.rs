@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use std::time::{Duration, Instant};
+
+use mediasoup_producer::sim::{Scenario, ScenarioConfig};
 use mediasoup_producer_benches::{Idle, Inbound, Ours, Raw, Rooms, Sender};
 
 /// One path through the library, or the same through str0m alone.
@@ -20,6 +23,8 @@ pub(crate) enum Work {
     Messages,
     /// Deadlines of an idle room; the unit is a deadline.
     Timers,
+    /// A session of Opus and VP8 in three layers with both its ends; the unit is a second of virtual time.
+    Session,
 }
 
 impl fmt::Display for Work {
@@ -32,6 +37,7 @@ impl fmt::Display for Work {
             Self::Datagrams => f.write_str("ours:datagrams"),
             Self::Messages => f.write_str("ours:messages"),
             Self::Timers => f.write_str("ours:timers"),
+            Self::Session => f.write_str("ours:session"),
         }
     }
 }
@@ -53,6 +59,7 @@ impl FromStr for Work {
             ["ours", "datagrams"] => Ok(Self::Datagrams),
             ["ours", "messages"] => Ok(Self::Messages),
             ["ours", "timers"] => Ok(Self::Timers),
+            ["ours", "session"] => Ok(Self::Session),
             _ => Err(format!("{text} is no work")),
         }
     }
@@ -107,6 +114,11 @@ impl Work {
                     idle.exchange();
                 }
                 500
+            }
+            Self::Session => {
+                let mut scenario = Scenario::new(ScenarioConfig::default(), Instant::now(), 1).sending();
+                count(&mut || scenario.drive(Duration::from_secs(10)));
+                10
             }
         }
     }

@@ -9,32 +9,40 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use mediasoup_producer::adapter::Outbox;
 
+use crate::dialect::Dialect;
 use crate::error::SignallingError;
+use crate::options::Options;
 use crate::runtime::{Runtime, until};
-use crate::shared::{Shared, TURNS};
+use crate::shared::{Handle, Shared, TURNS};
 use crate::signalling::Signalling;
 
 /// How long the goodbyes may take.
 const LINGER: Duration = Duration::from_secs(1);
 
-pub(crate) struct Driver<R: Runtime> {
-    shared: Arc<Shared<R>>,
+/// Begins to drive it, with a task of its own.
+pub(crate) fn spawn<R: Runtime, D: Dialect>(
+    runtime: R,
+    conductor: D,
+    options: Options,
+    signalling: impl Signalling<D::ToServer, D::FromServer>,
+) -> Arc<Handle<R, D>> {
+    let shared = Arc::new(Shared::new(runtime.clone(), conductor, options));
+    let (running, done) = oneshot::channel();
+    let driver = Driver { shared: Arc::clone(&shared), signalling: Box::pin(signalling), _running: running };
+    runtime.spawn(driver.run());
+    Arc::new(Handle::new(shared, done))
+}
+
+struct Driver<R: Runtime, D: Dialect> {
+    shared: Arc<Shared<R, D>>,
     /// Polled without the lock: it may be the application's, and call our handles.
-    signalling: Pin<Box<dyn Signalling>>,
+    signalling: Pin<Box<dyn Signalling<D::ToServer, D::FromServer>>>,
     /// Dropped when all is over.
     _running: oneshot::Sender<()>,
 }
 
-impl<R: Runtime> Driver<R> {
-    pub(crate) fn new(
-        shared: Arc<Shared<R>>,
-        signalling: Pin<Box<dyn Signalling>>,
-        running: oneshot::Sender<()>,
-    ) -> Self {
-        Self { shared, signalling, _running: running }
-    }
-
-    pub(crate) async fn run(mut self) {
+impl<R: Runtime, D: Dialect> Driver<R, D> {
+    async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
         let runtime = self.shared.runtime.clone();
         // A peer that takes no goodbye does not keep us.
@@ -69,7 +77,7 @@ impl<R: Runtime> Driver<R> {
         let now = self.shared.runtime.now();
         loop {
             let state = &mut *state;
-            state.outbox.goodbye(&mut state.room, now);
+            state.outbox.goodbye(&mut state.conductor, now);
             if !state.transmit(own) {
                 break;
             }
@@ -87,7 +95,7 @@ impl<R: Runtime> Driver<R> {
         if let Poll::Ready(Err(error)) = self.poll_to_server(cx) {
             self.shared.lock().lose(error);
         }
-        for _ in 0..Outbox::BATCH {
+        for _ in 0..Outbox::<D>::BATCH {
             if self.shared.lock().outbox.is_lost() {
                 break;
             }
@@ -121,7 +129,7 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
-impl<R: Runtime> Drop for Driver<R> {
+impl<R: Runtime, D: Dialect> Drop for Driver<R, D> {
     fn drop(&mut self) {
         self.shared.lock().end();
     }

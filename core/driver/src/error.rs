@@ -2,53 +2,15 @@
 
 use std::time::Duration;
 
-use mediasoup_producer::v2::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OperationError, ProducerError,
-    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
-};
-use mediasoup_producer::{ConnectionState, OutputsNotPolled};
-
-/// Why something that takes time (join, send, ICE restart, waiting for a connection) came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
+/// Why something that takes time came to nothing; each dialect has its own words for it.
+#[derive(Debug)]
+pub(crate) enum Ended<B, F> {
     /// It could not be begun. Nothing has changed.
-    #[error(transparent)]
-    Command(#[from] CommandError),
+    NotBegun(B),
     /// It was begun and has failed.
-    #[error(transparent)]
-    Operation(#[from] OperationError),
-    /// The transport is in a state from which it does not connect by itself: closed or failed.
-    #[error("the transport is {0}")]
-    Connection(ConnectionState),
-    /// The room has ended: it was closed, its connection to the server was lost, or the runtime was shut down. Make a
-    /// new one.
-    #[error("the room has ended: make a new one")]
+    Failed(F),
+    /// All has ended.
     Stopped,
-}
-
-macro_rules! from_command {
-    ($($error:ty,)*) => {$(
-        impl From<$error> for Error {
-            fn from(error: $error) -> Self {
-                Self::Command(error.into())
-            }
-        }
-    )*};
-}
-
-from_command! {
-    JoinError,
-    RoomError,
-    OutputsNotPolled,
-    CreateTransportError,
-    CreateProducerError,
-    TransportError,
-    AddAddressError,
-    RestartIceError,
-    ProducerError,
-    SendError,
-    ReplaceTrackError,
 }
 
 /// What is wrong with the connection to the server.
@@ -72,7 +34,7 @@ pub enum SignallingError {
         reason: String,
     },
     /// TLS could not be set up; for a self-signed certificate see
-    /// `ProtooConnector::accept_any_certificate`.
+    /// `v2::ProtooConnector::accept_any_certificate`.
     #[error("no TLS with {host}: {reason}")]
     Tls {
         /// Host and port.

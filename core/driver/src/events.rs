@@ -6,51 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
-use mediasoup_producer::Redacted;
-use mediasoup_producer::TransportId;
-use serde_json::Value;
-
-use crate::error::SignallingError;
-
-/// Something the application should know.
-#[derive(derive_more::Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// What the state machine says, all but [`Settled`](mediasoup_producer::v2::Event::Settled): the futures that wait for
-    /// that say it.
-    Room(mediasoup_producer::v2::Event),
-    /// A message of the application above mediasoup, for example `active-speaker`.
-    Application {
-        /// Its name.
-        method: String,
-        /// Its payload.
-        #[debug("{:?}", Redacted(data))]
-        data: Value,
-    },
-    /// The connection to the server is lost. The room closes, as if the server had closed it, and the driver ends.
-    Disconnected {
-        /// Why.
-        error: SignallingError,
-    },
-    /// No socket could be opened towards the server's addresses, or none is left that works. The transport stays as it is:
-    /// when the network is back, call [`Transport::rebind`](crate::Transport::rebind).
-    Unreachable {
-        /// The transport.
-        transport: TransportId,
-        /// The system's words.
-        reason: String,
-    },
-}
 
 /// The newest events, for any number of readers.
 #[derive(Debug)]
-pub(crate) struct EventLog {
-    state: Mutex<Log>,
+pub(crate) struct EventLog<E> {
+    state: Mutex<Log<E>>,
 }
 
 #[derive(Debug)]
-struct Log {
-    events: VecDeque<Event>,
+struct Log<E> {
+    events: VecDeque<E>,
     capacity: usize,
     /// The number of the first of `events`.
     first: u64,
@@ -62,7 +27,7 @@ struct Log {
     ended: bool,
 }
 
-impl EventLog {
+impl<E> EventLog<E> {
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
         let capacity = capacity.max(1);
         let log = Log {
@@ -77,11 +42,11 @@ impl EventLog {
         Arc::new(Self { state: Mutex::new(log) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Log> {
+    fn lock(&self) -> MutexGuard<'_, Log<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Log)) {
+    fn change(&self, change: impl FnOnce(&mut Log<E>)) {
         let mut log = self.lock();
         change(&mut log);
         let waiting = std::mem::take(&mut log.waiting);
@@ -89,7 +54,7 @@ impl EventLog {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    pub(crate) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: E) {
         self.change(|log| {
             if log.ended {
                 return;
@@ -108,7 +73,7 @@ impl EventLog {
     }
 
     /// The events from now on.
-    pub(crate) fn reader(self: &Arc<Self>) -> Events {
+    pub(crate) fn reader(self: &Arc<Self>) -> Events<E> {
         let mut log = self.lock();
         log.last_reader += 1;
         let next = log.first + log.events.len() as u64;
@@ -116,7 +81,7 @@ impl EventLog {
     }
 
     /// The events from the beginning the first time, from now on after that.
-    pub(crate) fn first_reader(self: &Arc<Self>) -> Events {
+    pub(crate) fn first_reader(self: &Arc<Self>) -> Events<E> {
         let first = !std::mem::replace(&mut self.lock().asked, true);
         let mut reader = self.reader();
         if first {
@@ -126,24 +91,24 @@ impl EventLog {
     }
 }
 
-/// A stream of [`Event`]s, from [`Room::events`](crate::Room::events). It ends when the room has ended.
+/// A stream of events, from [`v2::Room::events`](crate::v2::Room::events). It ends when the room has ended.
 ///
 /// So many events are kept as [`Options::events`](crate::Options::events) says. One that is read too slowly loses the
 /// oldest; [`missed`](Self::missed) counts them.
 #[derive(Debug)]
-pub struct Events {
-    log: Arc<EventLog>,
+pub struct Events<E> {
+    log: Arc<EventLog<E>>,
     reader: u64,
     /// The number of the event to be read next.
     next: u64,
     missed: u64,
 }
 
-impl Events {
+impl<E: Clone> Events<E> {
     /// The next event; `None` when the room has ended.
     ///
     /// Cancel safe: nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<E> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
@@ -153,10 +118,10 @@ impl Events {
     }
 }
 
-impl Stream for Events {
-    type Item = Event;
+impl<E: Clone> Stream for Events<E> {
+    type Item = E;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
         let this = self.get_mut();
         let mut log = this.log.lock();
         let lost = log.first.saturating_sub(this.next);
@@ -176,7 +141,7 @@ impl Stream for Events {
     }
 }
 
-impl Drop for Events {
+impl<E> Drop for Events<E> {
     fn drop(&mut self) {
         self.log.lock().waiting.remove(&self.reader);
     }

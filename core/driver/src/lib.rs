@@ -1,20 +1,20 @@
 //! The loop around [`mediasoup_producer`], over any async runtime.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has an
-//! `async` handle for each of its [`Room`], [`Transport`] and [`Producer`]. One task drives one room. What differs between
+//! `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room. What differs between
 //! runtimes is a [`Runtime`]: `mediasoup-producer-tokio` and `mediasoup-producer-smol` bring one each, and names without
 //! type parameters; use one of these.
 //!
 //! # In scope
 //! - UDP sockets, opened when the server has told its addresses, on the interfaces that lead there; new ones when the
-//!   [network changes](Room::network_changed). A frame's datagrams leave in one system call where the system can (GSO).
+//!   [network changes](v2::Room::network_changed). A frame's datagrams leave in one system call where the system can (GSO).
 //! - TCP connections for where UDP does not get through. Which is used is ICE's decision.
-//! - [`Signalling`]: any stream and sink of messages; `ProtooWebSocket` (feature `websocket`) is the one of the mediasoup v2
+//! - [`Signalling`]: any stream and sink of messages; `v2::ProtooWebSocket` (feature `websocket`) is the one of the mediasoup v2
 //!   demo.
 //!
 //! # Not in scope
 //! - Capture and encoding: frames or RTP packets come from the application.
-//! - Reconnecting: when the connection to the server is lost the room [says so](Event::Disconnected) and ends. Make a new
+//! - Reconnecting: when the connection to the server is lost the room [says so](v2::Event::Disconnected) and ends. Make a new
 //!   one.
 //!
 //! # What waits, and what does not
@@ -22,7 +22,7 @@
 //!
 //! | from | to | what happens |
 //! | --- | --- | --- |
-//! | encoder | socket | a datagram that the socket does not take holds up nothing but its own path; audio goes before video; 256 waiting: media is refused ([`Producer::write_frame`]); 1024: datagrams are dropped, video first (`IoStats::datagrams_dropped`) |
+//! | encoder | socket | a datagram that the socket does not take holds up nothing but its own path; audio goes before video; 256 waiting: media is refused ([`v2::Producer::write_frame`]); 1024: datagrams are dropped, video first (`IoStats::datagrams_dropped`) |
 //! | network | room | the system's buffer: the room takes what is there, so many at a time |
 //! | room | server | 4096 messages wait, then the connection is given up ([`SignallingError::Overrun`]) |
 //! | room | reader of events | the oldest are lost ([`Events::missed`]) |
@@ -38,28 +38,22 @@
 //! | `suite` | `suite`: the tests that a runtime is to pass |
 //! | `record`, `legacy-dtls`, `legacy-dtls-vendored` | as in `mediasoup-producer` |
 
+mod dialect;
 mod driver;
 mod error;
 mod events;
 mod options;
-mod producer;
-mod room;
 mod runtime;
 mod shared;
 pub mod signalling;
 mod socket;
 #[cfg(feature = "suite")]
 pub mod suite;
-mod transport;
+pub mod v2;
 
-pub use error::{Error, SignallingError};
-pub use events::{Event, Events};
+pub use error::SignallingError;
+pub use events::Events;
 pub use mediasoup_producer;
 pub use options::{IoStats, Options};
-pub use producer::Producer;
-pub use room::Room;
 pub use runtime::{Runtime, Timer, UdpSockRef, UdpSocket};
-pub use signalling::{FromServer, Signalling, ToServer};
-#[cfg(feature = "websocket")]
-pub use signalling::{ProtooConnector, ProtooWebSocket};
-pub use transport::Transport;
+pub use signalling::Signalling;

@@ -14,14 +14,12 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::Shared as SharedFuture;
 use futures_util::task::AtomicWaker;
-use mediasoup_producer as core;
 use mediasoup_producer::adapter::{self, Outbox, Step};
-use mediasoup_producer::v2::protocol::FromServer;
-use mediasoup_producer::v2::{CommandError, Event as RoomEvent, Input, OperationError};
-use mediasoup_producer::{MediaError, OperationId, ProducerId, TransportId};
+use mediasoup_producer::{ConnectionState, OperationId, ProducerId, TransportId};
 
-use crate::error::{Error, SignallingError};
-use crate::events::{Event, EventLog, Events};
+use crate::dialect::Dialect;
+use crate::error::{Ended, SignallingError};
+use crate::events::{EventLog, Events};
 use crate::options::{IoStats, Options};
 use crate::runtime::{Runtime, Timer};
 use crate::socket::Sockets;
@@ -30,11 +28,12 @@ use crate::socket::Sockets;
 pub(crate) const TURNS: usize = 16;
 
 #[derive(derive_more::Debug)]
-pub(crate) struct Shared<R: Runtime> {
+pub(crate) struct Shared<R: Runtime, D: Dialect> {
     pub(crate) runtime: R,
     #[debug(skip)]
-    state: Mutex<State<R>>,
-    pub(crate) events: Arc<EventLog>,
+    state: Mutex<State<R, D>>,
+    #[debug(skip)]
+    events: Arc<EventLog<D::Heard>>,
     task: Arc<Task>,
     /// Wakes the driver's task.
     waker: Waker,
@@ -54,13 +53,13 @@ impl Wake for Task {
     }
 }
 
-pub(crate) struct State<R: Runtime> {
-    pub(crate) room: core::v2::Room,
-    pub(crate) outbox: Outbox,
+pub(crate) struct State<R: Runtime, D: Dialect> {
+    pub(crate) conductor: D,
+    pub(crate) outbox: Outbox<D>,
     pub(crate) sockets: Sockets<R>,
     pub(crate) stats: IoStats,
     runtime: R,
-    events: Arc<EventLog>,
+    events: Arc<EventLog<D::Heard>>,
     timer: Pin<Box<R::Timer>>,
     /// When the timer fires; None: it is not armed.
     armed: Option<Instant>,
@@ -69,7 +68,7 @@ pub(crate) struct State<R: Runtime> {
     granularity: Duration,
     /// A transport was told that it is blocked, and perhaps not yet that it no longer is.
     backlogged: bool,
-    waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), OperationError>>>,
+    waiters: BTreeMap<OperationId, oneshot::Sender<Result<(), D::Failure>>>,
     /// Transports whose sockets are to be opened anew.
     rebind: BTreeSet<TransportId>,
     /// The driver is to come to its end.
@@ -78,11 +77,11 @@ pub(crate) struct State<R: Runtime> {
     ended: bool,
 }
 
-impl<R: Runtime> Shared<R> {
-    pub(crate) fn new(runtime: R, room: core::v2::Room, options: Options) -> Self {
+impl<R: Runtime, D: Dialect> Shared<R, D> {
+    pub(crate) fn new(runtime: R, conductor: D, options: Options) -> Self {
         let (events, start, granularity) = (EventLog::new(options.events), runtime.now(), options.granularity);
         let state = State {
-            room,
+            conductor,
             outbox: Outbox::default(),
             sockets: Sockets::new(runtime.clone(), options),
             stats: IoStats::default(),
@@ -103,7 +102,7 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// A panic elsewhere does not make the room useless: what it breaks is found out by the calls that follow.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<R>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<R, D>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,10 +121,10 @@ impl<R: Runtime> Shared<R> {
     }
 }
 
-impl<R: Runtime> State<R> {
+impl<R: Runtime, D: Dialect> State<R, D> {
     /// Does what the room wants done. True if there was anything.
     pub(crate) fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.outbox.fill(&mut self.room);
+        let mut busy = self.outbox.fill(&mut self.conductor);
         let (sockets, stats) = (&mut self.sockets, &mut self.stats);
         // Before their sockets are closed.
         busy |= self.outbox.send(|path, datagrams| sockets.poll_send(cx, path, datagrams, stats));
@@ -137,12 +136,11 @@ impl<R: Runtime> State<R> {
                     self.sockets.close(id, |address| outbox.waiting(address) > 0);
                 }
                 Step::Settle { operation, result } => self.settle(operation, result),
-                Step::Emit(event) => self.emit(Event::Room(event)),
-                _ => {}
+                Step::Emit(event) => self.emit(D::said(event)),
             }
         }
         self.stats.datagrams_dropped += self.outbox.take_dropped();
-        if self.outbox.messages() > Outbox::TO_SERVER {
+        if self.outbox.messages() > Outbox::<D>::TO_SERVER {
             self.lose(SignallingError::Overrun(self.outbox.messages()));
         }
         busy
@@ -158,38 +156,35 @@ impl<R: Runtime> State<R> {
     /// Opens sockets towards the server's addresses, and withdraws those that a transport had before.
     fn open_sockets(&mut self, id: TransportId) {
         let now = self.runtime.now();
-        let Some(mut transport) = self.room.transport(id) else { return };
-        let targets = transport.socket_targets();
+        let targets = self.conductor.socket_targets(id);
         if targets.is_empty() {
             return;
         }
         let opened = self.sockets.open(id, &targets);
-        let addresses = transport.set_local_addresses(now, opened.addresses);
-        let refused = addresses.refused.iter().map(|(protocol, address, _)| (*protocol, *address));
-        for (protocol, address) in refused.chain(addresses.removed) {
+        let addresses = self.conductor.set_local_addresses(now, id, opened.addresses);
+        for (protocol, address) in addresses.idle {
             self.sockets.withdraw(id, protocol, address);
         }
-        if addresses.taken.is_empty() {
-            let refusal = addresses.refused.last().map(|(.., error)| error.to_string());
-            let reason = refusal.or(opened.failure).unwrap_or_default();
-            self.emit(Event::Unreachable { transport: id, reason });
+        if !addresses.taken {
+            let reason = addresses.refusal.or(opened.failure).unwrap_or_default();
+            self.emit(D::unreachable(id, reason));
         }
     }
 
-    /// Hands the room what came over the sockets. True if there was anything.
+    /// Hands in what came over the sockets. True if there was anything.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.runtime.now();
-        let (room, mut datagrams, mut bytes) = (&mut self.room, 0, 0);
-        let busy = self.sockets.poll_receive(cx, Outbox::BATCH, &mut self.stats, |receive| {
+        let (conductor, mut datagrams, mut bytes) = (&mut self.conductor, 0, 0);
+        let busy = self.sockets.poll_receive(cx, Outbox::<D>::BATCH, &mut self.stats, |receive| {
             datagrams += 1;
             bytes += receive.contents.len() as u64;
-            room.handle_receive(now, &receive);
+            conductor.handle_receive(now, &receive);
         });
         self.stats.datagrams_received += datagrams;
         self.stats.bytes_received += bytes;
         for transport in self.sockets.give_up() {
             let reason = "its sockets do nothing but fail".to_owned();
-            self.emit(Event::Unreachable { transport, reason });
+            self.emit(D::unreachable(transport, reason));
         }
         busy
     }
@@ -202,7 +197,7 @@ impl<R: Runtime> State<R> {
         let now = self.runtime.now();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if due {
-            self.room.handle_timeout(now);
+            self.conductor.handle_timeout(now);
             self.sockets.handle_timeout(now);
         }
         if self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready() {
@@ -223,7 +218,7 @@ impl<R: Runtime> State<R> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.room.poll_timeout().into_iter().chain(self.sockets.poll_timeout()).min()
+        self.conductor.poll_timeout().into_iter().chain(self.sockets.poll_timeout()).min()
     }
 
     /// When the timer is to fire for a deadline.
@@ -238,54 +233,51 @@ impl<R: Runtime> State<R> {
         grid.and_then(|since| self.start.checked_add(since)).unwrap_or(at)
     }
 
-    /// Tells the room whether media for a producer finds its transport blocked: so it knows of the frame that is missing.
+    /// Tells whether media for a producer finds its transport blocked: so it knows of the frame that is missing.
     fn tell_backlog(&mut self, id: ProducerId) {
         if !self.backlogged && !self.outbox.is_blocked() && self.sockets.connections() == 0 {
             return;
         }
-        let Some(id) = self.room.producer_info(id).and_then(|producer| producer.transport()) else { return };
+        let Some(id) = self.conductor.transport_of(id) else { return };
         let waiting: usize = self.sockets.addresses(id).map(|address| self.outbox.waiting(address)).sum();
-        let backlog = if waiting >= Outbox::BACKLOG { waiting } else { self.sockets.behind(id) };
+        let backlog = if waiting >= Outbox::<D>::BACKLOG { waiting } else { self.sockets.behind(id) };
         self.backlogged |= backlog > 0;
-        if let Some(mut transport) = self.room.transport(id) {
-            transport.set_backlog(backlog);
-        }
+        self.conductor.set_backlog(id, backlog);
     }
 
     /// The server said something.
-    pub(crate) fn hear(&mut self, message: FromServer) {
-        match Input::try_from(message) {
-            // What comes from the server is never refused.
-            Ok(input) => drop(self.room.handle_input(self.runtime.now(), input)),
-            Err(FromServer::Application { method, data }) => self.emit(Event::Application { method, data }),
-            Err(_) => self.stats.messages_unreadable += 1,
+    pub(crate) fn hear(&mut self, message: D::FromServer) {
+        let Err(message) = self.conductor.handle_message(self.runtime.now(), message) else { return };
+        match D::overheard(message) {
+            Some(event) => self.emit(event),
+            None => self.stats.messages_unreadable += 1,
         }
     }
 
     /// The connection to the server is gone.
     pub(crate) fn lose(&mut self, error: SignallingError) {
         self.closing = true;
-        self.emit(Event::Disconnected { error });
-        self.outbox.lose(&mut self.room, self.runtime.now());
+        self.emit(D::disconnected(error));
+        self.outbox.lose(&mut self.conductor, self.runtime.now());
     }
 
-    fn settle(&mut self, operation: OperationId, result: Result<(), OperationError>) {
+    fn settle(&mut self, operation: OperationId, result: Result<(), D::Failure>) {
         if let Some(waiter) = self.waiters.remove(&operation) {
             // Nobody may wait any more.
             let _ = waiter.send(result);
         }
     }
 
-    fn emit(&self, event: Event) {
+    fn emit(&self, event: D::Heard) {
         self.events.push(event);
     }
 
-    /// Leaves the room and has the driver end.
+    /// Has all be left in good order, and the driver end.
     fn close(&mut self) {
         self.closing = true;
         if !self.ended {
-            // Refused when never joined, or when outputs must be polled first: the driver tries again then.
-            let _ = self.room.leave(self.runtime.now(), None);
+            // Refused when outputs must be polled first: the driver tries again then.
+            self.conductor.leave(self.runtime.now());
         }
     }
 
@@ -293,11 +285,12 @@ impl<R: Runtime> State<R> {
     pub(crate) fn end(&mut self) {
         self.closing = true;
         if !std::thread::panicking() {
-            let events: Vec<_> = adapter::finish(&mut self.room, self.runtime.now()).collect();
-            for event in events {
-                match event {
-                    RoomEvent::Settled { operation, result } => self.settle(operation, result),
-                    event => self.emit(Event::Room(event)),
+            let steps: Vec<_> = adapter::finish(&mut self.conductor, self.runtime.now()).collect();
+            for step in steps {
+                match step {
+                    Step::Settle { operation, result } => self.settle(operation, result),
+                    Step::Emit(event) => self.emit(D::said(event)),
+                    Step::Open(_) | Step::Close(_) => {}
                 }
             }
         }
@@ -308,42 +301,43 @@ impl<R: Runtime> State<R> {
     }
 }
 
-/// What every handle holds. When the last is dropped the room is left.
+/// What every handle holds. When the last is dropped all is left in good order.
 #[derive(Debug)]
-pub(crate) struct Handle<R: Runtime> {
-    shared: Arc<Shared<R>>,
+pub(crate) struct Handle<R: Runtime, D: Dialect> {
+    shared: Arc<Shared<R, D>>,
     done: SharedFuture<oneshot::Receiver<()>>,
 }
 
-impl<R: Runtime> Drop for Handle<R> {
+impl<R: Runtime, D: Dialect> Drop for Handle<R, D> {
     fn drop(&mut self) {
         self.begin_close();
     }
 }
 
-impl<R: Runtime> Handle<R> {
-    pub(crate) fn new(shared: Arc<Shared<R>>, done: oneshot::Receiver<()>) -> Self {
+impl<R: Runtime, D: Dialect> Handle<R, D> {
+    pub(crate) fn new(shared: Arc<Shared<R, D>>, done: oneshot::Receiver<()>) -> Self {
         Self { shared, done: done.shared() }
     }
 
     #[cfg(feature = "suite")]
-    pub(crate) fn shared(&self) -> std::sync::Weak<Shared<R>> {
-        Arc::downgrade(&self.shared)
+    pub(crate) fn is_gone(&self) -> impl Fn() -> bool + use<R, D> {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.strong_count() == 0
     }
 
-    /// Looks at the room.
-    pub(crate) fn look<T>(&self, at: impl FnOnce(&core::v2::Room) -> T) -> T {
-        at(&self.shared.lock().room)
+    /// Looks at what there is.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&D) -> T) -> T {
+        at(&self.shared.lock().conductor)
     }
 
+    /// Takes something out that nothing follows from.
     #[cfg(feature = "record")]
-    pub(crate) fn take_record(&self) -> Vec<String> {
-        let room = &mut self.shared.lock().room;
-        std::iter::from_fn(|| room.poll_record()).collect()
+    pub(crate) fn take<T>(&self, take: impl FnOnce(&mut D) -> T) -> T {
+        take(&mut self.shared.lock().conductor)
     }
 
     /// Does what follows from a call, as far as it can be done here.
-    fn follow_up(&self, mut state: MutexGuard<'_, State<R>>) {
+    fn follow_up(&self, mut state: MutexGuard<'_, State<R, D>>) {
         let mut cx = self.shared.context();
         let mut turns = 0..TURNS;
         let mut busy = true;
@@ -357,72 +351,85 @@ impl<R: Runtime> Handle<R> {
         }
     }
 
-    /// Does something that the room does at once; `gone` says that it has ended.
-    pub(crate) fn command<T, E>(
-        &self,
-        gone: E,
-        command: impl FnOnce(&mut core::v2::Room, Instant) -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// Does something that is done at once; `gone` says that all has ended.
+    pub(crate) fn command<T, E>(&self, gone: E, command: impl FnOnce(&mut D, Instant) -> Result<T, E>) -> Result<T, E> {
         let mut state = self.shared.lock();
         if state.ended {
             return Err(gone);
         }
-        let result = command(&mut state.room, self.shared.runtime.now());
+        let result = command(&mut state.conductor, self.shared.runtime.now());
         self.follow_up(state);
         result
     }
 
     /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
-    pub(crate) async fn operation<E: Into<CommandError>>(
+    pub(crate) async fn operation<B, E: From<Ended<B, D::Failure>>>(
         &self,
-        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<OperationId, E>,
-    ) -> Result<(), Error> {
-        self.operations(|room, now| Ok::<_, E>(vec![begin(room, now)?])).await
+        begin: impl FnOnce(&mut D, Instant) -> Result<OperationId, B>,
+    ) -> Result<(), E> {
+        self.operations(|conductor, now| Ok(((), vec![begin(conductor, now)?]))).await
     }
 
     /// The same, in several places: done when all have ended. Of several that fail, it is the first that is told.
-    pub(crate) async fn operations<E: Into<CommandError>>(
+    pub(crate) async fn operations<T, B, E: From<Ended<B, D::Failure>>>(
         &self,
-        begin: impl FnOnce(&mut core::v2::Room, Instant) -> Result<Vec<OperationId>, E>,
-    ) -> Result<(), Error> {
-        let ends: Vec<_> = {
+        begin: impl FnOnce(&mut D, Instant) -> Result<(T, Vec<OperationId>), B>,
+    ) -> Result<T, E> {
+        let (begun, ends) = {
             let mut state = self.shared.lock();
             if state.closing || state.ended {
-                return Err(Error::Stopped);
+                return Err(Ended::Stopped.into());
             }
-            let operations = begin(&mut state.room, self.shared.runtime.now()).map_err(Into::into)?;
+            let (begun, operations) =
+                begin(&mut state.conductor, self.shared.runtime.now()).map_err(Ended::NotBegun)?;
             let wait = |operation| {
                 let (sender, receiver) = oneshot::channel();
                 state.waiters.insert(operation, sender);
                 receiver
             };
-            let ends = operations.into_iter().map(wait).collect();
+            let ends: Vec<_> = operations.into_iter().map(wait).collect();
             self.follow_up(state);
-            ends
+            (begun, ends)
         };
-        let mut result = Ok(());
+        let mut result = Ok(begun);
         for end in ends {
-            result = result.and(end.await.map_or(Err(Error::Stopped), |ended| ended.map_err(Error::Operation)));
+            let end = end.await.map_or(Err(Ended::Stopped), |ended| ended.map_err(Ended::Failed));
+            result = result.and_then(|begun| end.map(|()| begun));
         }
-        result
+        result.map_err(E::from)
     }
 
     /// Hands media in. Never waits for the network: what the sockets do not take at once waits, within bounds.
-    pub(crate) fn write(
+    pub(crate) fn write<E>(
         &self,
         id: ProducerId,
-        write: impl FnOnce(&mut core::v2::Producer<'_>, Instant) -> Result<(), MediaError>,
-    ) -> Result<(), MediaError> {
+        gone: E,
+        is_blocked: impl FnOnce(&E) -> bool,
+        write: impl FnOnce(&mut D, Instant) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut state = self.shared.lock();
         if state.ended {
-            return Err(MediaError::ProducerNotFound(id));
+            return Err(gone);
         }
         state.tell_backlog(id);
-        let mut producer = state.room.producer(id).ok_or(MediaError::ProducerNotFound(id))?;
-        let result = write(&mut producer, self.shared.runtime.now());
-        state.stats.media_refused += u64::from(matches!(result, Err(MediaError::Blocked(_))));
+        let result = write(&mut state.conductor, self.shared.runtime.now());
+        state.stats.media_refused += u64::from(result.as_ref().is_err_and(is_blocked));
         self.follow_up(state);
         result
+    }
+
+    /// Waits until a transport is connected, whose state this is; what it is if it will not be by itself, and none if all
+    /// has ended.
+    pub(crate) async fn connected(&self, state: impl Fn(&D) -> ConnectionState) -> Result<(), Option<ConnectionState>> {
+        let mut events = self.shared.events.reader();
+        loop {
+            match self.look(&state) {
+                ConnectionState::Connected => return Ok(()),
+                state @ (ConnectionState::Closed | ConnectionState::Failed) => return Err(Some(state)),
+                ConnectionState::New | ConnectionState::Connecting | ConnectionState::Disconnected => {}
+            }
+            events.next().await.ok_or(None)?;
+        }
     }
 
     pub(crate) fn rebind(&self, ids: impl IntoIterator<Item = TransportId>) {
@@ -430,13 +437,8 @@ impl<R: Runtime> Handle<R> {
         self.shared.wake();
     }
 
-    /// The events from now on.
-    pub(crate) fn events(&self) -> Events {
-        self.shared.events.reader()
-    }
-
     /// The events from the beginning the first time, from now on after that.
-    pub(crate) fn all_events(&self) -> Events {
+    pub(crate) fn events(&self) -> Events<D::Heard> {
         self.shared.events.first_reader()
     }
 

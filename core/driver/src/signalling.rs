@@ -6,7 +6,7 @@
 #[cfg(feature = "websocket")]
 mod tls;
 #[cfg(feature = "websocket")]
-mod websocket;
+pub(crate) mod websocket;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,25 +15,22 @@ use futures_util::{Sink, Stream};
 
 use crate::error::SignallingError;
 
-pub use mediasoup_producer::v2::protocol::{FromServer, ToServer};
-#[cfg(feature = "websocket")]
-pub use websocket::{ProtooConnector, ProtooWebSocket};
-
 /// A channel to the server: a [`Stream`] of what it says and a [`Sink`] for what we say. Everything that is both is a
-/// `Signalling`; [`join`] makes one of two halves. `ProtooWebSocket` is one.
+/// `Signalling`; [`join`] makes one of two halves. An error of either half, or the end of the stream, ends all as if the server
+/// had closed it.
 ///
-/// [`FromServer::Application`] becomes [`Event::Application`](crate::Event::Application), and
-/// [`FromServer::Unreadable`] is counted in [`IoStats`](crate::IoStats). An error of either half, or the end of the stream, ends the room as if the
-/// server had closed it.
+/// | | `ToServer` | `FromServer` | |
+/// | --- | --- | --- | --- |
+/// | v2 | [`v2::ToServer`](crate::v2::ToServer) | [`v2::FromServer`](crate::v2::FromServer) | `v2::ProtooWebSocket` is one |
 ///
 /// Back-pressure: while the sink is not ready messages wait, up to
-/// [`Outbox::TO_SERVER`](mediasoup_producer::adapter::Outbox::TO_SERVER); past it the room gives the channel up.
-pub trait Signalling:
+/// [`Outbox::TO_SERVER`](mediasoup_producer::adapter::Outbox::TO_SERVER); past it the channel is given up.
+pub trait Signalling<ToServer, FromServer>:
     Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
 {
 }
 
-impl<T> Signalling for T where
+impl<T, ToServer, FromServer> Signalling<ToServer, FromServer> for T where
     T: Stream<Item = Result<FromServer, SignallingError>> + Sink<ToServer, Error = SignallingError> + Send + 'static
 {
 }

@@ -2,6 +2,7 @@
 //!
 //! RFC 6184 and RFC 7798 differ in the size and bits of their headers only; [`NalCodec`] is that difference.
 
+use std::iter;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -115,13 +116,12 @@ impl<C: NalCodec> NalPacketizer<C> {
     }
 
     fn write(&self, units: &[(Role, &[u8])], limit: usize, out: &mut Vec<Arc<[u8]>>) {
-        let mut scratch = Vec::new();
         let mut gathered: Vec<&[u8]> = Vec::new();
         let mut gathered_len = C::HEADER_LEN;
         for &(role, unit) in units {
             let small = matches!(role, Role::ParameterSet(_) | Role::Supplement);
             if !small || gathered_len + 2 + unit.len() > limit {
-                write_gathered::<C>(&mut gathered, &mut scratch, out);
+                write_gathered::<C>(&mut gathered, out);
                 gathered_len = C::HEADER_LEN;
             }
             if small && gathered_len + 2 + unit.len() <= limit {
@@ -130,10 +130,10 @@ impl<C: NalCodec> NalPacketizer<C> {
             } else if unit.len() <= limit {
                 out.push(Arc::from(unit));
             } else {
-                write_fragments::<C>(unit, limit, &mut scratch, out);
+                write_fragments::<C>(unit, limit, out);
             }
         }
-        write_gathered::<C>(&mut gathered, &mut scratch, out);
+        write_gathered::<C>(&mut gathered, out);
     }
 
     fn remember(&mut self, units: &[(Role, &[u8])]) {
@@ -158,20 +158,17 @@ pub(super) fn has_random_access<C: NalCodec>(frame: &[u8]) -> bool {
 
 /// One unit travels alone as it is; several make an aggregation packet: its header, then each with its 16-bit size
 /// (RFC 6184, 5.7.1; RFC 7798, 4.4.2).
-fn write_gathered<C: NalCodec>(gathered: &mut Vec<&[u8]>, scratch: &mut Vec<u8>, out: &mut Vec<Arc<[u8]>>) {
+fn write_gathered<C: NalCodec>(gathered: &mut Vec<&[u8]>, out: &mut Vec<Arc<[u8]>>) {
     match gathered.as_slice() {
         [] => {}
         [unit] => out.push(Arc::from(*unit)),
         units => {
-            scratch.clear();
-            scratch.extend_from_slice(C::aggregation_header(units).as_ref());
-            for unit in units {
-                // The limit, which an aggregation packet keeps, is at most 65535.
-                let size = u16::try_from(unit.len()).unwrap_or(u16::MAX);
-                scratch.extend_from_slice(&size.to_be_bytes());
-                scratch.extend_from_slice(unit);
-            }
-            out.push(Arc::from(scratch.as_slice()));
+            let header = C::aggregation_header(units);
+            // The limit, which an aggregation packet keeps, is at most 65535.
+            let size = |unit: &&[u8]| u16::try_from(unit.len()).unwrap_or(u16::MAX).to_be_bytes();
+            let sizes: Vec<_> = units.iter().map(size).collect();
+            let sized = sizes.iter().zip(units).flat_map(|(size, unit)| [&size[..], unit]);
+            out.push(join(iter::once(header.as_ref()).chain(sized)));
         }
     }
     gathered.clear();
@@ -179,7 +176,7 @@ fn write_gathered<C: NalCodec>(gathered: &mut Vec<&[u8]>, scratch: &mut Vec<u8>,
 
 /// Fragmentation units (RFC 6184, 5.8; RFC 7798, 4.4.3): the unit's own header is left out, its type goes into the FU header
 /// beside the start and end bits. A unit longer than the limit makes at least two, as is required.
-fn write_fragments<C: NalCodec>(unit: &[u8], limit: usize, scratch: &mut Vec<u8>, out: &mut Vec<Arc<[u8]>>) {
+fn write_fragments<C: NalCodec>(unit: &[u8], limit: usize, out: &mut Vec<Arc<[u8]>>) {
     let (header, unit_type) = C::fragment_header(unit);
     let data = unit.get(C::HEADER_LEN..).unwrap_or_default();
     let mut parts = fragments(data, limit - C::HEADER_LEN - 1, 0).peekable();
@@ -188,7 +185,7 @@ fn write_fragments<C: NalCodec>(unit: &[u8], limit: usize, scratch: &mut Vec<u8>
         if parts.peek().is_none() {
             position |= 0x40;
         }
-        out.push(join(scratch, &[header.as_ref(), &[position | unit_type], part]));
+        out.push(join([header.as_ref(), &[position | unit_type], part].into_iter()));
         position = 0;
     }
 }

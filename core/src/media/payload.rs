@@ -1,5 +1,6 @@
 //! What the packetizers share: their error, their checks, and the cutting of a frame into fragments.
 
+use std::iter;
 use std::sync::Arc;
 
 /// Why a frame could not be packetized. Nothing of such a frame was sent and the packetizer is as it was before.
@@ -53,13 +54,17 @@ pub(super) fn fragments(data: &[u8], capacity: usize, reserved: usize) -> impl I
     [first].into_iter().filter(|first| !first.is_empty()).chain(rest.chunks(capacity.max(1)))
 }
 
-/// Joins `parts` into one payload. They meet in `scratch`, reused from packet to packet, so that a payload costs one allocation.
-pub(super) fn join(scratch: &mut Vec<u8>, parts: &[&[u8]]) -> Arc<[u8]> {
-    scratch.clear();
+/// Joins `parts` into one payload: one allocation, into which each byte is copied once.
+pub(super) fn join<'a>(parts: impl Iterator<Item = &'a [u8]> + Clone) -> Arc<[u8]> {
+    let len = parts.clone().map(<[u8]>::len).sum();
+    let mut payload: Arc<[u8]> = iter::repeat_n(0, len).collect();
+    let mut rest = Arc::get_mut(&mut payload).expect("nobody else has it yet");
     for part in parts {
-        scratch.extend_from_slice(part);
+        let (place, after) = rest.split_at_mut(part.len());
+        place.copy_from_slice(part);
+        rest = after;
     }
-    Arc::from(scratch.as_slice())
+    payload
 }
 
 #[cfg(test)]

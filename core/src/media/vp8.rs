@@ -42,9 +42,8 @@ impl Vp8Packetizer {
         let limit = checked_limit(frame, max_payload)?;
         let [high, low] = self.picture_id.to_be_bytes();
         let mut descriptor = [0x90, 0x80, 0x80 | high, low];
-        let mut scratch = Vec::with_capacity(frame.len().min(limit - DESCRIPTOR) + DESCRIPTOR);
         for fragment in fragments(frame, limit - DESCRIPTOR, 0) {
-            out.push(join(&mut scratch, &[&descriptor, fragment]));
+            out.push(join([&descriptor, fragment].into_iter()));
             descriptor[0] = 0x80;
         }
         // Consecutive over all frames, key frames too: without TL0PICIDX a browser takes each frame to depend on the one

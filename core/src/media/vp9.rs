@@ -53,7 +53,6 @@ impl Vp9Packetizer {
         let structure: &[u8] = structure.as_ref().map_or(&[], |bytes: &[u8; STRUCTURE]| bytes);
         let [high, low] = self.picture_id.to_be_bytes();
 
-        let mut scratch = Vec::with_capacity(frame.len().min(limit) + DESCRIPTOR + STRUCTURE);
         let mut parts = fragments(frame, limit - DESCRIPTOR, structure.len()).peekable();
         let mut begins = true;
         while let Some(part) = parts.next() {
@@ -68,7 +67,7 @@ impl Vp9Packetizer {
             if !structure.is_empty() {
                 flags |= 0x02;
             }
-            out.push(join(&mut scratch, &[&[flags, 0x80 | high, low], structure, part]));
+            out.push(join([&[flags, 0x80 | high, low], structure, part].into_iter()));
             begins = false;
         }
         self.picture_id = (self.picture_id + 1) & 0x7fff;

@@ -1,6 +1,6 @@
 //! All events of a room or a device, kept to be looked through and waited for.
 
-use crate::io;
+use crate::io::v2 as io;
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, TransportEvent};
 use mediasoup_producer::{ConnectionState, ProducerId, TransportId};
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::io::Producer;
+use crate::io::v2::Producer;
 use mediasoup_producer::v2::Profile;
 use mediasoup_producer::{Frame, MediaError};
 use tokio::task::JoinHandle;

@@ -1,6 +1,7 @@
 //! Our side: a room joined through io-tokio, or io-smol.
 
-use crate::io::{Options, Producer, ProtooConnector, Room, Signalling, Transport};
+use crate::io::v2::{FromServer, Producer, ProtooConnector, Room, ToServer, Transport};
+use crate::io::{Options, Signalling};
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
 use mediasoup_producer::{MediaKind, Track};
@@ -38,14 +39,22 @@ impl Publisher {
     }
 
     /// Joins over a channel of the test's own.
-    pub async fn join_over(signalling: impl Signalling, config: RoomConfig, options: Options) -> Self {
+    pub async fn join_over(
+        signalling: impl Signalling<ToServer, FromServer>,
+        config: RoomConfig,
+        options: Options,
+    ) -> Self {
         let publisher = Self::connect_over(signalling, config, options);
         publisher.room.join(PEER, Some(json!({ "displayName": "Alice" }))).await.expect("the room lets us in");
         publisher
     }
 
     /// Connects, but does not join.
-    pub fn connect_over(signalling: impl Signalling, config: RoomConfig, options: Options) -> Self {
+    pub fn connect_over(
+        signalling: impl Signalling<ToServer, FromServer>,
+        config: RoomConfig,
+        options: Options,
+    ) -> Self {
         let room = Room::with_options(config, 7, options, signalling);
         let events = Events::of(room.events());
         Self { room, events }

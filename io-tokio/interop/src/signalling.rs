@@ -1,6 +1,7 @@
 //! protoo over WebSocket with somebody in between who may change what is said.
 
-use crate::io::{FromServer, Signalling, SignallingError, ToServer, signalling};
+use crate::io::v2::{FromServer, ToServer};
+use crate::io::{Signalling, SignallingError, signalling};
 use futures_util::{SinkExt, StreamExt, sink, stream};
 use mediasoup_producer::protoo::{Protoo, SUBPROTOCOL};
 use mediasoup_producer::v2::Input;
@@ -28,7 +29,7 @@ impl<F: FnMut(&mut Value) + Send + 'static> Tampering for F {
 }
 
 /// A connection to a room with somebody in between.
-pub async fn tampered(url: &str, tampering: impl Tampering) -> impl Signalling {
+pub async fn tampered(url: &str, tampering: impl Tampering) -> impl Signalling<ToServer, FromServer> {
     let mut request = url.into_client_request().expect("a valid URL");
     request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().expect("a valid header"));
     let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("the server is there");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mediasoup_interop::io::Event;
+use mediasoup_interop::io::v2::Event;
 use mediasoup_interop::{Player, Publisher, Server, clip, eventually, layers, stock, video_track};
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, Profile};
 use serde_json::json;

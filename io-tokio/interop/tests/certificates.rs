@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::io::{Error, Event, Options, ProtooConnector, SignallingError};
+use mediasoup_interop::io::v2::{Error, Event, ProtooConnector};
+use mediasoup_interop::io::{Options, SignallingError};
 use mediasoup_interop::{
     Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
 };

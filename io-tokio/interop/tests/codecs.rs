@@ -1,7 +1,7 @@
 //! The other codecs, and how Opus sounds.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::io::Producer;
+use mediasoup_interop::io::v2::Producer;
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
     Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, beats, eventually, h264,

@@ -1,7 +1,8 @@
 //! The server's worker dies, the WebSocket is cut: events say so, and a new room can be joined.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::io::{Event, Producer, SignallingError};
+use mediasoup_interop::io::SignallingError;
+use mediasoup_interop::io::v2::{Event, Producer};
 use mediasoup_interop::{PATIENCE, Player, Publisher, Server, clip, eventually, stock, video_track, within};
 use mediasoup_producer::Originator;
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions};

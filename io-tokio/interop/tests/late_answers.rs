@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::io::{Error, Producer, Transport};
+use mediasoup_interop::io::v2::{Error, Producer, Transport};
 use mediasoup_interop::{Player, Publisher, Server, audio_track, beat, clip, eventually, stock, video_track, within};
 use mediasoup_producer::ConnectionState;
 use mediasoup_producer::v2::{OperationError, ProducerOptions};

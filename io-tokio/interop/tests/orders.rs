@@ -1,7 +1,7 @@
 //! Producers and transports in every order: audio first or video first, several of a kind, closed and made anew.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::io::{Producer, Transport};
+use mediasoup_interop::io::v2::{Producer, Transport};
 use mediasoup_interop::{
     Browser, Player, Publisher, Server, Viewer, audio_track, beat, clip, eventually, layers, stock, video_track,
 };

@@ -1,7 +1,8 @@
 //! How the datagrams travel: ICE restarts, new addresses, TCP, IPv6.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::io::{Options, Producer, Transport};
+use mediasoup_interop::io::Options;
+use mediasoup_interop::io::v2::{Producer, Transport};
 use mediasoup_interop::{
     Browser, CLIP_FRAMES, PEER, Player, Publisher, Relay, Rule, Server, Viewer, assert_smooth, clip, eventually, stock,
     tampered, video_track,

@@ -1,7 +1,7 @@
 //! Pause, resume and close, from this side and from the server's.
 #![cfg(feature = "legacy-dtls")]
 
-use mediasoup_interop::io::{Event, Producer, Transport};
+use mediasoup_interop::io::v2::{Event, Producer, Transport};
 use mediasoup_interop::{Browser, Player, Publisher, Server, clip, eventually, stock, video_track};
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, TransportEvent};
 use mediasoup_producer::{ConnectionState, Originator};

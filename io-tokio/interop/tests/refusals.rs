@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use mediasoup_interop::io::{Error, Options, Transport};
+use mediasoup_interop::io::Options;
+use mediasoup_interop::io::v2::{Error, Transport};
 use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
 use mediasoup_producer::v2::protocol::RefusalKind;
 use mediasoup_producer::v2::{CreateTransportError, OperationError, ProducerOptions};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::io::Event;
+use mediasoup_interop::io::v2::Event;
 use mediasoup_interop::{
     Browser, CLIP_FRAMES, Events, Player, Publisher, Server, assert_smooth, clip, eventually, layers, stock,
     video_track,

@@ -3,35 +3,47 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mediasoup_producer::v2::{ProducerOptions, RoomConfig};
 use mediasoup_producer::{Frame, MediaKind, Track};
 use mediasoup_producer_benches::{FRAME_INTERVAL, Ours};
-use mediasoup_producer_driver::{Options, Room, Runtime, Timer};
+use mediasoup_producer_driver::v2::Room;
+use mediasoup_producer_driver::{Options, Runtime, Timer};
 use mediasoup_producer_smol::Smol;
 use mediasoup_producer_tokio::Tokio;
 
 use super::server::Server;
-use super::{Load, cpu};
+use super::{Load, cpu, latencies};
 
-pub(super) fn tokio(load: Load) -> f64 {
+/// What is measured of a session through an adapter.
+pub(super) struct Session {
+    /// Microseconds of CPU a packet.
+    pub(super) cost: f64,
+    /// From `send` to DTLS connected.
+    pub(super) connecting: Duration,
+    /// From the call that hands a frame in to each of its datagrams at the other end.
+    pub(super) latencies: Vec<Duration>,
+}
+
+pub(super) fn tokio(load: Load) -> Session {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { through(Tokio::default(), load).await })
 }
 
-pub(super) fn smol(load: Load) -> f64 {
+pub(super) fn smol(load: Load) -> Session {
     smol::block_on(through(Smol::default(), load))
 }
 
-async fn through<R: Runtime>(runtime: R, load: Load) -> f64 {
+async fn through<R: Runtime>(runtime: R, load: Load) -> Session {
     let mut server = Server::start();
     let config = RoomConfig::default();
     let room = Room::on(runtime.clone(), config, 1, Options::default(), server.signalling());
     room.join("sender", None).await.expect("the other end lets us in");
     let transport = room.create_transport(None).expect("the room is joined");
     let mut producers = Vec::new();
+    let begun = Instant::now();
     for _ in 0..load.tracks {
         let track = Track::new(MediaKind::Video, "camera", "");
         let producer = room.create_producer(track, ProducerOptions::default(), None).expect("it takes video");
@@ -39,16 +51,19 @@ async fn through<R: Runtime>(runtime: R, load: Load) -> f64 {
         producers.push(producer);
     }
     transport.connected().await.expect("loopback connects");
+    let connecting = begun.elapsed();
     server.only_read();
 
     let data = Bytes::from(vec![0; Ours::frame_bytes(load.packets)]);
     let start = runtime.now();
     let mut timer = Box::pin(runtime.timer(start));
+    let mut written = Vec::new();
     let before = cpu();
-    for number in 0..load.frames() as u32 {
+    for number in 0..load.frames as u32 {
         if load.paced {
             until(timer.as_mut(), start + number * FRAME_INTERVAL).await;
         }
+        written.push(Instant::now());
         for producer in &producers {
             // What the socket does not take yet is offered again after the others had their turn.
             let frame = Frame::new(data.clone(), number * FRAME_INTERVAL).key_frame(true);
@@ -65,7 +80,8 @@ async fn through<R: Runtime>(runtime: R, load: Load) -> f64 {
     until(timer.as_mut(), end).await;
     let taken = cpu() - before;
     let packets: u64 = producers.iter().flat_map(|producer| producer.outbound_stats()).map(|of| of.packets_sent).sum();
-    taken as f64 / packets as f64 / 1000.0
+    let cost = taken as f64 / packets as f64 / 1000.0;
+    Session { cost, connecting, latencies: latencies(&written, &server.arrivals()) }
 }
 
 async fn until<T: Timer>(mut timer: Pin<&mut T>, at: std::time::Instant) {

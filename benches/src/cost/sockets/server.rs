@@ -26,6 +26,7 @@ pub(super) struct Server {
     from_server: Option<futures_channel::mpsc::UnboundedReceiver<FromServer>>,
     only_read: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    arrivals: Arrivals,
 }
 
 impl Server {
@@ -34,12 +35,14 @@ impl Server {
         let (to_client, from_server) = futures_channel::mpsc::unbounded();
         let (only_read, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let knobs = (Arc::clone(&only_read), Arc::clone(&over));
-        spawn(move || serve(&inbox, &to_client, &knobs.0, &knobs.1));
-        Self { messages, from_server: Some(from_server), only_read, over }
+        let arrivals = Arrivals::default();
+        let note = arrivals.clone();
+        spawn(move || serve(&inbox, &to_client, &knobs.0, &knobs.1, &note));
+        Self { messages, from_server: Some(from_server), only_read, over, arrivals }
     }
 
     /// The channel to it, once.
-    pub(super) fn signalling(&mut self) -> impl Signalling + use<> {
+    pub(super) fn signalling(&mut self) -> impl Signalling<ToServer, FromServer> + use<> {
         let messages = Mutex::new(self.messages.clone());
         let to_server = sink::unfold((), move |(), message| {
             let sent = messages.lock().map_err(drop).and_then(|to| to.send(message).map_err(drop));
@@ -50,6 +53,30 @@ impl Server {
 
     pub(super) fn only_read(&self) {
         self.only_read.store(true, Ordering::Relaxed);
+    }
+
+    /// When RTP came in since it only reads, a datagram after the other.
+    pub(super) fn arrivals(&self) -> Vec<Instant> {
+        self.arrivals.take()
+    }
+}
+
+/// When RTP came in.
+#[derive(Clone, Default)]
+struct Arrivals(Arc<Mutex<Vec<Instant>>>);
+
+impl Arrivals {
+    fn note(&self, datagram: &[u8]) {
+        // RFC 7983 tells RTP and RTCP from all else, RFC 5761 section 4 the two apart.
+        if let [128..=191, kind, ..] = datagram
+            && !matches!(kind, 192..=223)
+        {
+            self.0.lock().expect("nobody panics with it").push(Instant::now());
+        }
+    }
+
+    fn take(&self) -> Vec<Instant> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics with it"))
     }
 }
 
@@ -63,6 +90,7 @@ impl Drop for Server {
 pub(super) struct Sink {
     address: SocketAddr,
     over: Arc<AtomicBool>,
+    arrivals: Arrivals,
 }
 
 impl Sink {
@@ -70,14 +98,22 @@ impl Sink {
         let socket = socket();
         let address = socket.local_addr().expect("it is bound");
         let over = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&over);
+        let arrivals = Arrivals::default();
+        let (told, note) = (Arc::clone(&over), arrivals.clone());
         spawn(move || {
             let mut buffer = [0; 2048];
             while !told.load(Ordering::Relaxed) {
-                let _ = socket.recv_from(&mut buffer);
+                if let Ok((length, _)) = socket.recv_from(&mut buffer) {
+                    note.note(&buffer[..length]);
+                }
             }
         });
-        Self { address, over }
+        Self { address, over, arrivals }
+    }
+
+    /// When RTP came in, a datagram after the other.
+    pub(super) fn arrivals(&self) -> Vec<Instant> {
+        self.arrivals.take()
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -101,15 +137,26 @@ fn socket() -> UdpSocket {
     socket
 }
 
-fn serve(inbox: &Receiver<ToServer>, to_client: &ToClient, only_read: &AtomicBool, over: &AtomicBool) {
+fn serve(
+    inbox: &Receiver<ToServer>,
+    to_client: &ToClient,
+    only_read: &AtomicBool,
+    over: &AtomicBool,
+    arrivals: &Arrivals,
+) {
     let socket = socket();
     let destination = socket.local_addr().expect("loopback");
     let mut server = RoomServer::new(RoomServerConfig::default().address(Udp, destination), 1);
     let client = ConnectionId(1);
     let mut buffer = [0; 2048];
+    // It answers at once: what it waits for is no part of what is measured.
+    socket.set_nonblocking(true).expect("a UDP socket");
     while !over.load(Ordering::Relaxed) {
         if only_read.load(Ordering::Relaxed) {
-            let _ = socket.recv_from(&mut buffer);
+            let _ = socket.set_nonblocking(false);
+            if let Ok((length, _)) = socket.recv_from(&mut buffer) {
+                arrivals.note(&buffer[..length]);
+            }
             continue;
         }
         while let Ok(message) = inbox.try_recv() {
@@ -137,6 +184,8 @@ fn serve(inbox: &Receiver<ToServer>, to_client: &ToClient, only_read: &AtomicBoo
         if let Ok((length, source)) = socket.recv_from(&mut buffer) {
             let contents = Bytes::copy_from_slice(&buffer[..length]);
             server.handle_receive(Instant::now(), &Receive { protocol: Udp, source, destination, contents });
+        } else {
+            thread::yield_now();
         }
     }
 }

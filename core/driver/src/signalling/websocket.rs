@@ -19,10 +19,10 @@ use futures_rustls::TlsConnector;
 use futures_util::{AsyncRead, AsyncWrite, Sink, Stream};
 use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Protoo, SUBPROTOCOL};
 use mediasoup_producer::v2::Input;
+use mediasoup_producer::v2::protocol::{FromServer, ToServer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use super::{FromServer, ToServer};
 use crate::error::SignallingError;
 use crate::runtime::{Runtime, Timer, until};
 use crate::signalling::tls;

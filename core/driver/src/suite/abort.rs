@@ -12,12 +12,9 @@ use mediasoup_producer::{MediaKind, Track};
 
 use super::bench::{Bench, Fate};
 use super::room::TestRoom;
-use crate::error::Error;
 use crate::options::Options;
-use crate::producer::Producer;
-use crate::room::Room;
 use crate::runtime::Runtime;
-use crate::transport::Transport;
+use crate::v2::{Error, Producer, Room, Transport};
 
 /// Polls a future so many times and drops it then; its output if it was done before.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -80,7 +77,7 @@ pub async fn handles_dropped_at_any_point_leave_nothing_behind<R: Runtime>(runti
         let server = TestRoom::start(runtime, &[Udp]);
         for times in (1..24).step_by(step) {
             let room = Room::on(runtime.clone(), RoomConfig::default(), 1, Options::default(), server.connect());
-            let left = room.shared();
+            let is_gone = room.is_gone();
             let mut events = room.events();
             let mut session: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { session(&room).await });
             let done = polled(times, &mut session).await;
@@ -88,7 +85,7 @@ pub async fn handles_dropped_at_any_point_leave_nothing_behind<R: Runtime>(runti
             // It ends by itself, and nothing of it stays.
             let drain = async { while events.next().await.is_some() {} };
             let ((), ()) = join(drain, server.until("the room is left", |server| server.peers().count() == 0)).await;
-            while left.strong_count() > 0 {
+            while !is_gone() {
                 super::yield_now().await;
             }
         }

@@ -6,7 +6,8 @@ use mediasoup_producer::v2::protocol::{Refusal, Request, RoomSettings};
 use serde_json::{Value, json};
 
 use crate::error::SignallingError;
-use crate::signalling::{self, FromServer, Signalling, ToServer};
+use crate::signalling::{self, Signalling};
+use crate::v2::{FromServer, ToServer};
 
 /// The server's end of an in-process channel.
 pub(crate) struct Server {
@@ -15,7 +16,7 @@ pub(crate) struct Server {
 }
 
 /// A channel that holds `capacity` messages each way.
-pub(crate) fn channel(capacity: usize) -> (impl Signalling, Server) {
+pub(crate) fn channel(capacity: usize) -> (impl Signalling<ToServer, FromServer>, Server) {
     let (to_server, from_client) = mpsc::channel(capacity);
     let (to_client, from_server) = mpsc::channel(capacity);
     let to_server = to_server.sink_map_err(|_| SignallingError::Closed { reason: None });

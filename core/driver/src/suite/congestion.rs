@@ -5,7 +5,7 @@ use std::time::Duration;
 use mediasoup_producer::IceProtocol::Udp;
 use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::sim::Source;
-use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig};
+use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, Room as Machine, RoomConfig};
 use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaKind, Track};
 use quinn_udp::UdpSocketState;
 
@@ -14,9 +14,8 @@ use super::publishing::{Peer, all_arrives, source};
 use super::room::TestRoom;
 use super::sleep;
 use crate::options::Options;
-use crate::producer::Producer;
-use crate::room::Room;
 use crate::runtime::Runtime;
+use crate::v2::{Producer, Room};
 
 /// Sends a microphone over the peer's transport.
 async fn microphone<R: Runtime>(peer: &Peer<R>) -> Producer<Bench<R>> {
@@ -62,7 +61,7 @@ pub async fn a_blocked_socket_refuses_media_and_memory_stays_flat<R: Runtime>(ru
             match peer.video.write_frame(frame) {
                 Ok(()) => {}
                 Err(MediaError::Blocked(waiting)) => {
-                    assert!((Outbox::BACKLOG..=Outbox::WAITING).contains(&waiting), "{waiting}");
+                    assert!((Outbox::<Machine>::BACKLOG..=Outbox::<Machine>::WAITING).contains(&waiting), "{waiting}");
                     refused += 1;
                 }
                 // The pacer has drained into the socket's queue meanwhile.

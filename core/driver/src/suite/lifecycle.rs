@@ -15,18 +15,17 @@ use serde_json::json;
 use super::bench::Bench;
 use super::channel::{Server, channel, settings};
 use super::{spawn, yield_now};
-use crate::error::{Error, SignallingError};
-use crate::events::Event;
+use crate::error::SignallingError;
 use crate::options::Options;
-use crate::room::Room;
 use crate::runtime::Runtime;
-use crate::signalling::{FromServer, Signalling};
+use crate::signalling::Signalling;
+use crate::v2::{Error, Event, FromServer, Room, ToServer};
 
 fn track() -> Track {
     Track::new(MediaKind::Audio, "microphone", "")
 }
 
-fn room<R: Runtime>(runtime: &R, config: RoomConfig, signalling: impl Signalling) -> Room<R> {
+fn room<R: Runtime>(runtime: &R, config: RoomConfig, signalling: impl Signalling<ToServer, FromServer>) -> Room<R> {
     Room::on(runtime.clone(), config, 1, Options::default(), signalling)
 }
 

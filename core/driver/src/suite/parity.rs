@@ -11,12 +11,9 @@ use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::{Value, json};
 
 use super::channel::{channel, settings};
-use crate::error::Error;
-use crate::events::Event;
 use crate::options::Options;
-use crate::room::Room;
 use crate::runtime::Runtime;
-use crate::signalling::FromServer;
+use crate::v2::{Error, Event, FromServer, Room};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]

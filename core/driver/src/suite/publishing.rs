@@ -16,12 +16,9 @@ use mediasoup_producer::{ConnectionState, MediaError, MediaKind, Originator, Tra
 use super::bench::Bench;
 use super::room::TestRoom;
 use super::{sleep, spawn};
-use crate::events::{Event, Events};
 use crate::options::Options;
-use crate::producer::Producer;
-use crate::room::Room;
 use crate::runtime::{Runtime, until};
-use crate::transport::Transport;
+use crate::v2::{Event, Events, Producer, Room, Transport};
 
 /// A peer that sends video over its own transport.
 pub(crate) struct Peer<R: Runtime> {

@@ -21,7 +21,8 @@ use mediasoup_producer::{Receive, framing};
 use super::bench::{Bench, Clock};
 use crate::error::SignallingError;
 use crate::runtime::{Runtime, until};
-use crate::signalling::{FromServer, Signalling, ToServer};
+use crate::signalling::Signalling;
+use crate::v2::{FromServer, ToServer};
 
 /// A room on sockets of 127.0.0.1 that lives as long as this.
 pub(crate) struct TestRoom<R> {
@@ -127,7 +128,7 @@ impl<R: Runtime> TestRoom<R> {
     }
 
     /// A channel to it.
-    pub(crate) fn connect(&self) -> impl Signalling + use<R> {
+    pub(crate) fn connect(&self) -> impl Signalling<ToServer, FromServer> + use<R> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed));
         let (to_client, from_server) = async_mpsc::unbounded();

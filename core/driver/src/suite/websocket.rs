@@ -20,12 +20,10 @@ use serde_json::{Value, json};
 
 use super::bench::Bench;
 use super::channel::settings;
-use crate::error::{Error, SignallingError};
-use crate::events::Event;
+use crate::error::SignallingError;
 use crate::options::Options;
-use crate::room::Room;
 use crate::runtime::Runtime;
-use crate::signalling::ProtooConnector;
+use crate::v2::{Error, Event, ProtooConnector, Room};
 
 /// Runs a server for one connection; the URL to reach it.
 fn serve(server: impl FnOnce(TcpStream) + Send + 'static) -> String {

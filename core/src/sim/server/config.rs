@@ -151,27 +151,16 @@ impl RoomServerConfig {
 /// Bounds on what a room holds. At a limit requests are refused, and what is lesser is dropped and counted in
 /// [`ServerCounters`](super::ServerCounters).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ServerLimits {
-    /// Peers in the room. Default: 256.
-    pub peers: usize,
-    /// Transports of one peer. Default: 16.
-    pub transports: usize,
-    /// Producers of one peer. Default: 64.
-    pub producers: usize,
-    /// Encodings of one producer. Default: 8.
-    pub encodings: usize,
-    /// Requests of one peer that wait for the worker. Default: 256.
-    pub requests: usize,
-    /// Addresses from which one transport is heard at a time. Default: 32.
-    pub remote_addresses: usize,
-    /// Addresses from which one transport was ever heard: binding requests from another are dropped. Default: 1024.
-    pub addresses_remembered: usize,
-    /// Bytes of one request or notification of a peer, 32 for each JSON value and name and the text of both: a larger one is
-    /// refused. Default: 256 KiB.
-    pub message_bytes: usize,
-    /// Outputs not yet polled; past it datagrams, media, statistics, and what peers say are dropped. Default: 16,384.
-    pub outputs: usize,
+    pub(super) peers: usize,
+    pub(super) transports: usize,
+    pub(super) producers: usize,
+    pub(super) encodings: usize,
+    pub(super) requests: usize,
+    pub(super) remote_addresses: usize,
+    pub(super) addresses_remembered: usize,
+    pub(super) message_bytes: usize,
+    pub(super) outputs: usize,
 }
 
 impl Default for ServerLimits {

@@ -9,7 +9,8 @@ use mediasoup_producer::v2::{
     ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
 };
 use mediasoup_producer::{Codec, DtlsFailure, MediaKind};
-use mediasoup_producer_tokio::{Error, SignallingError};
+use mediasoup_producer_tokio::SignallingError;
+use mediasoup_producer_tokio::v2::Error;
 
 use crate::embedded::StartError;
 use crate::input::InputError;

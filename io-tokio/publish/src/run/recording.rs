@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use mediasoup_producer_tokio::Room;
+use mediasoup_producer_tokio::v2::Room;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 

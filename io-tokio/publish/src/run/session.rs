@@ -11,7 +11,8 @@ use mediasoup_producer::v2::{
 };
 use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaTime, Originator, ProducerId, Track, random_seed};
 use mediasoup_producer::{DtlsRole as CoreDtlsRole, Redacted};
-use mediasoup_producer_tokio::{Event as IoEvent, Events, Options, Producer, ProtooConnector, Room, Transport};
+use mediasoup_producer_tokio::Options;
+use mediasoup_producer_tokio::v2::{Event as IoEvent, Events, Producer, ProtooConnector, Room, Transport};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_channel::oneshot;
 use mediasoup_producer as core;
 use mediasoup_producer::v2::protocol::Peer;
 use mediasoup_producer::v2::stats::RoomStats;
@@ -12,19 +11,15 @@ use mediasoup_producer::v2::{
 use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::Value;
 
-use crate::driver::Driver;
-use crate::error::Error;
+#[cfg(feature = "websocket")]
+use super::ProtooConnector;
+use super::{Error, Events, FromServer, Handle, Producer, ToServer, Transport};
+use crate::driver;
 #[cfg(feature = "websocket")]
 use crate::error::SignallingError;
-use crate::events::Events;
 use crate::options::{IoStats, Options};
-use crate::producer::Producer;
 use crate::runtime::Runtime;
-use crate::shared::{Handle, Shared};
-#[cfg(feature = "websocket")]
-use crate::signalling::ProtooConnector;
 use crate::signalling::Signalling;
-use crate::transport::Transport;
 
 /// A mediasoup room, driven by a task of its own. See [`mediasoup_producer::v2::Room`] for what each method means.
 ///
@@ -61,7 +56,7 @@ impl<R: Runtime + Default> Room<R> {
     ///
     /// # Panics
     /// As the runtime's `default()`: on tokio, outside of a runtime with sockets and timers enabled.
-    pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling) -> Self {
+    pub fn new(config: RoomConfig, seed: u64, signalling: impl Signalling<ToServer, FromServer>) -> Self {
         Self::with_options(config, seed, Options::default(), signalling)
     }
 
@@ -69,24 +64,32 @@ impl<R: Runtime + Default> Room<R> {
     ///
     /// # Panics
     /// As [`new`](Self::new).
-    pub fn with_options(config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
+    pub fn with_options(
+        config: RoomConfig,
+        seed: u64,
+        options: Options,
+        signalling: impl Signalling<ToServer, FromServer>,
+    ) -> Self {
         Self::on(R::default(), config, seed, options, signalling)
     }
 }
 
 impl<R: Runtime> Room<R> {
     /// A room on a runtime of the application's choice.
-    pub fn on(runtime: R, config: RoomConfig, seed: u64, options: Options, signalling: impl Signalling) -> Self {
-        let shared = Arc::new(Shared::new(runtime.clone(), core::v2::Room::new(config, seed), options));
-        let (running, done) = oneshot::channel();
-        runtime.spawn(Driver::new(Arc::clone(&shared), Box::pin(signalling), running).run());
-        Self { handle: Arc::new(Handle::new(shared, done)) }
+    pub fn on(
+        runtime: R,
+        config: RoomConfig,
+        seed: u64,
+        options: Options,
+        signalling: impl Signalling<ToServer, FromServer>,
+    ) -> Self {
+        Self { handle: driver::spawn(runtime, core::v2::Room::new(config, seed), options, signalling) }
     }
 
     /// To see whether anything of it is left.
     #[cfg(feature = "suite")]
-    pub(crate) fn shared(&self) -> std::sync::Weak<Shared<R>> {
-        self.handle.shared()
+    pub(crate) fn is_gone(&self) -> impl Fn() -> bool + use<R> {
+        self.handle.is_gone()
     }
 
     /// Joins the room as `peer_name`. A room that was left can be joined again.
@@ -143,7 +146,7 @@ impl<R: Runtime> Room<R> {
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
     pub async fn restart_ice(&self) -> Result<(), Error> {
-        self.handle.operations(|room, now| room.restart_ice(now)).await
+        self.handle.operations(|room, now| Ok::<_, RoomError>(((), room.restart_ice(now)?))).await
     }
 
     /// Says that the network has changed: every transport gets new sockets on the interfaces that lead to the server
@@ -156,7 +159,7 @@ impl<R: Runtime> Room<R> {
     /// A stream of the events. The first that is asked for begins with the room; others, and there can be several, with
     /// the call.
     pub fn events(&self) -> Events {
-        self.handle.all_events()
+        self.handle.events()
     }
 
     /// A transport; `None` if it is not known or closed.
@@ -227,7 +230,7 @@ impl<R: Runtime> Room<R> {
     /// [`RecordOptions::waiting_bytes`](core::record::RecordOptions::waiting_bytes).
     #[cfg(feature = "record")]
     pub fn take_record(&self) -> Vec<String> {
-        self.handle.take_record()
+        self.handle.take(|room| std::iter::from_fn(|| room.poll_record()).collect())
     }
 
     /// What went over the sockets.

@@ -9,10 +9,8 @@ use mediasoup_producer::v2::{ProducerError, ReplaceTrackError, RtpParameters, Se
 use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, ProducerId, RtpPacket, Track};
 use serde_json::Value;
 
-use crate::error::Error;
+use super::{Error, Handle, Transport};
 use crate::runtime::Runtime;
-use crate::shared::Handle;
-use crate::transport::Transport;
 
 /// An audio or video track sent to the room. A cheap handle; see [`mediasoup_producer::v2::Producer`] for what each method
 /// means.
@@ -49,6 +47,15 @@ impl<R: Runtime> Producer<R> {
         self.handle.command(gone(), |room, now| command(room.producer(self.id).ok_or_else(gone)?, now))
     }
 
+    fn write(
+        &self,
+        write: impl FnOnce(core::v2::Producer<'_>, Instant) -> Result<(), MediaError>,
+    ) -> Result<(), MediaError> {
+        let gone = || MediaError::ProducerNotFound(self.id);
+        let is_blocked = |error: &MediaError| matches!(error, MediaError::Blocked(_));
+        self.handle.write(self.id, gone(), is_blocked, |room, now| write(room.producer(self.id).ok_or_else(gone)?, now))
+    }
+
     /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
     ///
     /// Never waits, and is no future. Back-pressure: what a socket does not take waits, behind audio if it is video; when too
@@ -56,12 +63,12 @@ impl<R: Runtime> Producer<R> {
     /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then: the next frame that is taken must be a key
     /// frame.
     pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
-        self.handle.write(self.id, |producer, now| producer.write_frame(now, frame))
+        self.write(|mut producer, now| producer.write_frame(now, frame))
     }
 
     /// Sends a ready-made RTP packet, as [`write_frame`](Self::write_frame) does a frame.
     pub fn write_packet(&self, packet: RtpPacket) -> Result<(), MediaError> {
-        self.handle.write(self.id, |producer, now| producer.write_packet(now, packet))
+        self.write(|mut producer, now| producer.write_packet(now, packet))
     }
 
     /// Sends it over a transport; done when the server has answered. A failed send can be tried again. Media flows when

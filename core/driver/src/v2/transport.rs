@@ -10,9 +10,8 @@ use mediasoup_producer::{ConnectionState, SelectedPath, TransportId};
 use mediasoup_producer::{IceCandidate, IceProtocol};
 use serde_json::Value;
 
-use crate::error::Error;
+use super::{Error, Handle};
 use crate::runtime::Runtime;
-use crate::shared::Handle;
 
 /// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::v2::Transport`] for what
 /// each method means. Its sockets are opened when the server has told its addresses.
@@ -80,7 +79,7 @@ impl<R: Runtime> Transport<R> {
 
     /// As mediasoup-client names it.
     pub fn connection_state(&self) -> ConnectionState {
-        self.look(core::v2::TransportInfo::connection_state).unwrap_or(ConnectionState::Closed)
+        self.handle.look(|room| connection_state(room, self.id))
     }
 
     /// Waits until it is connected. Send a producer over it first: that is what makes it connect. Fails when it is closed
@@ -88,15 +87,8 @@ impl<R: Runtime> Transport<R> {
     ///
     /// Cancel safe: it only watches.
     pub async fn connected(&self) -> Result<(), Error> {
-        let mut events = self.handle.events();
-        loop {
-            match self.connection_state() {
-                ConnectionState::Connected => return Ok(()),
-                state @ (ConnectionState::Closed | ConnectionState::Failed) => return Err(Error::Connection(state)),
-                ConnectionState::New | ConnectionState::Connecting | ConnectionState::Disconnected => {}
-            }
-            events.next().await.ok_or(Error::Stopped)?;
-        }
+        let state = |room: &core::v2::Room| connection_state(room, self.id);
+        self.handle.connected(state).await.map_err(|state| state.map_or(Error::Stopped, Error::Connection))
     }
 
     /// The server's addresses, once it has answered.
@@ -115,7 +107,7 @@ impl<R: Runtime> Transport<R> {
         self.look(core::v2::TransportInfo::selected_path).flatten()
     }
 
-    /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](crate::Room::network_changed).
+    /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](super::Room::network_changed).
     pub fn rebind(&self) -> Result<(), TransportError> {
         self.command(|_, _| Ok(()))?;
         self.handle.rebind([self.id]);
@@ -151,4 +143,8 @@ impl<R: Runtime> Transport<R> {
     pub fn close(&self, app_data: Option<Value>) -> Result<(), TransportError> {
         self.command(|transport, now| transport.close(now, app_data))
     }
+}
+
+fn connection_state(room: &core::v2::Room, id: TransportId) -> ConnectionState {
+    room.transport_info(id).map_or(ConnectionState::Closed, core::v2::TransportInfo::connection_state)
 }
