@@ -3,6 +3,7 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | [`Scenario`] | one [`Device`](crate::v3::Device) and one [`Router`], an application between them, and a [`Net`](super::Net) |
 //! | [`Router`] | a router with WebRTC transports: ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //!
 //! The router refuses what mediasoup 3.27 refuses, in its words, and takes the media of any mediasoup client: packets are
@@ -21,6 +22,7 @@ mod key_frames;
 mod output;
 mod parameters;
 mod router;
+mod scenario;
 mod streams;
 mod transport;
 
@@ -28,4 +30,5 @@ pub use config::{MediaCodec, RouterConfig, RouterLimits, WebRtcTransportOptions}
 pub use error::RouterError;
 pub use output::{EncodingCounters, ReceivedPacket, RouterEvent, RouterOutput};
 pub use router::Router;
+pub use scenario::{Scenario, ScenarioConfig};
 pub use transport::{Bandwidth, ProducerType, RouterProducer, RouterTransport};

@@ -16,7 +16,7 @@ use crate::id::{ProducerId, TransportId};
 use crate::net::IceProtocol;
 use crate::rtp::MediaKind;
 use crate::sim::net::{Link, Net};
-use crate::sim::scenario::{SentFrame, Source};
+use crate::sim::source::{SentFrame, Source};
 use crate::sim::timeline::{Channel, Timeline};
 use crate::track::Track;
 use crate::v3::{Answer, Device, DeviceConfig, EncodingOptions, Event, ProduceOptions, TransportOptions};

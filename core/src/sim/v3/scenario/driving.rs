@@ -8,7 +8,7 @@ use super::Scenario;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::net::{IceParameters, Receive};
 use crate::sim::net::Direction;
-use crate::sim::scenario::SentFrame;
+use crate::sim::source::SentFrame;
 use crate::sim::timeline::{Timeline, is_rtp};
 use crate::sim::v3::RouterOutput;
 use crate::v3::{Answer, Event, Input, Output, ProducerEvent, Refusal, Request, TransportEvent};
