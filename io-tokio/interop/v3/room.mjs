@@ -176,11 +176,12 @@ export class Peer {
     setPreferredLayers: ({ consumerId, ...layers }) => this.#consumer(consumerId).setPreferredLayers(layers),
   };
 
-  // `maxIncomingBitrate`, listenInfos() and the options of mediasoup itself are the client's to say.
-  async #createTransport({ maxIncomingBitrate, enableUdp, enableTcp, preferTcp, ips, ...rest }) {
+  // The bitrates, what listenInfos() takes and the options of mediasoup itself are the client's to say.
+  async #createTransport({ maxIncomingBitrate, minOutgoingBitrate, enableUdp, enableTcp, preferTcp, ips, ...rest }) {
     const listenInfos = this.#room.listenInfos({ enableUdp, enableTcp, preferTcp, ips });
     const transport = await this.#room.router.createWebRtcTransport({ listenInfos, ...rest });
     if (maxIncomingBitrate) await transport.setMaxIncomingBitrate(maxIncomingBitrate);
+    if (minOutgoingBitrate) await transport.setMinOutgoingBitrate(minOutgoingBitrate);
     this.#keep(this.transports, transport);
     const { id, iceParameters, iceCandidates, dtlsParameters } = transport;
     this.#note('transport.new', { id });

@@ -92,11 +92,13 @@ pub(crate) async fn run(
             Some(receive) = receives.recv() => application.take(Input::Receive(receive)),
             message = application.signalling.next(), if online => match message {
                 Some(Ok(Message::Text(text))) => application.told(serde_json::from_str(&text).expect("the server speaks JSON")),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     online = false;
                     application.waiting.clear();
+                    // The other side waits for this, if it is there.
+                    let _ = application.signalling.close(None).await;
                 }
+                Some(Ok(_)) => {}
             },
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
                 application.take(Input::Timeout);
