@@ -64,8 +64,10 @@ mod receiver;
 mod scenario;
 mod scripted;
 mod server;
+mod source;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+mod timeline;
 pub mod v3;
 
 pub use crate::connection::engine::{EngineAnswer, EngineEvent, StreamFeedback};
@@ -75,9 +77,10 @@ pub use embedding::Embedding;
 pub use lockstep::{BothSides, Difference, Lockstep};
 pub use net::{Direction, Link, LinkCounters, Net};
 pub use receiver::counters::{ServerCounters, StreamCounters};
-pub use scenario::{Scenario, ScenarioConfig, SentFrame, Source};
+pub use scenario::{Scenario, ScenarioConfig};
 pub use scripted::Scripted;
 pub use server::{
     ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerLimits,
     ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
 };
+pub use source::{SentFrame, Source};

@@ -96,7 +96,7 @@ pub use input::{Accepted, Command, Input};
 pub use join::RoomState;
 pub use output::{Event, Output, ProducerEvent, TransportEvent};
 pub use producer::ProducerInfo;
-pub use room::{LocalAddresses, Producer, Room, Transport};
+pub use room::{Producer, Room, Transport};
 pub use rtp::{
     Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,

@@ -447,7 +447,7 @@ fn a_full_room_refuses() {
     scenario.drive(Duration::from_secs(1));
     let results = settled(&scenario.take_events());
     assert!(
-        matches!(&results[..], [Err(Failure::Send(SendFailure::Request(RequestFailure::Refused(_))))]),
+        matches!(&results[..], [Err(Failure::Join(JoinFailure::Request(RequestFailure::Refused(_))))]),
         "{results:?}"
     );
 }

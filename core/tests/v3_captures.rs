@@ -84,8 +84,12 @@ impl Session {
 
 /// Without what is each side's own choice.
 fn normal(mut produce: Value) -> Value {
+    let mut left_out = vec![json!({ "type": "transport-cc", "parameter": "" })];
+    if produce["kind"] == "audio" {
+        // What is lost is sent again as RTX alone.
+        left_out.push(json!({ "type": "nack", "parameter": "" }));
+    }
     let parameters = &mut produce["rtpParameters"];
-    let feedback_we_leave_out = json!({ "type": "transport-cc", "parameter": "" });
     let media_payload_type = parameters["codecs"][0]["payloadType"].clone();
     for codec in parameters["codecs"].as_array_mut().unwrap() {
         codec["payloadType"].take();
@@ -93,7 +97,7 @@ fn normal(mut produce: Value) -> Value {
             assert_eq!(*apt, media_payload_type);
             apt.take();
         }
-        codec["rtcpFeedback"].as_array_mut().unwrap().retain(|feedback| *feedback != feedback_we_leave_out);
+        codec["rtcpFeedback"].as_array_mut().unwrap().retain(|feedback| !left_out.contains(feedback));
     }
     let extensions = parameters["headerExtensions"].as_array_mut().unwrap();
     extensions.retain(|extension| !NOT_DECLARED.contains(&extension["uri"].as_str().unwrap()));

@@ -1,5 +1,7 @@
 //! The mediasoup 3 router by itself: what it takes and what it refuses, in the words of the real one.
 
+#![allow(clippy::disallowed_methods)] // a test may ask for the time once
+
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::v3::{

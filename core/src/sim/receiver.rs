@@ -65,7 +65,7 @@ pub(in crate::sim) struct Receiver {
 pub(in crate::sim) struct Stream {
     pub(in crate::sim) producer: ProducerId,
     /// Which of the producer's encodings, counted from 0.
-    pub(in crate::sim) layer: u8,
+    pub(in crate::sim) layer: usize,
     pub(in crate::sim) ssrc: u32,
     pub(in crate::sim) rtx: Option<u32>,
     pub(in crate::sim) paused: bool,
@@ -78,7 +78,7 @@ pub(in crate::sim) struct Stream {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sim) struct NewStream {
     pub(in crate::sim) producer: ProducerId,
-    pub(in crate::sim) layer: u8,
+    pub(in crate::sim) layer: usize,
     pub(in crate::sim) kind: MediaKind,
     pub(in crate::sim) clock_rate: u32,
     pub(in crate::sim) ssrc: u32,

@@ -1,21 +1,19 @@
 //! One room, one room server, and what lies between them, driven in virtual time.
 
 mod driving;
-mod source;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::net::{Direction, Link, Net};
+use super::net::{Link, Net};
 use super::server::{
     ConnectionId, EncodingCounters, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerOutput,
 };
 use crate::event::ConnectionState;
 use crate::id::{ProducerId, RequestId, TransportId};
-use crate::media::Frame;
 use crate::net::IceProtocol;
 use crate::rtp::MediaKind;
 use crate::track::Track;
@@ -23,14 +21,12 @@ use crate::v2::Event;
 use crate::v2::Room;
 use crate::v2::{ProducerOptions, RoomConfig};
 
+use super::source::{SentFrame, Source};
+use super::timeline::{Channel, Timeline};
 use driving::{Fault, Signal};
-pub use source::Source;
 
 /// The room's connection to the server. Others are free for a test's own peers.
 const CONNECTION: ConnectionId = ConnectionId(0);
-
-/// How many steps one moment may take before it is taken for an endless loop.
-const STEPS_AT_ONCE: u32 = 100_000;
 
 /// How a [`Scenario`] is set up.
 #[derive(Debug, Clone)]
@@ -94,18 +90,6 @@ impl ScenarioConfig {
     }
 }
 
-/// A frame that was written to a producer, for comparison with what arrives.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct SentFrame {
-    /// When.
-    pub at: Instant,
-    /// Where.
-    pub producer: ProducerId,
-    /// What.
-    pub frame: Frame,
-}
-
 /// A [`Room`] and a [`RoomServer`] with a network and a signalling channel between them, all in virtual time.
 ///
 /// Between two steps everything can be looked at and commanded through the public fields. [`step`](Self::step) goes to the
@@ -120,9 +104,7 @@ pub struct Scenario {
     pub net: Net,
     now: Instant,
     protocol: IceProtocol,
-    signalling_delay: Duration,
-    signalling_cut: bool,
-    signals: VecDeque<(Instant, Signal)>,
+    signalling: Channel<Signal>,
     faults: BTreeMap<String, Fault>,
     held: Vec<Signal>,
     methods: BTreeMap<RequestId, String>,
@@ -156,9 +138,7 @@ impl Scenario {
             net: Net::new(seed.wrapping_add(2), config.uplink, config.downlink),
             now,
             protocol: config.protocol,
-            signalling_delay: config.signalling_delay,
-            signalling_cut: false,
-            signals: VecDeque::new(),
+            signalling: Channel::new(config.signalling_delay),
             faults: BTreeMap::new(),
             held: Vec::new(),
             methods: BTreeMap::new(),
@@ -279,13 +259,13 @@ impl Scenario {
     pub fn release(&mut self) {
         self.faults.clear();
         for signal in std::mem::take(&mut self.held) {
-            self.signal(1, signal);
+            self.signalling.send(self.now, 1, signal);
         }
     }
 
     /// Cuts the signalling channel, without either side being told, or joins it again.
     pub const fn set_signalling_cut(&mut self, cut: bool) {
-        self.signalling_cut = cut;
+        self.signalling.set_cut(cut);
     }
 
     // Looking at things.
@@ -371,20 +351,12 @@ impl Scenario {
     /// Goes to the next moment at which anything happens, at most to `until`, and does all of it. False: nothing happens
     /// before `until`, which is now reached.
     pub fn step_until(&mut self, until: Instant) -> bool {
-        self.collect();
-        let next = self.next_moment().filter(|next| *next <= until);
-        self.now = next.unwrap_or(until).max(self.now);
-        self.happen();
-        next.is_some()
+        self.go_to_next(until)
     }
 
     /// Goes to the next moment at which anything happens, and does all of it. False: nothing will ever happen.
     pub fn step(&mut self) -> bool {
-        self.collect();
-        match self.next_moment() {
-            Some(next) => self.step_until(next.max(self.now)),
-            None => false,
-        }
+        self.go_on()
     }
 
     /// Lets so much time go by.
@@ -392,14 +364,7 @@ impl Scenario {
     /// # Panics
     /// If time stands still: a deadline is never met.
     pub fn drive(&mut self, time: Duration) {
-        let until = self.now + time;
-        let mut stuck = 0;
-        while self.now < until {
-            let before = self.now;
-            self.step_until(until);
-            stuck = if self.now == before { stuck + 1 } else { 0 };
-            assert!(stuck < STEPS_AT_ONCE, "time stands still: {}", self.state());
-        }
+        self.go_for(time);
     }
 
     /// Lets time go by until `condition` holds.
@@ -407,46 +372,13 @@ impl Scenario {
     /// # Panics
     /// If it does not within a minute of virtual time; the message names `what`, and how things stand.
     pub fn drive_until(&mut self, what: &str, condition: impl FnMut(&Self) -> bool) {
-        if let Err(state) = self.try_drive_until(Duration::from_secs(60), condition) {
+        if let Err(state) = self.go_until(Duration::from_secs(60), condition) {
             panic!("waited a minute for {what}: {state}");
         }
     }
 
     /// Lets time go by until `condition` holds, or for `longest`; the error says how things stand then.
-    pub fn try_drive_until(
-        &mut self,
-        longest: Duration,
-        mut condition: impl FnMut(&Self) -> bool,
-    ) -> Result<(), String> {
-        let until = self.now + longest;
-        let mut stuck = 0;
-        self.collect();
-        while !condition(self) {
-            if self.now >= until || stuck > STEPS_AT_ONCE {
-                return Err(self.state());
-            }
-            let before = self.now;
-            self.step_until(until);
-            stuck = if self.now == before { stuck + 1 } else { 0 };
-        }
-        Ok(())
-    }
-
-    /// How things stand, for people.
-    fn state(&self) -> String {
-        let transports: Vec<_> =
-            self.room.transports().map(|transport| (transport.id(), transport.connection_state())).collect();
-        let producers: Vec<_> =
-            self.room.producers().map(|producer| (producer.id(), producer.handled(), producer.paused())).collect();
-        let last: Vec<_> = self.events.iter().rev().take(8).map(|(_, event)| event).collect();
-        format!(
-            "room {}, transports {transports:?}, producers (handled, paused) {producers:?}, server knows {} transports \
-             and {} producers, uplink {:?}, downlink {:?}, last events first {last:?}",
-            self.room.state(),
-            self.server.transports().count(),
-            self.server.producers().count(),
-            self.net.counters(Direction::Up),
-            self.net.counters(Direction::Down),
-        )
+    pub fn try_drive_until(&mut self, longest: Duration, condition: impl FnMut(&Self) -> bool) -> Result<(), String> {
+        self.go_until(longest, condition)
     }
 }

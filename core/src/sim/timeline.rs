@@ -106,8 +106,7 @@ impl<S> Channel<S> {
     /// The next one that has arrived by now.
     pub(in crate::sim) fn arrived(&mut self, now: Instant) -> Option<S> {
         let arrived = self.next_moment().is_some_and(|at| at <= now);
-        let (_, message) = self.under_way.pop_front_if(|_| arrived)?;
-        Some(message)
+        if arrived { self.under_way.pop_front().map(|(_, message)| message) } else { None }
     }
 }
 

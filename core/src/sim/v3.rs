@@ -3,6 +3,10 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | [`Scenario`] | one [`Device`](crate::v3::Device) and one [`Router`], an application between them, and a [`Net`](super::Net) |
+//! | [`model`] | what a device must do: the reference that the library is tested against |
+//! | [`Lockstep`] | a device beside the model, step by step |
+//! | `strategies` | (feature `proptest`) steps, to be generated |
 //! | [`Router`] | a router with WebRTC transports: ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //!
 //! The router refuses what mediasoup 3.27 refuses, in its words, and takes the media of any mediasoup client: packets are
@@ -18,14 +22,21 @@ mod capabilities;
 mod config;
 mod error;
 mod key_frames;
+mod lockstep;
+pub mod model;
 mod output;
 mod parameters;
 mod router;
+mod scenario;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod streams;
 mod transport;
 
 pub use config::{MediaCodec, RouterConfig, RouterLimits, WebRtcTransportOptions};
 pub use error::RouterError;
+pub use lockstep::Lockstep;
 pub use output::{EncodingCounters, ReceivedPacket, RouterEvent, RouterOutput};
 pub use router::Router;
+pub use scenario::{Scenario, ScenarioConfig};
 pub use transport::{Bandwidth, ProducerType, RouterProducer, RouterTransport};

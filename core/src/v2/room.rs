@@ -44,7 +44,7 @@ use crate::v2::stats::RoomStats;
 use crate::v2::transport::TransportInfo;
 use crate::v2::{join, producer, transport};
 
-pub use handles::{LocalAddresses, Producer, Transport};
+pub use handles::{Producer, Transport};
 
 use inflight::Inflight;
 use journal::{Entered, Journal};

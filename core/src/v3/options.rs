@@ -270,6 +270,7 @@ impl EncodingUpdate {
 }
 
 /// What is declared of encoded media: consumers see it in the codec's parameters. All of it is of Opus (RFC 7587 section 6.1).
+/// There is no `opusNack`: what is lost is sent again as RTX alone, which audio does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -278,7 +279,6 @@ pub struct CodecOptions {
     pub(crate) opus_fec: Option<bool>,
     pub(crate) opus_dtx: Option<bool>,
     pub(crate) opus_ptime: Option<u32>,
-    pub(crate) opus_nack: bool,
 }
 
 impl CodecOptions {
@@ -303,13 +303,6 @@ impl CodecOptions {
     /// `ptime`: milliseconds in a packet. Default: nothing is said.
     pub const fn opus_ptime(mut self, milliseconds: u32) -> Self {
         self.opus_ptime = Some(milliseconds);
-        self
-    }
-
-    /// Whether lost packets are asked for. Default: false, if there are codec options at all; without any they are, as in
-    /// mediasoup-client.
-    pub const fn opus_nack(mut self, nack: bool) -> Self {
-        self.opus_nack = nack;
         self
     }
 }

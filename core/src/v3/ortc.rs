@@ -88,10 +88,10 @@ fn codec(
     parameters: CodecParameters,
 ) -> RtpCodecCapability {
     let kind = codec.kind();
-    let mut rtcp_feedback = match (kind, codec) {
-        (MediaKind::Audio, Codec::Opus) => vec![RtcpFeedback::new("nack", "")],
-        (MediaKind::Audio, _) => Vec::new(),
-        (MediaKind::Video, _) => {
+    let mut rtcp_feedback = match kind {
+        // What is lost is sent again as RTX alone, which audio does not have: it would be asked for in vain.
+        MediaKind::Audio => Vec::new(),
+        MediaKind::Video => {
             vec![RtcpFeedback::new("ccm", "fir"), RtcpFeedback::new("nack", ""), RtcpFeedback::new("nack", "pli")]
         }
     };
@@ -144,20 +144,9 @@ pub(crate) struct SharedCodec {
 impl SharedCapabilities {
     /// Matches our capabilities with a router's; in the router's order, or in ours.
     pub(crate) fn new(mut ours: RtpCapabilities, mut router: RtpCapabilities, our_order: bool) -> Self {
-        let mut pairs = Vec::new();
-        if our_order {
-            for index in 0..ours.codecs.len() {
-                let found =
-                    (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
-                pairs.extend(found.map(|of| (index, of)));
-            }
-        } else {
-            for of in 0..router.codecs.len() {
-                let found =
-                    (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
-                pairs.extend(found.map(|index| (index, of)));
-            }
-        }
+        // mediasoup-client matches for receiving first, always in the router's order: that has settled the levels of H.264.
+        pairs(&mut ours.clone(), &mut router, false);
+        let pairs = pairs(&mut ours, &mut router, our_order);
         let codecs = pairs
             .into_iter()
             .filter_map(|(index, of)| shared_codec(&ours.codecs[index], &router.codecs[of], &ours, &router))
@@ -227,6 +216,25 @@ impl SharedCapabilities {
     }
 }
 
+/// Which codec of ours is which of a router's, by their places.
+fn pairs(ours: &mut RtpCapabilities, router: &mut RtpCapabilities, our_order: bool) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    if our_order {
+        for index in 0..ours.codecs.len() {
+            let found =
+                (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
+            pairs.extend(found.map(|of| (index, of)));
+        }
+    } else {
+        for of in 0..router.codecs.len() {
+            let found =
+                (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
+            pairs.extend(found.map(|index| (index, of)));
+        }
+    }
+    pairs
+}
+
 impl SharedCodec {
     /// The codecs of a producer that uses it: itself and its RTX.
     pub(crate) fn parameters(&self, options: Option<&CodecOptions>) -> Vec<RtpCodecParameters> {
@@ -249,18 +257,15 @@ impl SharedCodec {
     }
 }
 
-/// RFC 7587 section 6.1. mediasoup-client takes the absence of `opusNack` for a no.
+/// RFC 7587 section 6.1.
 fn declare_opus(codec: &mut RtpCodecParameters, options: &CodecOptions) {
-    let CodecOptions { opus_stereo, opus_fec, opus_dtx, opus_ptime, opus_nack } = *options;
+    let CodecOptions { opus_stereo, opus_fec, opus_dtx, opus_ptime } = *options;
     let flags = [("sprop-stereo", opus_stereo), ("useinbandfec", opus_fec), ("usedtx", opus_dtx)];
     let numbers = flags.into_iter().map(|(name, flag)| (name, flag.map(u32::from))).chain([("ptime", opus_ptime)]);
     for (name, number) in numbers {
         if let Some(number) = number {
             codec.parameters = std::mem::take(&mut codec.parameters).with_number(name, number);
         }
-    }
-    if !opus_nack {
-        codec.rtcp_feedback.retain(|feedback| feedback.kind != "nack" || !feedback.parameter.is_empty());
     }
 }
 
@@ -275,12 +280,14 @@ fn shared_codec(
         of.codecs.iter().find(repairs).map(|rtx| rtx.preferred_payload_type)
     };
     let router_rtx = rtx(all_of_router, router.preferred_payload_type);
-    let rtcp_feedback =
-        ours.rtcp_feedback.iter().filter(|feedback| router.rtcp_feedback.contains(feedback)).cloned().collect();
+    let rtx_payload_type = rtx(all_of_ours, ours.preferred_payload_type).filter(|_| router_rtx.is_some());
+    let asks_for_lost = |feedback: &RtcpFeedback| feedback.kind == "nack" && feedback.parameter.is_empty();
+    let of_both = ours.rtcp_feedback.iter().filter(|feedback| router.rtcp_feedback.contains(feedback));
+    let rtcp_feedback = of_both.filter(|of| rtx_payload_type.is_some() || !asks_for_lost(of)).cloned().collect();
     Some(SharedCodec {
         codec: Codec::from_mime_type(&ours.mime_type)?,
         capability: RtpCodecCapability { rtcp_feedback, ..ours.clone() },
-        rtx_payload_type: rtx(all_of_ours, ours.preferred_payload_type).filter(|_| router_rtx.is_some()),
+        rtx_payload_type,
     })
 }
 

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{CONNECTION, Scenario, SentFrame};
+use super::{CONNECTION, Scenario};
 use crate::id::RequestId;
 use crate::json::Redacted;
 use crate::net::Receive;
 use crate::sim::net::Direction;
 use crate::sim::server::ServerOutput;
+use crate::sim::source::SentFrame;
+use crate::sim::timeline::{Timeline, is_rtp};
 use crate::v2::Input;
 use crate::v2::protocol::Refusal;
 use crate::v2::{Event, Output, ProducerEvent};
@@ -50,14 +52,22 @@ pub(super) enum Fault {
     },
 }
 
-impl Scenario {
-    pub(super) fn next_moment(&self) -> Option<Instant> {
+impl Timeline for Scenario {
+    fn time(&self) -> Instant {
+        self.now
+    }
+
+    fn set_time(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    fn next_moment(&self) -> Option<Instant> {
         let media = if self.media_stopped { None } else { self.sources.values().map(|(_, at)| *at).min() };
         [
             self.room.poll_timeout(),
             self.server.poll_timeout(),
             self.net.poll_timeout(),
-            self.signals.front().map(|(at, _)| *at),
+            self.signalling.next_moment(),
             media,
         ]
         .into_iter()
@@ -65,8 +75,7 @@ impl Scenario {
         .min()
     }
 
-    /// Does what is due now.
-    pub(super) fn happen(&mut self) {
+    fn happen(&mut self) {
         let now = self.now;
         if self.room.poll_timeout().is_some_and(|at| at <= now) {
             self.room.handle_timeout(now);
@@ -88,16 +97,99 @@ impl Scenario {
             }
             self.collect();
         }
-        while self.signals.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, signal)) = self.signals.pop_front() {
-                self.arrive(signal);
-                self.collect();
-            }
+        while let Some(signal) = self.signalling.arrived(now) {
+            self.arrive(signal);
+            self.collect();
         }
         self.write_media();
         self.collect();
     }
 
+    fn collect(&mut self) {
+        let now = self.now;
+        while let Some(output) = self.room.poll_output() {
+            match output {
+                Output::Transmit(transmit) => {
+                    self.rtp_datagrams += u64::from(is_rtp(&transmit.contents));
+                    self.net.send(now, Direction::Up, transmit);
+                }
+                Output::Request { id, request } => {
+                    self.methods.insert(id, request.method().to_owned());
+                    let message = request.to_json();
+                    self.messages.push(message.clone());
+                    match self.faults.get(request.method()) {
+                        Some(Fault::Answer { result }) => {
+                            let result = result.clone();
+                            self.signalling.send(now, 2, Signal::Response { id, result });
+                        }
+                        Some(Fault::Keep | Fault::Drop | Fault::Patch { .. }) | None => {
+                            self.signalling.send(now, 1, Signal::Request { id, message });
+                        }
+                    }
+                }
+                Output::Notification(notification) => {
+                    let message = notification.to_json();
+                    self.messages.push(message.clone());
+                    self.signalling.send(now, 1, Signal::Notification { message });
+                }
+                Output::Event(event) => {
+                    self.heed(&event);
+                    self.events.push((now, event));
+                }
+            }
+        }
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                ServerOutput::Transmit(transmit) => self.net.send(now, Direction::Down, transmit),
+                ServerOutput::Response { connection: CONNECTION, id, result } => {
+                    let id = RequestId::from(id);
+                    let method = self.methods.remove(&id).unwrap_or_default();
+                    match self.faults.get(&method) {
+                        None | Some(Fault::Answer { .. }) => {
+                            self.signalling.send(now, 1, Signal::Response { id, result })
+                        }
+                        Some(Fault::Keep) => self.held.push(Signal::Response { id, result }),
+                        Some(Fault::Drop) => {}
+                        Some(Fault::Patch { pointer, value }) => {
+                            let mut result = result;
+                            if let Some(place) = result.as_mut().ok().and_then(|answer| answer.pointer_mut(pointer)) {
+                                *place = value.clone();
+                            }
+                            self.signalling.send(now, 1, Signal::Response { id, result });
+                        }
+                    }
+                }
+                ServerOutput::Notification { connection: CONNECTION, message } => {
+                    self.signalling.send(now, 1, Signal::ServerNotification { message });
+                }
+                output @ (ServerOutput::Response { .. } | ServerOutput::Notification { .. }) => {
+                    self.other_peers.push(output);
+                }
+                ServerOutput::Rtp(packet) => self.packets.push(packet),
+                ServerOutput::Event(event) => self.server_events.push((now, event)),
+            }
+        }
+    }
+
+    fn state(&self) -> String {
+        let transports: Vec<_> =
+            self.room.transports().map(|transport| (transport.id(), transport.connection_state())).collect();
+        let producers: Vec<_> =
+            self.room.producers().map(|producer| (producer.id(), producer.handled(), producer.paused())).collect();
+        let last: Vec<_> = self.events.iter().rev().take(8).map(|(_, event)| event).collect();
+        format!(
+            "room {}, transports {transports:?}, producers (handled, paused) {producers:?}, server knows {} transports \
+             and {} producers, uplink {:?}, downlink {:?}, last events first {last:?}",
+            self.room.state(),
+            self.server.transports().count(),
+            self.server.producers().count(),
+            self.net.counters(Direction::Up),
+            self.net.counters(Direction::Down),
+        )
+    }
+}
+
+impl Scenario {
     fn arrive(&mut self, signal: Signal) {
         let now = self.now;
         match signal {
@@ -140,80 +232,6 @@ impl Scenario {
         }
     }
 
-    /// Takes what both sides have to say, and sends it on its way.
-    pub(super) fn collect(&mut self) {
-        let now = self.now;
-        while let Some(output) = self.room.poll_output() {
-            match output {
-                Output::Transmit(transmit) => {
-                    self.rtp_datagrams += u64::from(is_rtp(&transmit.contents));
-                    self.net.send(now, Direction::Up, transmit);
-                }
-                Output::Request { id, request } => {
-                    self.methods.insert(id, request.method().to_owned());
-                    let message = request.to_json();
-                    self.messages.push(message.clone());
-                    match self.faults.get(request.method()) {
-                        Some(Fault::Answer { result }) => {
-                            let result = result.clone();
-                            self.signal(2, Signal::Response { id, result });
-                        }
-                        Some(Fault::Keep | Fault::Drop | Fault::Patch { .. }) | None => {
-                            self.signal(1, Signal::Request { id, message });
-                        }
-                    }
-                }
-                Output::Notification(notification) => {
-                    let message = notification.to_json();
-                    self.messages.push(message.clone());
-                    self.signal(1, Signal::Notification { message });
-                }
-                Output::Event(event) => {
-                    self.heed(&event);
-                    self.events.push((now, event));
-                }
-            }
-        }
-        while let Some(output) = self.server.poll_output() {
-            match output {
-                ServerOutput::Transmit(transmit) => self.net.send(now, Direction::Down, transmit),
-                ServerOutput::Response { connection: CONNECTION, id, result } => {
-                    let id = RequestId::from(id);
-                    let method = self.methods.remove(&id).unwrap_or_default();
-                    match self.faults.get(&method) {
-                        None | Some(Fault::Answer { .. }) => self.signal(1, Signal::Response { id, result }),
-                        Some(Fault::Keep) => self.held.push(Signal::Response { id, result }),
-                        Some(Fault::Drop) => {}
-                        Some(Fault::Patch { pointer, value }) => {
-                            let mut result = result;
-                            if let Some(place) = result.as_mut().ok().and_then(|answer| answer.pointer_mut(pointer)) {
-                                *place = value.clone();
-                            }
-                            self.signal(1, Signal::Response { id, result });
-                        }
-                    }
-                }
-                ServerOutput::Notification { connection: CONNECTION, message } => {
-                    self.signal(1, Signal::ServerNotification { message });
-                }
-                output @ (ServerOutput::Response { .. } | ServerOutput::Notification { .. }) => {
-                    self.other_peers.push(output);
-                }
-                ServerOutput::Rtp(packet) => self.packets.push(packet),
-                ServerOutput::Event(event) => self.server_events.push((now, event)),
-            }
-        }
-    }
-
-    /// Sends a message on its way, which is so many ways long. One that arrives later than `Instant` can say never does.
-    pub(super) fn signal(&mut self, ways: u32, signal: Signal) {
-        let at = self.now.checked_add(self.signalling_delay.saturating_mul(ways));
-        if let Some(at) = at.filter(|_| !self.signalling_cut) {
-            let place = self.signals.partition_point(|(before, _)| *before <= at);
-            self.signals.insert(place, (at, signal));
-        }
-    }
-
     /// The sources behave as encoders should.
     fn heed(&mut self, event: &Event) {
         let Event::Producer { id, event } = event else { return };
@@ -224,9 +242,4 @@ impl Scenario {
             _ => {}
         }
     }
-}
-
-/// RFC 7983, and RFC 5761 section 4 for RTCP.
-fn is_rtp(datagram: &[u8]) -> bool {
-    matches!(datagram, [first, second, ..] if first >> 6 == 2 && !(64..96).contains(&(second & 0x7f)))
 }

@@ -138,12 +138,12 @@ impl ServerProducer {
         self.transport
     }
 
-    pub(super) fn profile(&self, layer: u8) -> Profile {
-        self.encodings.get(usize::from(layer)).map_or(Profile::Default, |(profile, _)| *profile)
+    pub(super) fn profile(&self, layer: usize) -> Profile {
+        self.encodings.get(layer).map_or(Profile::Default, |(profile, _)| *profile)
     }
 
-    pub(super) fn stats_id(&self, layer: u8) -> &str {
-        self.encodings.get(usize::from(layer)).map_or("", |(_, stats_id)| stats_id)
+    pub(super) fn stats_id(&self, layer: usize) -> &str {
+        self.encodings.get(layer).map_or("", |(_, stats_id)| stats_id)
     }
 
     /// Audio or video.

@@ -259,9 +259,9 @@ impl RouterLimits {
         self
     }
 
-    /// Encodings of one producer, at most 255. Default: 8.
+    /// Encodings of one producer. Default: 8.
     pub const fn encodings(mut self, most: usize) -> Self {
-        self.encodings = if most > 255 { 255 } else { most };
+        self.encodings = most;
         self
     }
 

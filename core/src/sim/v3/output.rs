@@ -34,7 +34,7 @@ pub struct ReceivedPacket {
     /// The producer's codec; none: one that this library does not send.
     pub codec: Option<Codec>,
     /// Which of the producer's encodings, counted from 0.
-    pub layer: u8,
+    pub layer: usize,
     /// The stream: that of the encoding, for a packet that came by way of its RTX stream too.
     pub ssrc: u32,
     /// The router's payload type for the codec.
@@ -65,7 +65,7 @@ pub struct ReceivedPacket {
 #[non_exhaustive]
 pub struct EncodingCounters {
     /// Its place among the producer's encodings, counted from 0: the real router's spatial layer.
-    pub layer: u8,
+    pub layer: usize,
     /// Its RTP stream id, if it was signalled.
     pub rid: Option<String>,
     /// Its stream; none before the first packet.
@@ -114,7 +114,7 @@ pub enum RouterEvent {
         /// The producer.
         producer: Arc<str>,
         /// The encoding, counted from 0.
-        layer: u8,
+        layer: usize,
         /// The stream.
         ssrc: u32,
     },

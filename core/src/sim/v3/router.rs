@@ -188,7 +188,7 @@ impl Router {
     /// Asks for key frames (PLI) of one encoding of a producer, or of all, as a new consumer would: what was asked for within
     /// the last second is not asked for again before that is over, and nothing is while the producer is paused. Returns of how
     /// many streams one is now wanted.
-    pub fn request_key_frame(&mut self, now: Instant, id: &str, layer: Option<u8>) -> Result<usize, RouterError> {
+    pub fn request_key_frame(&mut self, now: Instant, id: &str, layer: Option<usize>) -> Result<usize, RouterError> {
         let now = self.advance(now);
         let (on, producer) = self.producer_id(id)?;
         let wanted = self.want_key_frames(now, on, producer, layer);
@@ -443,7 +443,7 @@ impl Router {
         Ok(())
     }
 
-    fn want_key_frames(&mut self, now: Instant, on: TransportId, id: ProducerId, layer: Option<u8>) -> usize {
+    fn want_key_frames(&mut self, now: Instant, on: TransportId, id: ProducerId, layer: Option<usize>) -> usize {
         let Some(transport) = self.transports.get_mut(&on) else { return 0 };
         let can = |producer: &&RouterProducer| producer.kind == MediaKind::Video && !producer.paused;
         if transport.producers.get(&id).filter(can).is_none() {

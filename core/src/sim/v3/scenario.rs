@@ -16,7 +16,7 @@ use crate::id::{ProducerId, TransportId};
 use crate::net::IceProtocol;
 use crate::rtp::MediaKind;
 use crate::sim::net::{Link, Net};
-use crate::sim::scenario::{SentFrame, Source};
+use crate::sim::source::{SentFrame, Source};
 use crate::sim::timeline::{Channel, Timeline};
 use crate::track::Track;
 use crate::v3::{Answer, Device, DeviceConfig, EncodingOptions, Event, ProduceOptions, TransportOptions};
@@ -129,6 +129,7 @@ pub struct Scenario {
     signalling: Channel<Signal>,
     faults: BTreeMap<String, Fault>,
     held: Vec<Signal>,
+    leave_out_ssrcs: bool,
     /// What the router calls what the device has.
     transport_names: BTreeMap<TransportId, String>,
     producer_names: BTreeMap<ProducerId, String>,
@@ -165,6 +166,7 @@ impl Scenario {
             signalling: Channel::new(config.signalling_delay),
             faults: BTreeMap::new(),
             held: Vec::new(),
+            leave_out_ssrcs: false,
             transport_names: BTreeMap::new(),
             producer_names: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -227,11 +229,9 @@ impl Scenario {
     /// Produces a source over a transport. Its media begins when the router has the producer and the transport is connected.
     pub fn send(&mut self, transport: TransportId, source: Source) -> ProducerId {
         let kind = source.codec().kind();
-        let encodings = match source.layers() {
-            1 => Vec::new(),
-            layers => vec![EncodingOptions::default(); layers],
-        };
-        let options = ProduceOptions::default().codec(source.codec()).encodings(encodings);
+        // Without a bound the lowest layer would be given all that there is.
+        let of_layer = |bps: u64| EncodingOptions::default().max_bitrate(u32::try_from(bps).unwrap_or(u32::MAX));
+        let options = ProduceOptions::default().codec(source.codec()).encodings(source.bitrates_bps().map(of_layer));
         let track = Track::new(kind, kind.as_str(), kind.as_str());
         let mut on = self.device.transport(transport).expect("the transport is there");
         let producing = on.produce(self.now, track, options).expect("the router takes the codec");
@@ -279,6 +279,13 @@ impl Scenario {
     /// The source of a producer, to change its bitrate.
     pub fn source(&mut self, id: ProducerId) -> Option<&mut Source> {
         self.sources.get_mut(&id).map(|(source, _)| source)
+    }
+
+    /// From here on the application tells the router no SSRCs, as browsers tell none of simulcast: streams are known by MID
+    /// and RID alone.
+    pub const fn leave_out_ssrcs(mut self) -> Self {
+        self.leave_out_ssrcs = true;
+        self
     }
 
     /// Keeps the answers to a request (`connect`, `produce`) back, until [`release`](Self::release).

@@ -32,9 +32,9 @@ struct Encoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
     /// The first of an encoding; its RTX, if that was signalled.
-    Media { producer: ProducerId, layer: u8, rtx: Option<u32> },
+    Media { producer: ProducerId, layer: usize, rtx: Option<u32> },
     /// The first that repairs the stream of this SSRC.
-    Repair { producer: ProducerId, layer: u8, ssrc: u32 },
+    Repair { producer: ProducerId, layer: usize, ssrc: u32 },
 }
 
 impl Streams {
@@ -111,7 +111,7 @@ impl Streams {
         let by_rid = || if mid.is_none() { self.rids.get(rid?) } else { None };
         let producer = *by_ssrc.or_else(|| self.mids.get(mid?)).or_else(by_rid)?;
         let encodings = self.producers.get(&producer)?;
-        let layers = || encodings.iter().zip(0..=u8::MAX);
+        let layers = || encodings.iter().zip(0..);
         let ssrc = header.ssrc;
         let signalled = layers().find(|(encoding, _)| match header.payload_type {
             of if of == encoding.payload_type => encoding.ssrc == Some(ssrc),
@@ -138,7 +138,7 @@ impl Streams {
     pub(super) fn learn(&mut self, ssrc: u32, met: Met) {
         let (Met::Media { producer, layer, .. } | Met::Repair { producer, layer, .. }) = met;
         let encodings = self.producers.get_mut(&producer);
-        let Some(encoding) = encodings.and_then(|encodings| encodings.get_mut(usize::from(layer))) else { return };
+        let Some(encoding) = encodings.and_then(|encodings| encodings.get_mut(layer)) else { return };
         match met {
             Met::Media { rtx, .. } => (encoding.stream, encoding.stream_rtx) = (Some(ssrc), rtx),
             Met::Repair { .. } => encoding.stream_rtx = Some(ssrc),

@@ -52,7 +52,7 @@ pub struct RouterTransport {
     pub(super) key_frames: KeyFrameRequests,
     pub(super) producers: BTreeMap<ProducerId, RouterProducer>,
     /// Streams that began with the datagram that is being handled.
-    pub(super) started: Vec<(ProducerId, u8, u32)>,
+    pub(super) started: Vec<(ProducerId, usize, u32)>,
 }
 
 impl std::fmt::Debug for RouterTransport {
@@ -108,10 +108,10 @@ impl RouterTransport {
 
     pub(super) fn encodings(&self, now: Option<Instant>, id: ProducerId) -> Vec<EncodingCounters> {
         let Some(producer) = self.producers.get(&id) else { return Vec::new() };
-        let encodings = producer.producing.encodings.iter().zip(0..=u8::MAX);
+        let encodings = producer.producing.encodings.iter().zip(0..);
         encodings
             .map(|(encoding, layer)| {
-                let (ssrc, rtx_ssrc) = self.streams.stream(id, usize::from(layer));
+                let (ssrc, rtx_ssrc) = self.streams.stream(id, layer);
                 let stream = ssrc.and_then(|ssrc| self.receiver.stream(ssrc));
                 let received = stream.zip(now).map(|(stream, now)| stream.counter.counters(now));
                 EncodingCounters {

@@ -8,7 +8,7 @@ use super::Scenario;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::net::{IceParameters, Receive};
 use crate::sim::net::Direction;
-use crate::sim::scenario::SentFrame;
+use crate::sim::source::SentFrame;
 use crate::sim::timeline::{Timeline, is_rtp};
 use crate::sim::v3::RouterOutput;
 use crate::v3::{Answer, Event, Input, Output, ProducerEvent, Refusal, Request, TransportEvent};
@@ -185,7 +185,12 @@ impl Scenario {
             Request::Connect { transport_id, dtls_parameters, .. } => {
                 self.router.connect(now, &transport_id, &dtls_parameters).map(|()| Answer::Connected)
             }
-            Request::Produce { transport_id, kind, rtp_parameters, .. } => {
+            Request::Produce { transport_id, kind, mut rtp_parameters, .. } => {
+                if self.leave_out_ssrcs {
+                    for encoding in &mut rtp_parameters.encodings {
+                        (encoding.ssrc, encoding.rtx) = (None, None);
+                    }
+                }
                 let produced = self.router.produce(now, &transport_id, kind, &rtp_parameters);
                 produced.map(|id| Answer::Produced { id })
             }

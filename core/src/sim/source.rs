@@ -1,14 +1,27 @@
 //! Media that costs nothing to make: frames whose content follows from their number.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::id::ProducerId;
 use crate::media::{AudioLevel, Frame};
-use crate::rtp::Codec;
+use crate::rtp::{Codec, MediaKind};
 
 /// No frame is longer, whatever the bitrate, but for key frames: a room takes no more.
 const MAX_FRAME_BYTES: u64 = 4 << 20;
+
+/// A frame that was written to a producer, for comparison with what arrives.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SentFrame {
+    /// When.
+    pub at: Instant,
+    /// Where.
+    pub producer: ProducerId,
+    /// What.
+    pub frame: Frame,
+}
 
 /// A made-up source of frames for a producer.
 ///
@@ -54,6 +67,22 @@ impl Source {
         Self::new(Codec::Vp8, Duration::from_millis(40), &layers)
     }
 
+    /// VP9 in one stream, 25 frames a second.
+    pub fn vp9(bitrate_bps: u64) -> Self {
+        Self::new(Codec::Vp9, Duration::from_millis(40), &[bitrate_bps])
+    }
+
+    /// H.264 without layers, 25 frames a second.
+    pub fn h264(bitrate_bps: u64) -> Self {
+        Self::new(Codec::H264, Duration::from_millis(40), &[bitrate_bps])
+    }
+
+    /// H.264 with the layers low, medium and high, 25 frames a second.
+    pub fn h264_simulcast(low_bps: u64, medium_bps: u64, high_bps: u64) -> Self {
+        let layers = [low_bps, medium_bps, high_bps];
+        Self::new(Codec::H264, Duration::from_millis(40), &layers)
+    }
+
     fn new(codec: Codec, interval: Duration, layers: &[u64]) -> Self {
         let layer = |(layer, bitrate_bps): (usize, &u64)| Layer { layer, bitrate_bps: *bitrate_bps, target_bps: None };
         Self {
@@ -73,6 +102,11 @@ impl Source {
     /// Whether it has layers.
     pub fn simulcast(&self) -> bool {
         self.layers.len() > 1
+    }
+
+    /// The bitrate of each layer, whatever it was advised.
+    pub fn bitrates_bps(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.layers.iter().map(|layer| layer.bitrate_bps)
     }
 
     /// The time between two frames.
@@ -121,9 +155,10 @@ impl Source {
             let wanted = self.key_frames.iter().position(|wanted| *wanted == index);
             let key_frame = wanted.map(|index| self.key_frames.remove(index)).is_some();
             // A key frame costs some three times as much.
-            let size = if key_frame && self.codec == Codec::Vp8 { size * 3 } else { size };
+            let key_frame = key_frame && self.codec.kind() == MediaKind::Video;
+            let size = if key_frame { size * 3 } else { size };
             let data = content(self.codec, index, self.number, size, key_frame);
-            let frame = Frame::new(data, time).layer(index).key_frame(key_frame && self.codec == Codec::Vp8);
+            let frame = Frame::new(data, time).layer(index).key_frame(key_frame);
             frames.push(match self.codec {
                 Codec::Opus => frame.audio_level(AudioLevel::new((self.number % 128) as u8, true)),
                 _ => frame,
@@ -139,9 +174,19 @@ fn content(codec: Codec, layer: usize, number: u64, size: usize, key_frame: bool
     for (index, byte) in data.iter_mut().enumerate() {
         *byte = (index as u64).wrapping_mul(31).wrapping_add(number * 7).wrapping_add(layer as u64 * 101) as u8;
     }
-    if codec == Codec::Vp8 {
+    let start: &[u8] = match (codec, key_frame) {
         // RFC 6386 section 9.1: the lowest bit of the frame tag is 0 for a key frame.
-        data[0] = u8::from(!key_frame) | 0x10;
-    }
+        (Codec::Vp8, true) => &[0x10],
+        (Codec::Vp8, false) => &[0x11],
+        // VP9 bitstream specification, 6.2: a key frame of profile 0, shown, 640x360; another frame.
+        (Codec::Vp9, true) => &[0x82, 0x49, 0x83, 0x42, 0x20, 0x27, 0xf0, 0x16, 0x70],
+        (Codec::Vp9, false) => &[0x86, 0x00],
+        // H.264 section 7.3.1 and annex B: parameter sets and a slice of an IDR picture; a slice of another.
+        (Codec::H264, true) => &[0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0, 0, 0, 1, 0x65],
+        (Codec::H264, false) => &[0, 0, 0, 1, 0x41],
+        (Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::H265, _) => &[],
+    };
+    data.resize(data.len().max(start.len() + 1), 1);
+    data[..start.len()].copy_from_slice(start);
     data.into()
 }

@@ -1,0 +1,248 @@
+//! A device beside the model, step by step.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Map;
+
+use super::config::{RouterConfig, WebRtcTransportOptions};
+use super::model::{self, AnswerKind, Expected, Model, Said, Step, TrackKind};
+use super::router::Router;
+use crate::id::{ProducerId, RequestId, TransportId};
+use crate::limits::Limits;
+use crate::media::{Frame, Media};
+use crate::net::IceProtocol;
+use crate::track::Track;
+use crate::v3::{
+    Answer, Command, Device, DeviceConfig, EncodingOptions, Event, Input, InputError, Output, ProduceOptions,
+    ProducerEvent, Refusal, Request, RtpCapabilities, TransportOptions, TransportParameters,
+};
+
+/// Frames of a producer are so far apart.
+const FRAMES_APART: Duration = Duration::from_millis(40);
+
+/// A device on a scripted media plane and the [`Model`]. After each step what the device said and what it is like are as the
+/// model has them, or the step fails.
+#[derive(Debug)]
+pub struct Lockstep {
+    device: Device,
+    model: Model,
+    now: Instant,
+    frames: u32,
+    capabilities: RtpCapabilities,
+    parameters: TransportParameters,
+    story: Vec<String>,
+}
+
+impl Lockstep {
+    /// A device that is not loaded. `start` is where virtual time begins.
+    pub fn new(start: Instant, seed: u64) -> Self {
+        let limits = Limits::default()
+            .transports(model::TRANSPORTS)
+            .producers(model::PRODUCERS)
+            .operations(model::OPERATIONS)
+            .late_answers(model::LATE_ANSWERS);
+        let config = DeviceConfig::default().limits(limits).request_timeout(model::REQUEST_TIMEOUT);
+        let address = std::net::SocketAddr::from(([203, 0, 113, 1], 40000));
+        let mut router = Router::new(RouterConfig::default().address(IceProtocol::Udp, address), seed);
+        let parameters = router.create_web_rtc_transport(start, WebRtcTransportOptions::default());
+        Self {
+            device: Device::scripted(config, seed),
+            model: Model::default(),
+            now: start,
+            frames: 0,
+            capabilities: router.rtp_capabilities().clone(),
+            parameters: parameters.expect("a new router has space and an address"),
+            story: Vec::new(),
+        }
+    }
+
+    /// What has happened so far, a line for each step.
+    pub fn story(&self) -> &[String] {
+        &self.story
+    }
+
+    /// The model.
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Lets a step happen to both. Returns what was said, or how they differ.
+    pub fn step(&mut self, step: &Step) -> Result<Expected, String> {
+        let track = model::track_id(step.track_number(match step {
+            // Numbered after it is taken.
+            Step::Produce { .. } => self.model.operations() + 1,
+            _ => self.model.operations(),
+        }));
+        let asks_produce = match step {
+            Step::Answer { request, .. } => self.model.asks_produce(*request),
+            _ => None,
+        };
+        let engine_speaks = match step {
+            Step::Engine { transport, .. } => self.model.engine_speaks(*transport),
+            _ => false,
+        };
+        let expected = self.model.step(step);
+        self.story.push(format!("{step:?} -> {expected:?}"));
+        let result = self.hand_in(step, &track, asks_produce, engine_speaks);
+        let (said, media) = self.outputs();
+        match (&result, expected.refused) {
+            (Ok(()), None) => {}
+            (Err(error), Some(refused)) if format!("{error:?}").contains(refused) => {}
+            (result, refused) => return Err(format!("{step:?} is {result:?}, and should be {refused:?}")),
+        }
+        if said != expected.said {
+            return Err(format!("{step:?} makes it say {said:?}, and should make it say {:?}", expected.said));
+        }
+        self.compare_what_there_is()?;
+        self.compare_media(step, result.is_ok(), &media)?;
+        Ok(expected)
+    }
+
+    fn hand_in(
+        &mut self,
+        step: &Step,
+        track: &str,
+        asks_produce: Option<bool>,
+        engine_speaks: bool,
+    ) -> Result<(), InputError> {
+        let transport = |index: u8| TransportId::new(u32::from(index) + 1);
+        let producer = |index: u8| ProducerId::new(u32::from(index) + 1);
+        let of_kind = |kind: TrackKind| {
+            let mut made = Track::new(kind.kind(), track, "");
+            if kind == TrackKind::Ended {
+                made.stop();
+            }
+            made.with_enabled(kind != TrackKind::DisabledVideo)
+        };
+        let command = match *step {
+            Step::Load => {
+                let router_rtp_capabilities = self.capabilities.clone();
+                Command::Load { router_rtp_capabilities, prefer_local_codecs_order: false }
+            }
+            Step::CreateTransport { nameless } => {
+                let mut parameters = self.parameters.clone();
+                let next = TransportId::new(self.model.made().0 as u32);
+                parameters.id = if nameless { String::new() } else { model::server_transport_id(next) };
+                Command::CreateSendTransport { parameters, options: TransportOptions::default(), app_data: Map::new() }
+            }
+            Step::Produce { transport: on, track, encodings } => {
+                let options = ProduceOptions::default();
+                let encodings = vec![EncodingOptions::default(); usize::from(encodings)];
+                Command::Produce {
+                    transport: transport(on),
+                    track: of_kind(track),
+                    options: options.encodings(encodings),
+                }
+            }
+            Step::RestartIce { transport: on } => {
+                Command::RestartIce { id: transport(on), ice_parameters: self.parameters.ice_parameters.clone() }
+            }
+            Step::CloseTransport { transport: on } => Command::CloseTransport { id: transport(on) },
+            Step::CloseProducer { producer: of } => Command::CloseProducer { id: producer(of) },
+            Step::Pause { producer: of } => Command::Pause { id: producer(of) },
+            Step::Resume { producer: of } => Command::Resume { id: producer(of) },
+            Step::EndTrack { producer: of } => Command::EndTrack { id: producer(of) },
+            Step::ReplaceTrack { producer: of, track } => {
+                Command::ReplaceTrack { id: producer(of), track: track.map(of_kind) }
+            }
+            Step::SetMaxSpatialLayer { producer: of, layer } => {
+                Command::SetMaxSpatialLayer { id: producer(of), layer: layer.into() }
+            }
+            Step::Write { producer: of } => return self.write(producer(of)),
+            Step::Answer { request, answer } => {
+                self.answer(RequestId::new(u64::from(request) + 1), answer, asks_produce);
+                return Ok(());
+            }
+            Step::Engine { transport: of, says } => {
+                if engine_speaks {
+                    self.device.engine_event(self.now, transport(of), says.event());
+                }
+                return Ok(());
+            }
+            Step::Pass { milliseconds } => {
+                self.now += Duration::from_millis(milliseconds.into());
+                self.device.handle_timeout(self.now);
+                return Ok(());
+            }
+        };
+        self.device.handle_input(self.now, Input::Command(command)).map(drop)
+    }
+
+    fn write(&mut self, id: ProducerId) -> Result<(), InputError> {
+        self.frames += 1;
+        let info = self.device.producer_info(id);
+        let video = info.is_some_and(|info| info.kind() == crate::rtp::MediaKind::Video);
+        let frame = Frame::new(vec![0x10; 50], FRAMES_APART * self.frames).key_frame(video);
+        self.device.handle_input(self.now, Input::Media { producer: id, media: Media::Frame(frame) }).map(drop)
+    }
+
+    fn answer(&mut self, id: RequestId, answer: AnswerKind, asks_produce: Option<bool>) {
+        let produced = || Ok(Answer::Produced { id: model::server_id(id) });
+        let result = match (answer, asks_produce) {
+            (AnswerKind::Refused, _) => Err(Refusal::new(AnswerKind::WORDS)),
+            (AnswerKind::Nameless, _) => Ok(Answer::Produced { id: String::new() }),
+            (AnswerKind::Well, Some(true)) | (AnswerKind::Mismatched, Some(false) | None) => produced(),
+            (AnswerKind::Well, Some(false) | None) | (AnswerKind::Mismatched, Some(true)) => Ok(Answer::Connected),
+        };
+        self.device.handle_input(self.now, Input::Answer { id, result }).expect("answers never fail");
+    }
+
+    /// What the device says, and apart from it what it says about media, with the packets.
+    fn outputs(&mut self) -> (Vec<Said>, Vec<Output>) {
+        let (mut said, mut media) = (Vec::new(), Vec::new());
+        while let Some(output) = self.device.poll_output() {
+            match output {
+                Output::Request { id, request: Request::Connect { transport, .. } } => {
+                    said.push(Said::Connect { request: id, transport });
+                }
+                Output::Request { id, request: Request::Produce { transport, producer, .. } } => {
+                    said.push(Said::Produce { request: id, transport, producer });
+                }
+                Output::Event(Event::Producer {
+                    event:
+                        ProducerEvent::KeyFrameRequest { .. }
+                        | ProducerEvent::TargetBitrate { .. }
+                        | ProducerEvent::TimeWentBack { .. },
+                    ..
+                })
+                | Output::Transmit(_) => media.push(output),
+                Output::Event(event) => said.push(Said::Event(event)),
+            }
+        }
+        (said, media)
+    }
+
+    fn compare_what_there_is(&self) -> Result<(), String> {
+        let transports = self.device.transports().map(|of| (of.id(), of.connection_state())).collect();
+        differ("transports", &self.model.open_transports(), &transports)?;
+        let producers = self.device.producers().map(|of| {
+            let track = of.track().map(|track| track.id().to_owned());
+            (of.id(), (of.server_id().is_some(), of.paused(), track))
+        });
+        differ("producers", &self.model.open_producers(), &producers.collect())?;
+        let pending = self.device.poll_timeout().is_some_and(|at| at <= self.now);
+        if pending { Err("a deadline is over and nothing came of it".to_owned()) } else { Ok(()) }
+    }
+
+    /// Key frames are wanted of what can be sent alone, and packets leave for frames that were taken alone.
+    fn compare_media(&self, step: &Step, taken: bool, media: &[Output]) -> Result<(), String> {
+        let wrote = matches!(step, Step::Write { .. }) && taken;
+        let packets = media.iter().filter(|output| matches!(output, Output::Transmit(_))).count();
+        if wrote != (packets > 0) {
+            return Err(format!("{packets} packets leave with {step:?}"));
+        }
+        let producers = self.model.open_producers();
+        for output in media {
+            if let Output::Event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { .. } }) = output
+                && !matches!(producers.get(id), Some((true, false, Some(_))))
+            {
+                return Err(format!("a key frame is wanted of {id}, which cannot send"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn differ<T: PartialEq + std::fmt::Debug>(what: &str, model: &T, device: &T) -> Result<(), String> {
+    if model == device { Ok(()) } else { Err(format!("{what} are {device:?}, and should be {model:?}")) }
+}
