@@ -68,6 +68,11 @@ impl Raw {
         panic!("the baseline did not connect");
     }
 
+    /// Our end by itself.
+    pub fn into_sender(self) -> Rtc {
+        self.sender
+    }
+
     fn write(&mut self, track: usize, packets: usize) {
         static ENCODED: [u8; PAYLOAD] = [1; PAYLOAD];
         for index in 0..packets {

@@ -10,6 +10,7 @@
 mod conductor;
 mod outbox;
 mod v2;
+mod v3;
 
-pub use conductor::{Conductor, LocalAddresses, Output, Step};
+pub use conductor::{Conductor, Output, Step};
 pub use outbox::{Outbox, Path, Sent, finish, segments};

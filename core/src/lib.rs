@@ -4,8 +4,8 @@
 //! datagrams to send, messages for the server, events, and the time at which it next wants to be called. It opens no socket,
 //! reads no clock, starts no thread, and never blocks; nothing in it is `async`.
 //!
-//! What is said to the server is a dialect: [`v2`] for rooms of mediasoup 2. What does not depend on it stands at the root:
-//! media, tracks, ids, ICE and DTLS, limits.
+//! What is said to the server is a dialect: [`v2`] for rooms of mediasoup 2, [`v3`] for transports of mediasoup 3. What does not
+//! depend on it stands at the root: media, tracks, ids, ICE and DTLS, limits.
 //!
 //! For tokio and smol there are the adapter crates
 //! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
@@ -61,7 +61,10 @@ pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use json::Redacted;
 pub use limits::Limits;
 pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
-pub use net::{DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, Receive, Transmit};
+pub use net::{
+    DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, LocalAddresses, Receive,
+    Transmit,
+};
 pub use rng::random_seed;
 pub use rtp::{Codec, MediaKind};
 pub use track::{Track, TrackState};

@@ -140,3 +140,43 @@ impl std::fmt::Debug for Transmit {
             .finish()
     }
 }
+
+/// What naming all addresses that sockets of a transport send from came to; `E` says why one was not taken. The sockets of
+/// those refused and removed can be closed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LocalAddresses<E> {
+    /// In use from now on.
+    pub taken: Vec<(IceProtocol, SocketAddr)>,
+    /// Not taken, and why.
+    pub refused: Vec<(IceProtocol, SocketAddr, E)>,
+    /// No longer in use.
+    pub removed: Vec<(IceProtocol, SocketAddr)>,
+}
+
+impl<E> LocalAddresses<E> {
+    /// Adds those that are new, and removes those before if at least one was taken. Else they stay: they may come back to
+    /// life.
+    pub(crate) fn set<T>(
+        transport: &mut T,
+        before: Vec<(IceProtocol, SocketAddr)>,
+        addresses: impl IntoIterator<Item = (IceProtocol, SocketAddr)>,
+        add: impl Fn(&mut T, IceProtocol, SocketAddr) -> Result<(), E>,
+        remove: impl Fn(&mut T, IceProtocol, SocketAddr),
+    ) -> Self {
+        let mut taken = Vec::new();
+        let mut refused = Vec::new();
+        for (protocol, address) in addresses {
+            match add(transport, protocol, address) {
+                Ok(()) => taken.push((protocol, address)),
+                Err(error) => refused.push((protocol, address, error)),
+            }
+        }
+        let gone = |address: &(IceProtocol, SocketAddr)| !taken.is_empty() && !taken.contains(address);
+        let removed: Vec<_> = before.into_iter().filter(gone).collect();
+        for (protocol, address) in &removed {
+            remove(transport, *protocol, *address);
+        }
+        Self { taken, refused, removed }
+    }
+}

@@ -97,4 +97,4 @@ pub use rtp::{
     Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
-pub use transport::{LocalAddresses, Transport, TransportInfo};
+pub use transport::{Transport, TransportInfo};

@@ -197,7 +197,7 @@ fn every_encoding_of_several_has_ssrcs_a_rid_and_what_was_said_of_it() {
         EncodingOptions::default().max_bitrate(100_000).scale_resolution_down_by(2.0).active(false),
         EncodingOptions::default().scalability_mode("L1T2").max_framerate(15.0),
     ];
-    let options = ProduceOptions::default().encodings(encodings).app_data(app_data.clone()).stream_id("me");
+    let options = ProduceOptions::default().encodings(encodings).app_data(app_data.clone()).stream_id("my camera");
     world.produce_with(VIDEO, options);
     let (parameters, sent) = asked(&mut world);
     assert_eq!(sent, app_data);
@@ -214,7 +214,7 @@ fn every_encoding_of_several_has_ssrcs_a_rid_and_what_was_said_of_it() {
               "maxFramerate": 15.0, "dtx": false },
         ])
     );
-    assert_eq!(parameters.msid.as_deref(), Some("me video-track"));
+    assert_eq!(parameters.msid.as_deref(), Some("my_camera video-track"));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn an_address_has_either_name_and_may_be_a_host_name_until_it_is_resolved() {
     .unwrap();
     assert_eq!(read.ice_candidates[0].ip(), Some([192, 0, 2, 1].into()));
     assert_eq!(read.host_names().collect::<Vec<_>>(), ["sfu.example.com"]);
-    read.resolve("sfu.example.com", "2001:db8::1".parse().unwrap());
+    read.resolve("sfu.example.com", &["2001:db8::1".parse().unwrap()]);
     assert_eq!(read.ice_candidates[1].address, "2001:db8::1");
     assert_eq!(read.host_names().next(), None);
 }

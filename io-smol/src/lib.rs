@@ -1,7 +1,9 @@
 //! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on smol.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
-//! an `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room.
+//! an `async` handle for each of its parts. One task drives one room ([`v2::Room`]) or device ([`v3::Device`]).
+//!
+//! To a room of mediasoup 2:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -46,6 +48,8 @@
 //! # Ok(()) }) }
 //! ```
 //!
+//! To a router of mediasoup 3, with an application's own signalling: see [`driver::v3`].
+//!
 //! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
 //! and what may be dropped when.
 
@@ -73,4 +77,20 @@ pub mod v2 {
     /// protoo over WebSocket, on smol.
     #[cfg(feature = "websocket")]
     pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Smol>;
+}
+
+/// Transports of mediasoup 3, on smol.
+pub mod v3 {
+    use super::{Smol, driver};
+
+    pub use driver::v3::{
+        AnsweredBy, ConnectError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
+    };
+
+    /// What can send to one router, driven by a task of its own, on smol.
+    pub type Device = driver::v3::Device<Smol>;
+    /// The handle of a transport, on smol.
+    pub type Transport = driver::v3::Transport<Smol>;
+    /// The handle of a producer, on smol.
+    pub type Producer = driver::v3::Producer<Smol>;
 }

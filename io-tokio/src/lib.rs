@@ -1,7 +1,9 @@
 //! Sockets, timers and WebSocket signalling for [`mediasoup_producer`], on tokio.
 //!
 //! The state machine does the thinking; this crate opens its sockets, tells it the time, carries its messages, and has
-//! an `async` handle for each of its parts: [`v2::Room`], [`v2::Transport`], [`v2::Producer`]. One task drives one room.
+//! an `async` handle for each of its parts. One task drives one room ([`v2::Room`]) or device ([`v3::Device`]).
+//!
+//! To a room of mediasoup 2:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -44,6 +46,8 @@
 //! # }
 //! ```
 //!
+//! To a router of mediasoup 3, with an application's own signalling: see [`driver::v3`].
+//!
 //! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
 //! and what may be dropped when.
 
@@ -71,4 +75,20 @@ pub mod v2 {
     /// protoo over WebSocket, on tokio.
     #[cfg(feature = "websocket")]
     pub type ProtooWebSocket = driver::v2::ProtooWebSocket<Tokio>;
+}
+
+/// Transports of mediasoup 3, on tokio.
+pub mod v3 {
+    use super::{Tokio, driver};
+
+    pub use driver::v3::{
+        AnsweredBy, ConnectError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
+    };
+
+    /// What can send to one router, driven by a task of its own, on tokio.
+    pub type Device = driver::v3::Device<Tokio>;
+    /// The handle of a transport, on tokio.
+    pub type Transport = driver::v3::Transport<Tokio>;
+    /// The handle of a producer, on tokio.
+    pub type Producer = driver::v3::Producer<Tokio>;
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::{Scenario, ScenarioConfig};
-use mediasoup_producer_benches::{Idle, Rooms, Sender};
+use mediasoup_producer_benches::{Idle, Ours, Raw, Sender};
 
 use crate::count::{allocations, instructions};
 use crate::sockets::{EVERYBODY, Load, Who, connecting, costs};
@@ -55,9 +55,9 @@ pub(crate) fn write() -> Result<(), String> {
             text += &format!("| {} |\n", line.cells().join(" | "));
         }
     }
-    text += "\n## One room, and many\n\n| | | target |\n| --- | ---: | ---: |\n";
-    for [what, figure, target] in &plain {
-        text += &format!("| {what} | {figure} | {target} |\n");
+    text += "\n## One room, and many\n\n| | str0m | ours | target |\n| --- | ---: | ---: | ---: |\n";
+    for line in &plain {
+        text += &format!("| {} |\n", line.join(" | "));
     }
     text += &loads;
     print!("{text}");
@@ -117,57 +117,61 @@ fn growth_lines() -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// What has no baseline but its target.
-fn whole_lines() -> Vec<[String; 3]> {
-    let line = |what: &str, figure: String, target: &str| [what.to_owned(), figure, target.to_owned()];
-    let (few, many) = (rooms_cost(10), rooms_cost(1000));
+/// One room, and many: what, str0m alone, ours, the target.
+fn whole_lines() -> Vec<[String; 4]> {
+    let line =
+        |what: &str, baseline: String, ours: String, target: &str| [what.to_owned(), baseline, ours, target.to_owned()];
     let (wakes, checks) = Idle::silent().wakes(Duration::from_secs(600));
-    let (bytes, (times, connecting)) = (idle_bytes(), (virtual_time(), [false, true].map(connecting)));
+    let (times, connecting) = (virtual_time(), [false, true].map(connecting));
     let milliseconds = |[least, median, most]: [Duration; 3]| {
-        format!(
-            "{:.1} ms ({:.1} to {:.1})",
-            1e3 * median.as_secs_f64(),
-            1e3 * least.as_secs_f64(),
-            1e3 * most.as_secs_f64()
-        )
+        let [least, median, most] = [least, median, most].map(|time| 1e3 * time.as_secs_f64());
+        format!("{median:.1} ms ({least:.1} to {most:.1})")
     };
+    let growth = |[few, many]: [f64; 2]| format!("{:.2} ({many:.2} against {few:.2} us)", many / few);
     vec![
         line(
             "CPU of a packet in 1,000 rooms against 10",
-            format!("{:.2} ({many:.2} against {few:.2} us)", many / few),
+            growth([10, 1000].map(|rooms| many_cost(&mut many(rooms, || Raw::connected(1))))),
+            growth([10, 1000].map(|rooms| many_cost(&mut many(rooms, || Ours::connected(1))))),
             "1.3",
         ),
-        line("memory of a connected room that sends nothing", format!("{} KiB", bytes >> 10), "64 KiB"),
+        line(
+            "memory of a connected room that sends nothing",
+            format!("{} KiB", dropped(Raw::connected(1).into_sender()) >> 10),
+            format!("{} KiB", dropped(Idle::silent().into_room()) >> 10),
+            "64 KiB",
+        ),
         line(
             "its wake-ups a second, those for ICE's checks left out",
+            String::new(),
             format!("{:.2} ({:.2} with them)", (wakes - checks) as f64 / 600.0, wakes as f64 / 600.0),
             "2",
         ),
         line(
             "virtual time: Opus and VP8 in three layers, both ends, times real time",
+            String::new(),
             format!("{times:.0}"),
             "at least 500",
         ),
-        line(
-            "from `send` to DTLS connected over loopback, tokio: median (least to most)",
-            milliseconds(connecting[0]),
-            "",
-        ),
-        line("the same, smol", milliseconds(connecting[1]), ""),
+        line("from `send` to DTLS connected over loopback, tokio", String::new(), milliseconds(connecting[0]), ""),
+        line("the same, smol", String::new(), milliseconds(connecting[1]), ""),
     ]
 }
 
-/// Microseconds a packet, the median of some rounds over all rooms.
-fn rooms_cost(rooms: usize) -> f64 {
+fn many<S: Sender>(count: usize, connected: impl Fn() -> S) -> Vec<S> {
+    (0..count).map(|_| connected()).collect()
+}
+
+/// Microseconds a packet, the median of some rounds over all of them.
+fn many_cost(all: &mut [impl Sender]) -> f64 {
     let mut times: Vec<f64> = Vec::new();
-    let mut all = Rooms::connected(rooms);
     for _ in 0..9 {
         let begun = Instant::now();
         let mut packets = 0;
         while packets < 9_000 {
-            for room in all.iter_mut() {
-                room.frame(0, 3);
-                room.pass(&mut |datagram| _ = std::hint::black_box(datagram));
+            for sender in all.iter_mut() {
+                sender.frame(0, 3);
+                sender.pass(&mut |datagram| _ = std::hint::black_box(datagram));
                 packets += 3;
             }
         }
@@ -178,11 +182,10 @@ fn rooms_cost(rooms: usize) -> f64 {
     times[times.len() / 2]
 }
 
-/// What goes with a room when it is dropped.
-fn idle_bytes() -> usize {
-    let room = Idle::silent().into_room();
+/// How many bytes go with something when it is dropped.
+fn dropped(what: impl Sized) -> usize {
     let before = crate::ALLOCATOR.stats();
-    drop(room);
+    drop(what);
     crate::ALLOCATOR.stats().bytes_deallocated - before.bytes_deallocated
 }
 

@@ -91,7 +91,8 @@ impl<E> EventLog<E> {
     }
 }
 
-/// A stream of events, from [`v2::Room::events`](crate::v2::Room::events). It ends when the room has ended.
+/// A stream of events, from [`v2::Room::events`](crate::v2::Room::events) or
+/// [`v3::Device::events`](crate::v3::Device::events). It ends when the room or device has ended.
 ///
 /// So many events are kept as [`Options::events`](crate::Options::events) says. One that is read too slowly loses the
 /// oldest; [`missed`](Self::missed) counts them.
@@ -105,7 +106,7 @@ pub struct Events<E> {
 }
 
 impl<E: Clone> Events<E> {
-    /// The next event; `None` when the room has ended.
+    /// The next event; `None` when all has ended.
     ///
     /// Cancel safe: nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<E> {

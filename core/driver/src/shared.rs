@@ -161,12 +161,14 @@ impl<R: Runtime, D: Dialect> State<R, D> {
             return;
         }
         let opened = self.sockets.open(id, &targets);
-        let addresses = self.conductor.set_local_addresses(now, id, opened.addresses);
-        for (protocol, address) in addresses.idle {
+        let Some(addresses) = self.conductor.set_local_addresses(now, id, opened.addresses) else { return };
+        let refused = addresses.refused.iter().map(|(protocol, address, _)| (*protocol, *address));
+        for (protocol, address) in refused.chain(addresses.removed) {
             self.sockets.withdraw(id, protocol, address);
         }
-        if !addresses.taken {
-            let reason = addresses.refusal.or(opened.failure).unwrap_or_default();
+        if addresses.taken.is_empty() {
+            let refusal = addresses.refused.last().map(|(.., error)| error.to_string());
+            let reason = refusal.or(opened.failure).unwrap_or_default();
             self.emit(D::unreachable(id, reason));
         }
     }
@@ -440,6 +442,10 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
     /// The events from the beginning the first time, from now on after that.
     pub(crate) fn events(&self) -> Events<D::Heard> {
         self.shared.events.first_reader()
+    }
+
+    pub(crate) fn runtime(&self) -> &R {
+        &self.shared.runtime
     }
 
     pub(crate) fn stats(&self) -> IoStats {

@@ -22,6 +22,7 @@ use crate::error::SignallingError;
 /// | | `ToServer` | `FromServer` | |
 /// | --- | --- | --- | --- |
 /// | v2 | [`v2::ToServer`](crate::v2::ToServer) | [`v2::FromServer`](crate::v2::FromServer) | `v2::ProtooWebSocket` is one |
+/// | v3 | [`v3::ToServer`](crate::v3::ToServer) | [`v3::FromServer`](crate::v3::FromServer) | [`v3::answered_by`](crate::v3::answered_by) makes one of a function |
 ///
 /// Back-pressure: while the sink is not ready messages wait, up to
 /// [`Outbox::TO_SERVER`](mediasoup_producer::adapter::Outbox::TO_SERVER); past it the channel is given up.

@@ -20,12 +20,16 @@
 mod bench;
 mod channel;
 mod room;
+mod router;
+mod server;
 
 pub mod abort;
 pub mod congestion;
 pub mod lifecycle;
 pub mod parity;
 pub mod publishing;
+pub mod v3;
+pub mod v3_parity;
 pub mod websocket;
 
 use std::future::Future;
@@ -150,6 +154,23 @@ macro_rules! suite {
                 a_self_signed_certificate_is_refused_unless_any_is_accepted,
                 tls_with_a_server_that_has_none_is_said,
                 what_is_secret_in_the_servers_words_is_in_no_debug_output,
+            }
+            v3_parity { the_same_script_gives_the_same_outputs_as_by_hand }
+            v3 {
+                all_that_is_sent_arrives,
+                tcp_alone_will_do,
+                tcp_takes_over_where_udp_does_not_get_through,
+                a_network_change_moves_the_media_to_new_sockets,
+                ice_is_restarted_without_a_break,
+                host_names_are_looked_up,
+                a_refusal_comes_with_its_words_and_another_try_is_possible,
+                an_answer_that_never_comes_is_a_timeout,
+                a_blocked_socket_refuses_media_and_audio_goes_first,
+                the_last_words_are_said_before_the_sockets_close,
+                after_the_end_every_call_says_so,
+                a_lost_channel_ends_it_and_what_is_under_way,
+                a_future_dropped_at_any_poll_harms_nothing,
+                handles_dropped_at_any_point_leave_nothing_behind,
             }
         }
     };

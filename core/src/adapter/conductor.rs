@@ -1,15 +1,15 @@
 //! What an adapter needs of a dialect.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::id::{OperationId, ProducerId, TransportId};
-use crate::net::{IceProtocol, Receive, Transmit};
+use crate::net::{IceProtocol, LocalAddresses, Receive, Transmit};
 
-/// The state machine of a dialect, as an adapter drives it: [`v2::Room`](crate::v2::Room). What only the application says to
-/// it is not here.
+/// The state machine of a dialect, as an adapter drives it: [`v2::Room`](crate::v2::Room), [`v3::Device`](crate::v3::Device).
+/// What only the application says to it is not here.
 pub trait Conductor {
     /// What is said to the server.
     type ToServer: Debug;
@@ -19,6 +19,8 @@ pub trait Conductor {
     type Event: Debug;
     /// Why an operation came to nothing.
     type Failure: Debug;
+    /// Why a transport does not take an address of ours.
+    type AddressError: Debug + Display;
 
     /// The next thing to act on; `None` when there is nothing until something comes in.
     fn poll_output(&mut self) -> Option<Output<Self>>;
@@ -35,16 +37,17 @@ pub trait Conductor {
     /// Takes what the server said. What is none of its business comes back; nothing else fails.
     fn handle_message(&mut self, now: Instant, message: Self::FromServer) -> Result<(), Self::FromServer>;
 
-    /// What sockets a transport wants: towards which addresses. None when it is closed, or before the server has told them.
+    /// What sockets a transport wants: towards which addresses. None when it is closed, or they are not known yet:
+    /// [`Step::Open`] tells of those that come later than the transport.
     fn socket_targets(&self, id: TransportId) -> Vec<(IceProtocol, SocketAddr)>;
 
-    /// Names all addresses that sockets of a transport send from now.
+    /// Names all addresses that sockets of a transport send from now; `None` when it is closed.
     fn set_local_addresses(
         &mut self,
         now: Instant,
         id: TransportId,
         addresses: Vec<(IceProtocol, SocketAddr)>,
-    ) -> LocalAddresses;
+    ) -> Option<LocalAddresses<Self::AddressError>>;
 
     /// Says that so many datagrams of a transport wait, and that these are too many: media is refused until it says 0.
     fn set_backlog(&mut self, id: TransportId, datagrams: usize);
@@ -95,15 +98,4 @@ pub enum Step<C: Conductor + ?Sized> {
     },
     /// Tell the application.
     Emit(C::Event),
-}
-
-/// What became of the addresses that a transport was told of.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LocalAddresses {
-    /// Whether any is in use.
-    pub taken: bool,
-    /// Refused, or no longer in use: their sockets can be closed.
-    pub idle: Vec<(IceProtocol, SocketAddr)>,
-    /// Why the last of those refused was.
-    pub refusal: Option<String>,
 }

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::conductor::{Conductor, LocalAddresses, Output, Step};
+use super::conductor::{Conductor, Output, Step};
 use crate::id::{ProducerId, TransportId};
-use crate::net::{IceProtocol, Receive};
+use crate::net::{IceProtocol, LocalAddresses, Receive};
 use crate::rtp::MediaKind;
 use crate::v2;
 use crate::v2::protocol::{FromServer, ToServer};
-use crate::v2::{Event, Input, OperationError, Room, RoomState, TransportEvent};
+use crate::v2::{AddAddressError, Event, Input, OperationError, Room, RoomState, TransportEvent};
 
 impl Conductor for Room {
     type ToServer = ToServer;
     type FromServer = FromServer;
     type Event = Event;
     type Failure = OperationError;
+    type AddressError = AddAddressError;
 
     fn poll_output(&mut self) -> Option<Output<Self>> {
         Some(match Self::poll_output(self)? {
@@ -56,14 +57,8 @@ impl Conductor for Room {
         now: Instant,
         id: TransportId,
         addresses: Vec<(IceProtocol, SocketAddr)>,
-    ) -> LocalAddresses {
-        let Some(mut transport) = self.transport(id) else { return LocalAddresses::default() };
-        let v2::LocalAddresses { taken, refused, removed } = transport.set_local_addresses(now, addresses);
-        LocalAddresses {
-            taken: !taken.is_empty(),
-            refusal: refused.last().map(|(.., error)| error.to_string()),
-            idle: refused.into_iter().map(|(protocol, address, _)| (protocol, address)).chain(removed).collect(),
-        }
+    ) -> Option<LocalAddresses<AddAddressError>> {
+        Some(self.transport(id)?.set_local_addresses(now, addresses))
     }
 
     fn set_backlog(&mut self, id: TransportId, datagrams: usize) {

@@ -9,24 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::id::{OperationId, TransportId};
-use crate::net::IceProtocol;
+use crate::net::{IceProtocol, LocalAddresses};
 use crate::v2::error::{AddAddressError, CommandError, RestartIceError, TransportError};
 use crate::v2::input::{Accepted, Command};
 use crate::v2::room::Room;
 
 pub use state::TransportInfo;
-
-/// What [`Transport::set_local_addresses`] did. The sockets of those refused and removed can be closed.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct LocalAddresses {
-    /// In use from now on.
-    pub taken: Vec<(IceProtocol, SocketAddr)>,
-    /// Not taken, and why.
-    pub refused: Vec<(IceProtocol, SocketAddr, AddAddressError)>,
-    /// No longer in use.
-    pub removed: Vec<(IceProtocol, SocketAddr)>,
-}
 
 /// A path to the server over which producers are sent, borrowed from its [`Room`]. Its properties are those of
 /// [`TransportInfo`], to which it dereferences.
@@ -90,23 +78,16 @@ impl<'a> Transport<'a> {
         &mut self,
         now: Instant,
         addresses: impl IntoIterator<Item = (IceProtocol, SocketAddr)>,
-    ) -> LocalAddresses {
-        let before: Vec<_> = self.local_addresses().collect();
-        let mut taken = Vec::new();
-        let mut refused = Vec::new();
-        for (protocol, address) in addresses {
-            match self.add_local_address(now, protocol, address) {
-                Ok(()) => taken.push((protocol, address)),
-                Err(error) => refused.push((protocol, address, error)),
-            }
-        }
-        let gone = |address: &(IceProtocol, SocketAddr)| !taken.is_empty() && !taken.contains(address);
-        let removed: Vec<_> = before.into_iter().filter(gone).collect();
-        for (protocol, address) in &removed {
+    ) -> LocalAddresses<AddAddressError> {
+        let before = self.local_addresses().collect();
+        LocalAddresses::set(
+            self,
+            before,
+            addresses,
+            |transport, protocol, address| transport.add_local_address(now, protocol, address),
             // It is refused only while outputs wait; then the address stays named, and leads nowhere.
-            let _ = self.remove_local_address(now, *protocol, *address);
-        }
-        LocalAddresses { taken, refused, removed }
+            |transport, protocol, address| drop(transport.remove_local_address(now, protocol, address)),
+        )
     }
 
     /// Says that so many datagrams of this transport wait for sockets that take no more, and that these are too many: media

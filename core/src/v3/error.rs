@@ -155,6 +155,14 @@ pub enum RestartIceError {
     /// Its DTLS session is over, which new ICE credentials do not bring back.
     #[error("DTLS of transport {0} has failed: make another transport")]
     DtlsFailed(TransportId),
+    /// Counted as messages are, they are larger than [`Limits::message_bytes`](crate::Limits::message_bytes).
+    #[error("parameters of {bytes} bytes are more than the limit of {limit}")]
+    TooLarge {
+        /// Their bytes.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// So many operations wait for it already (see [`Limits::operations`](crate::Limits::operations)).
     #[error("the limit of {0} operations on a transport is reached")]
     Limit(usize),

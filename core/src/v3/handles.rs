@@ -18,7 +18,7 @@ use super::transport::TransportInfo;
 use crate::error::MediaError;
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::media::{Frame, Media, RtpPacket};
-use crate::net::{IceParameters, IceProtocol};
+use crate::net::{IceParameters, IceProtocol, LocalAddresses};
 use crate::stats::OutboundRtpStats;
 use crate::track::Track;
 
@@ -95,6 +95,25 @@ impl<'a> Transport<'a> {
             .execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address })
             .map(drop)
             .map_err(CommandError::of)
+    }
+
+    /// Names all addresses that sockets of ours send from now: those that are new are [added](Self::add_local_address), and
+    /// the others [removed](Self::remove_local_address) if at least one of these was taken. Else they stay: they may come
+    /// back to life.
+    pub fn set_local_addresses(
+        &mut self,
+        now: Instant,
+        addresses: impl IntoIterator<Item = (IceProtocol, SocketAddr)>,
+    ) -> LocalAddresses<AddAddressError> {
+        let before = self.local_addresses().collect();
+        LocalAddresses::set(
+            self,
+            before,
+            addresses,
+            |transport, protocol, address| transport.add_local_address(now, protocol, address),
+            // It is refused only while outputs wait; then the address stays named, and leads nowhere.
+            |transport, protocol, address| drop(transport.remove_local_address(now, protocol, address)),
+        )
     }
 
     /// Says that so many datagrams of this transport wait for sockets that take no more, and that these are too many: media

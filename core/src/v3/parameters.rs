@@ -33,11 +33,19 @@ impl TransportParameters {
         self.ice_candidates.iter().filter(|candidate| candidate.ip().is_none()).map(|candidate| &*candidate.address)
     }
 
-    /// Puts an address in the place of a host name. Of several that a name has, the last counts.
-    pub fn resolve(&mut self, host_name: &str, address: IpAddr) {
-        for candidate in self.ice_candidates.iter_mut().filter(|candidate| candidate.address == host_name) {
-            candidate.address = address.to_string();
+    /// Puts addresses in the place of a host name: one candidate becomes one for each of them. None: it stays.
+    pub fn resolve(&mut self, host_name: &str, addresses: &[IpAddr]) {
+        if addresses.is_empty() {
+            return;
         }
+        let resolve = |candidate: IceCandidate| -> Vec<_> {
+            if candidate.address != host_name {
+                return vec![candidate];
+            }
+            let resolved = |address: &IpAddr| IceCandidate { address: address.to_string(), ..candidate.clone() };
+            addresses.iter().map(resolved).collect()
+        };
+        self.ice_candidates = std::mem::take(&mut self.ice_candidates).into_iter().flat_map(resolve).collect();
     }
 
     /// Whether a connection can be made with these: a sha-256 fingerprint (RFC 8122 section 5) and an address there must be.

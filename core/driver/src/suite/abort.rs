@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 use crate::v2::{Error, Producer, Room, Transport};
 
 /// Polls a future so many times and drops it then; its output if it was done before.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut left) = (Box::pin(future), times);
     std::future::poll_fn(move |cx| {
         if left == 0 {

@@ -45,6 +45,10 @@ impl Device {
                 if transport.machine.dtls_failed() {
                     return Err(RestartIceError::DtlsFailed(id).into());
                 }
+                let (bytes, limit) = (weight_of(&ice_parameters), self.config.limits.message_bytes);
+                if bytes > limit {
+                    return Err(RestartIceError::TooLarge { bytes, limit }.into());
+                }
                 self.has_room(transport).map_err(RestartIceError::Limit)?;
                 let operation = self.next_operation();
                 let queued = Operation::RestartIce { operation, parameters: ice_parameters };

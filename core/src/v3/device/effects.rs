@@ -9,6 +9,7 @@ use crate::connection::streams::Streams;
 use crate::error::SetupError;
 use crate::id::{ProducerId, TransportId};
 use crate::net::{DtlsRole as RoleOnWire, RemoteTransport};
+use crate::track::Track;
 use crate::v3::error::OperationError;
 use crate::v3::options::EncodingOptions;
 use crate::v3::output::{Event, Output, Request, TransportEvent};
@@ -254,14 +255,13 @@ impl Device {
             encodings: &of_connection,
         };
         let cname = transport.connection.add_sender(producer, streams, sender, &mut self.rng);
-        let track_id = info.track().map(|track| track.id().to_owned()).unwrap_or_default();
         let rtp_parameters = RtpParameters {
             mid: Some(mid),
             codecs: shared.parameters(info.codec_options.as_ref()),
             header_extensions: capabilities.extensions(info.kind),
             encodings,
             rtcp: RtcpParameters { cname: Some(cname), ..RtcpParameters::default() },
-            msid: Some(format!("{} {}", info.stream_id, track_id)),
+            msid: Some(msid(&info.stream_id, info.track().map_or("", Track::id))),
         };
         info.rtp_parameters = Some(rtp_parameters.clone());
         let request = Request::Produce {
@@ -275,4 +275,14 @@ impl Device {
         self.ask(now, request);
         Ok(())
     }
+}
+
+/// RFC 8830 section 2: two ids of 1 to 64 token characters each. What is none of these becomes one.
+fn msid(stream_id: &str, track_id: &str) -> String {
+    let id = |given: &str| {
+        let token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}~".contains(letter);
+        let id: String = given.chars().map(|letter| if token(letter) { letter } else { '_' }).take(64).collect();
+        if id.is_empty() { "-".to_owned() } else { id }
+    };
+    format!("{} {}", id(stream_id), id(track_id))
 }
