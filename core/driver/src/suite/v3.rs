@@ -104,7 +104,7 @@ async fn all_arrives<R: Runtime>(router: &TestRouter<R>, producer: &Producer<Ben
             received.len() == sent.len()
                 && sent.iter().zip(&received).all(|(sent, encoding)| {
                     (sent.layer, sent.packets_sent, sent.bytes_sent)
-                        == (usize::from(encoding.layer), encoding.received.packets, encoding.received.bytes)
+                        == (encoding.layer, encoding.received.packets, encoding.received.bytes)
                 })
         })
         .await;
