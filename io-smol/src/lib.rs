@@ -63,7 +63,7 @@ pub use runtime::{Smol, SmolTimer, SmolUdpSocket};
 pub mod v2 {
     use super::{Smol, driver};
 
-    pub use driver::v2::{Error, Event, Events, FromServer, ToServer};
+    pub use driver::v2::{ConnectedError, Error, Event, Events, FromServer, ToServer};
 
     /// A mediasoup room, driven by a task of its own, on smol.
     pub type Room = driver::v2::Room<Smol>;

@@ -61,7 +61,7 @@ pub use runtime::{Tokio, TokioTimer, TokioUdpSocket};
 pub mod v2 {
     use super::{Tokio, driver};
 
-    pub use driver::v2::{Error, Event, Events, FromServer, ToServer};
+    pub use driver::v2::{ConnectedError, Error, Event, Events, FromServer, ToServer};
 
     /// A mediasoup room, driven by a task of its own, on tokio.
     pub type Room = driver::v2::Room<Tokio>;
