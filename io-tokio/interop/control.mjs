@@ -3,6 +3,8 @@
 
 import { once } from 'node:events';
 
+import { found } from './door.mjs';
+
 export function operations(rooms, log) {
   const media = ({ room, peer }) => found(rooms.room(room).media.getPeerByName(peer), 'peer');
   const socket = ({ room, peer }) => found(rooms.room(room).protoo.getPeer(peer), 'socket');
@@ -70,11 +72,6 @@ export function operations(rooms, log) {
       return { killed: workers.map(({ pid }) => pid) };
     },
   };
-}
-
-function found(value, what) {
-  if (!value) throw new Error(`no such ${what}`);
-  return value;
 }
 
 function describeRoom({ name, media, protoo }) {

@@ -1,19 +1,23 @@
-// Serves the browser pages (pages/*.html), with their scripts bundled when first asked for.
+// Serves the browser pages of mediasoup v2 (`viewer.html`, `sender.html`) and v3 (`v3/viewer.html`, `v3/sender.html`), with
+// their scripts bundled when first asked for.
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
-const folder = new URL('./pages/', import.meta.url);
 const cache = new Map();
 
 // An http request listener.
 export async function servePage({ url }, response) {
-  const [, name, type] = /^\/(viewer|sender)\.(html|js)(?:\?|$)/.exec(url) ?? [];
+  const [, version, name, type] = /^\/(v3\/)?(viewer|sender)\.(html|js)(?:\?|$)/.exec(url) ?? [];
   if (!name) return void response.writeHead(404).end();
-  const file = `${name}.${type}`;
-  if (!cache.has(file)) cache.set(file, type === 'js' ? bundle(file) : readFile(new URL(file, folder)));
+  // The pages themselves are the same for both.
+  const file = type === 'js' ? `${version ?? ''}pages/${name}.js` : `pages/${name}.html`;
+  if (!cache.has(file)) {
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    cache.set(file, type === 'js' ? bundle(path) : readFile(path));
+  }
   try {
     const body = await cache.get(file);
     const mime = type === 'js' ? 'text/javascript' : 'text/html';
@@ -23,10 +27,10 @@ export async function servePage({ url }, response) {
   }
 }
 
-async function bundle(file) {
-  const entryPoints = [fileURLToPath(new URL(file, folder))];
-  // mediasoup-client is written for bundlers that bring Node's `global` along.
+async function bundle(path) {
+  // mediasoup-client 2 is written for bundlers that bring Node's `global` along.
   const define = { global: 'globalThis' };
-  const { outputFiles } = await build({ entryPoints, bundle: true, define, write: false, logLevel: 'silent' });
+  const options = { entryPoints: [path], bundle: true, define, write: false, logLevel: 'silent' };
+  const { outputFiles } = await build(options);
   return outputFiles[0].contents;
 }

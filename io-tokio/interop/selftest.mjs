@@ -3,75 +3,14 @@
 //     ./setup.sh && node selftest.mjs
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
-// One of our programs: its ready line, and a way to end it as a test does.
-async function launch(t, script, ...args) {
-  const file = new URL(script, import.meta.url).pathname;
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  t.after(() => child.stdin.end());
-  const lines = createInterface({ input: child.stdout });
-  const [line] = await once(lines, 'line');
-  const ready = JSON.parse(line);
-  assert.ok(ready.ready, line);
-  const end = async () => {
-    child.stdin.end();
-    if (child.exitCode === null) await once(child, 'exit');
-    assert.equal(child.exitCode, 0, script);
-  };
-  return { child, lines, ready, end };
-}
-
-async function launchServer(t, ...args) {
-  const { ready, end } = await launch(t, 'server.mjs', ...args);
-  const control = async (op, target) => {
-    const response = await fetch(ready.control, { method: 'POST', body: JSON.stringify({ op, ...target }) });
-    const { ok, value, error } = await response.json();
-    if (!ok) throw new Error(error);
-    return value;
-  };
-  return { ...ready, control, end };
-}
-
-async function launchBrowser(t) {
-  const { child, lines, end } = await launch(t, 'viewer.mjs');
-  const pending = new Map();
-  lines.on('line', (line) => {
-    const { id, value, error } = JSON.parse(line);
-    const { resolve, reject } = pending.get(id);
-    pending.delete(id);
-    if (error) reject(new Error(error));
-    else resolve(value);
-  });
-  let lastId = 0;
-  const call = (op, rest) => new Promise((resolve, reject) => {
-    pending.set(++lastId, { resolve, reject });
-    child.stdin.write(`${JSON.stringify({ id: lastId, op, ...rest })}\n`);
-  });
-  const open = (page, query) => call('open', { page, url: `${page}.html?${new URLSearchParams(query)}` });
-  const evaluate = (page, expr) => call('eval', { page, expr });
-  return { call, open, evaluate, end };
-}
-
-// The value of `probe` once it is not falsy.
-async function eventually(what, probe, timeout = 30000) {
-  const deadline = Date.now() + timeout;
-  for (;;) {
-    const value = await probe();
-    if (value) return value;
-    if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);
-    await sleep(100);
-  }
-}
+import { alive, eventually, launchBrowser, launchServer } from './launch.mjs';
 
 const POINTS = [[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]];
 
 test('a simulcast through a server with the stock certificate', async (t) => {
-  const server = await launchServer(t, '--active-speaker');
+  const server = await launchServer(t, 'server.mjs', '--active-speaker');
   const browser = await launchBrowser(t);
   const { control } = server;
   const room = 'simulcast';
@@ -188,7 +127,7 @@ test('a simulcast through a server with the stock certificate', async (t) => {
 
 for (const codec of ['VP8', 'VP9', 'H264']) {
   test(`${codec} over IPv6 and wss, with an ECDSA certificate`, async (t) => {
-    const server = await launchServer(t, '--cert', 'ecdsa', '--listen-ip', '::1', '--tls', '--codecs', `opus,${codec}`);
+    const server = await launchServer(t, 'server.mjs', '--cert', 'ecdsa', '--listen-ip', '::1', '--tls', '--codecs', `opus,${codec}`);
     const browser = await launchBrowser(t);
     for (const [page, peerName] of [['sender', 'alice'], ['viewer', 'bob']]) {
       await browser.open(page, { url: server.wss, roomId: codec, peerName });
@@ -197,12 +136,4 @@ for (const codec of ['VP8', 'VP9', 'H264']) {
       browser.evaluate('viewer', "viewer.stats().then((all) => all.some((one) => one.framesDecoded > 10))"));
     await Promise.all([browser.end(), server.end()]);
   });
-}
-
-function alive(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }

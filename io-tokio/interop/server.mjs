@@ -9,19 +9,16 @@
 
 import { EventLog } from './log.mjs';
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { isIPv6 } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { json } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 
 import protoo from 'protoo-server';
 
 import { operations } from './control.mjs';
+import { answer, authority, certificate, listen, run } from './door.mjs';
 import { servePage } from './pages.mjs';
 import { Rooms } from './rooms.mjs';
 
@@ -47,23 +44,12 @@ const { values: options } = parseArgs({
   },
 });
 
-const scratch = mkdtempSync(join(tmpdir(), 'mediasoup-interop-'));
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));
-process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();
-
 const logTags = ['info', 'ice', 'dtls', 'rtp', 'srtp', 'rtcp', 'rbe', 'rtx'];
 const log = new EventLog();
 // A dead worker leaves mediasoup with rejections that it does not handle.
 process.on('unhandledRejection', (error) => log.push('server.error', { error: String(error) }));
 
-start().then(
-  (addresses) => console.log(JSON.stringify({ ready: true, ...addresses })),
-  (error) => {
-    console.log(JSON.stringify({ ready: false, error: String(error) }));
-    process.exit(1);
-  },
-);
+run(start);
 
 async function start() {
   const rooms = new Rooms(
@@ -81,19 +67,21 @@ async function start() {
   await rooms.server.dump();
 
   const door = http.createServer(answer(operations(rooms, log)));
-  const port = await listen(door, Number(options.port), rooms);
-  const base = `http://${authority(port)}`;
-  const addresses = { ws: `ws://${authority(port)}`, control: `${base}/control` };
+  serve(door, rooms);
+  const here = authority(options.host, await listen(door, options.host, Number(options.port)));
+  const base = `http://${here}`;
+  const addresses = { ws: `ws://${here}`, control: `${base}/control` };
   if (options.tls) {
     const { cert, key } = certificate('tls');
     const ca = readFileSync(cert, 'utf8');
-    const tlsPort = await listen(https.createServer({ cert: ca, key: readFileSync(key) }, servePage), 0, rooms);
-    Object.assign(addresses, { wss: `wss://${authority(tlsPort)}`, ca });
+    const door = https.createServer({ cert: ca, key: readFileSync(key) }, servePage);
+    serve(door, rooms);
+    Object.assign(addresses, { wss: `wss://${authority(options.host, await listen(door, options.host, 0))}`, ca });
   }
   return { ...addresses, page: `${base}/viewer.html`, sender: `${base}/sender.html` };
 }
 
-async function listen(server, port, rooms) {
+function serve(server, rooms) {
   // The limits are the demo's; the library's own refuse messages above 64 KiB.
   const limits = { maxReceivedFrameSize: 960000, maxReceivedMessageSize: 960000, fragmentationThreshold: 960000 };
   new protoo.WebSocketServer(server, limits).on('connectionrequest', ({ request }, accept, reject) => {
@@ -106,24 +94,6 @@ async function listen(server, port, rooms) {
       reject(500, String(error));
     }
   });
-  await new Promise((resolve, reject) => server.on('error', reject).listen(port, options.host, resolve));
-  return server.address().port;
-}
-
-function answer(operations) {
-  return async (request, response) => {
-    if (request.method !== 'POST' || request.url !== '/control') return servePage(request, response);
-    const reply = (status, body) =>
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    try {
-      const { op, ...target } = await json(request);
-      if (!Object.hasOwn(operations, op)) throw new Error(`no such op: ${op}`);
-      const value = (await operations[op](target)) ?? null;
-      reply(200, { ok: true, value });
-    } catch (error) {
-      reply(400, { ok: false, error: error.message });
-    }
-  };
 }
 
 function mediaAddresses() {
@@ -141,19 +111,4 @@ function dtlsCertificate() {
   if (options.cert !== 'ecdsa') throw new Error(`--cert is stock or ecdsa, not ${options.cert}`);
   const { cert, key } = certificate('dtls');
   return { dtlsCertificateFile: cert, dtlsPrivateKeyFile: key };
-}
-
-// Self-signed, and not a CA: TLS libraries that are strict about it take no CA for a server.
-function certificate(name) {
-  const [cert, key, config] = ['cert.pem', 'key.pem', 'cnf'].map((suffix) => join(scratch, `${name}.${suffix}`));
-  const extensions = 'basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1';
-  writeFileSync(config, `[req]\ndistinguished_name=name\nx509_extensions=ext\n[name]\n[ext]\n${extensions}\n`);
-  const request = ['req', '-x509', '-config', config, '-subj', '/CN=interop', '-days', '30', '-sha256'];
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key];
-  execFileSync('openssl', [...request, ...newKey, '-out', cert], { stdio: 'pipe' });
-  return { cert, key };
-}
-
-function authority(port) {
-  return isIPv6(options.host) ? `[${options.host}]:${port}` : `${options.host}:${port}`;
 }

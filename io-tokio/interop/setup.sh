@@ -1,74 +1,69 @@
 #!/usr/bin/env bash
-# Sets up the Node half of the interop bench: the npm packages, mediasoup's C++ worker, and a browser.
+# Sets up the Node half of the interop bench: the npm packages and mediasoup's C++ worker, for v2 (this folder) and for v3
+# (the folder v3), and a browser.
 #
 # Safe to call before every run, from any number of processes and clones at once: only the first call pays (about two
-# minutes), later ones return within milliseconds. What is built lies outside the clone, so a fresh clone does not pay
-# again. CHROMIUM names another browser than Debian's; then none is installed.
+# minutes for v2, @@ for v3), later ones return within milliseconds. What is built lies outside the clone, so a fresh
+# clone does not pay again. CHROMIUM names another browser than Debian's; then none is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-key=$(cat package-lock.json setup.sh | sha256sum | cut -c 1-16)
 root=${XDG_CACHE_HOME:-$HOME/.cache}/mediasoup-producer-interop
-done=$root/$key          # appears by a rename, complete or not at all
-partial=$root/$key.partial
-log=$root/$key.log
 
 main() {
     node_20
     need openssl openssl
     # For the tests' `legacy-dtls`.
     need pkg-config pkg-config
-    pkg-config --exists openssl || install libssl-dev
+    library openssl libssl-dev
     [ -n "${CHROMIUM:-}" ] || need chromium chromium
     mkdir -p "$root"
-    if [ ! -d "$done" ] || [ "$(readlink node_modules)" != "$done/node_modules" ]; then
+    modules .
+    modules v3
+}
+
+# modules FOLDER: its node_modules, a link to what its package-lock.json and its worker.sh say.
+modules() {
+    local key done
+    key=$(sources "$1" | sha256sum | cut -c 1-16)
+    done=$root/$key          # appears by a rename, complete or not at all
+    if [ ! -d "$done" ] || [ "$(readlink "$1/node_modules")" != "$done/node_modules" ]; then
         exec 9>"$root/$key.lock"
         flock 9
-        [ -d "$done" ] || build
+        [ -d "$done" ] || (build "$PWD/$1" "$done")
         # -T: a real node_modules in the way is an error, not a place to put the link in.
-        ln -sfnT "$done/node_modules" node_modules
+        ln -sfnT "$done/node_modules" "$1/node_modules"
+        exec 9>&-
     fi
 }
 
+# sources FOLDER: what decides what is built.
+sources() {
+    cat "$1/package-lock.json" "$1/worker.sh"
+    if [ -d "$1/worker" ]; then find "$1/worker" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat; fi
+}
+
+# build FOLDER DONE
 build() {
-    need python3 python3
-    need make make
-    need g++ g++
-    echo "setting up the interop bench, once; log: $log" >&2
-    rm -rf "$partial"
-    mkdir "$partial"
-    cp package.json package-lock.json "$partial"
+    local folder=$1 partial=$2.partial log=$2.log
+    # shellcheck source=worker.sh
+    . "$folder/worker.sh"
+    requirements
+    echo "setting up the interop bench in $folder, once; log: $log" >&2
+    # What is there of an earlier try is gone on with.
+    mkdir -p "$partial"
+    cp "$folder/package.json" "$folder/package-lock.json" "$partial"
     trap 'tail -n 40 "$log" >&2' EXIT
     # Not as the condition of an `if`: that would switch off `set -e` inside.
-    (cd "$partial"; packages; worker) >"$log" 2>&1 </dev/null
+    (cd "$partial"; packages; worker "$folder") >"$log" 2>&1 </dev/null
     trap - EXIT
-    mv "$partial" "$done"
+    mv "$partial" "$2"
 }
 
 packages() {
-    # Without scripts: mediasoup's would build the worker with Python 2, others would download binaries nobody uses.
+    # Without scripts: mediasoup's would build the worker with Python 2 or download it, others would download binaries
+    # nobody uses.
     npm ci --ignore-scripts --no-audit --no-fund
-}
-
-# mediasoup brings a gyp for Python 2 only; the one inside npm reads the same files. The variables are those that
-# mediasoup's own scripts/configure.py would pass.
-worker() {
-    local gyp arch version
-    gyp=$(node -p 'require("path").dirname(require.resolve("node-gyp/package.json", { paths: [process.argv[1]] }))' \
-        "$(dirname "$(realpath "$(command -v npm)")")")/gyp/gyp_main.py
-    arch=$(node -p process.arch)
-    IFS=. read -ra version < <(g++ -dumpfullversion)
-    cd node_modules/mediasoup/worker
-    python3 "$gyp" -R mediasoup-worker mediasoup-worker.gyp -I common.gypi --depth=. -f make \
-        -Goutput_dir="$PWD/out" --generator-output "$PWD/out" \
-        -Dgcc_version="${version[0]}${version[1]}" -Dclang=0 -Dhost_arch="$arch" -Dtarget_arch="$arch" \
-        -Dopenssl_fips= -Dmediasoup_asan=false -Dnode_byteorder=little
-    nice make -j2 BUILDTYPE=Release -C out
-    # Only the program is wanted from here on; sources and objects are ten times its size.
-    mv out/Release/mediasoup-worker ..
-    rm -rf ./*
-    mkdir -p out/Release
-    mv ../mediasoup-worker out/Release/
 }
 
 # Not from Debian 12, whose Node is 18.
@@ -84,6 +79,11 @@ node_20() {
 # need COMMAND PACKAGE
 need() {
     command -v "$1" >/dev/null || install "$2"
+}
+
+# library NAME PACKAGE, by the name pkg-config knows it by.
+library() {
+    pkg-config --exists "$1" || install "$2"
 }
 
 install() {

@@ -144,20 +144,9 @@ pub(crate) struct SharedCodec {
 impl SharedCapabilities {
     /// Matches our capabilities with a router's; in the router's order, or in ours.
     pub(crate) fn new(mut ours: RtpCapabilities, mut router: RtpCapabilities, our_order: bool) -> Self {
-        let mut pairs = Vec::new();
-        if our_order {
-            for index in 0..ours.codecs.len() {
-                let found =
-                    (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
-                pairs.extend(found.map(|of| (index, of)));
-            }
-        } else {
-            for of in 0..router.codecs.len() {
-                let found =
-                    (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
-                pairs.extend(found.map(|index| (index, of)));
-            }
-        }
+        // mediasoup-client matches for receiving first, always in the router's order: that has settled the levels of H.264.
+        pairs(&mut ours.clone(), &mut router, false);
+        let pairs = pairs(&mut ours, &mut router, our_order);
         let codecs = pairs
             .into_iter()
             .filter_map(|(index, of)| shared_codec(&ours.codecs[index], &router.codecs[of], &ours, &router))
@@ -225,6 +214,25 @@ impl SharedCapabilities {
             })
             .collect()
     }
+}
+
+/// Which codec of ours is which of a router's, by their places.
+fn pairs(ours: &mut RtpCapabilities, router: &mut RtpCapabilities, our_order: bool) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    if our_order {
+        for index in 0..ours.codecs.len() {
+            let found =
+                (0..router.codecs.len()).find(|of| match_codecs(&mut router.codecs[*of], &mut ours.codecs[index]));
+            pairs.extend(found.map(|of| (index, of)));
+        }
+    } else {
+        for of in 0..router.codecs.len() {
+            let found =
+                (0..ours.codecs.len()).find(|index| match_codecs(&mut ours.codecs[*index], &mut router.codecs[of]));
+            pairs.extend(found.map(|index| (index, of)));
+        }
+    }
+    pairs
 }
 
 impl SharedCodec {

@@ -1,8 +1,9 @@
 // Sends the browser's (fake) microphone and camera into a room. Tests speak to `window.sender`.
 //
-// The page's query, beside client.js's: simulcast=1, video=0, width, height, frameRate. Below 960x540 Chromium makes
+// The page's query, beside client.js's: simulcast=1, video=0, and capture.js's. Below 960x540 Chromium makes
 // only two of a simulcast's three streams.
 
+import { capture } from './capture.js';
 import { Client, peerConnection, query, trackStats } from './client.js';
 
 // What each stream of a simulcast is scaled down by, from low to high.
@@ -26,7 +27,7 @@ class Sender extends Client {
   }
 
   async produce(kind, options) {
-    const producer = this.room.createProducer(await capture(kind), options, { source: kind });
+    const producer = this.room.createProducer(await capture(kind, query), options, { source: kind });
     this.producers[kind] = producer;
     const names = ['pause', 'resume', 'stats', 'handled', 'unhandled', 'trackended', 'close'];
     this.watch('producer', producer, names);
@@ -57,7 +58,7 @@ class Sender extends Client {
   }
 
   async replaceTrack(kind) {
-    await this.producers[kind].replaceTrack(await capture(kind));
+    await this.producers[kind].replaceTrack(await capture(kind, query));
   }
 
   // mediasoup-client offers three streams and limits none of them: Chromium of today would send all at full size.
@@ -70,13 +71,6 @@ class Sender extends Client {
     });
     await sender.setParameters(parameters);
   }
-}
-
-async function capture(kind) {
-  const number = (name, otherwise) => Number(query.get(name) ?? otherwise);
-  const video = { width: number('width', 960), height: number('height', 540), frameRate: number('frameRate', 15) };
-  const stream = await navigator.mediaDevices.getUserMedia(kind === 'audio' ? { audio: true } : { video });
-  return stream.getTracks()[0];
 }
 
 window.sender = new Sender();

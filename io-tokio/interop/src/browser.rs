@@ -9,9 +9,10 @@ use tokio::process::ChildStdin;
 use tokio::sync::oneshot;
 
 use crate::node::Node;
-use crate::picture::Picture;
+use crate::picture::{Picture, assert_smooth, longest_on_show};
 use crate::poll::{PATIENCE, eventually, within};
 use crate::server::{ROOM, Server};
+use crate::v3;
 
 type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Value, String>>>>>;
 
@@ -79,6 +80,11 @@ impl Browser {
     /// Has a viewer of the name `bob` join the server's room and receive all there is.
     pub async fn view(&self, server: &Server) -> Viewer<'_> {
         Viewer { page: self.open("bob", "viewer", server.ws(), &[]).await }
+    }
+
+    /// The same in the room of a v3 server.
+    pub async fn view_v3(&self, server: &v3::Server) -> Viewer<'_> {
+        Viewer { page: self.open("bob", "v3/viewer", server.ws(), &[]).await }
     }
 }
 
@@ -152,6 +158,31 @@ impl Viewer<'_> {
             (self.consumer("video").await["frameWidth"] == width).then_some(())
         })
         .await;
+    }
+
+    /// Asks for a layer of v3, counted from 0, the smallest.
+    pub async fn prefer_layer(&self, layer: usize) {
+        self.page.eval(&format!("viewer.setPreferredLayers({layer})")).await;
+    }
+
+    /// Asks for another layer and looks on until a picture as wide as that is there and half a second beyond, without a
+    /// seam: how many pictures came before it, and the longest that any picture was on show, in milliseconds.
+    /// The clip has so many frames.
+    pub async fn switches(&self, ask: impl Future<Output = ()>, from: u64, to: u64, frames: u32) -> (usize, f64) {
+        let (mut pictures, ()) = tokio::join!(self.watch(30), ask);
+        eventually(&format!("the switch to {to}"), async || {
+            pictures.extend(self.watch(15).await);
+            pictures[pictures.len() - 15..].iter().all(|picture| picture.width == to).then_some(())
+        })
+        .await;
+        assert_smooth(&pictures, frames);
+        let mut widths: Vec<_> = pictures.iter().map(|picture| picture.width).collect();
+        let switched = widths.iter().position(|one| *one == to).expect("it has switched");
+        // The server may climb by way of a layer in between, until it knows that the path carries more.
+        widths.dedup();
+        let straight = widths.is_sorted_by(|a, b| if from < to { a < b } else { a > b });
+        assert!(straight && widths[0] == from && widths[widths.len() - 1] == to, "{from} -> {to}: {widths:?}");
+        (switched, longest_on_show(&pictures))
     }
 
     /// Asks for a layer.

@@ -8,6 +8,8 @@
 //! that "should do": [`eventually`] asks again until something is so, and [`Events`] wait for an event.
 
 mod browser;
+mod door;
+mod endurance;
 mod events;
 mod media;
 mod node;
@@ -19,8 +21,11 @@ mod publisher;
 mod relay;
 mod server;
 mod signalling;
+mod sound;
+pub mod v3;
 
 pub use browser::{Browser, Page, Viewer};
+pub use endurance::watch_for_long;
 pub use events::Events;
 pub use media::{beat, clip, h264, h265, layers, tone, vp9};
 pub use picture::{CLIP_FRAMES, Picture, SHORT_CLIP_FRAMES, assert_smooth, longest_on_show};
@@ -33,6 +38,7 @@ pub use publisher::{Publisher, audio_track, video_track};
 pub use relay::{Relay, Rule, Stream};
 pub use server::{PEER, ROOM, Server};
 pub use signalling::{Tampering, tampered};
+pub use sound::beats;
 
 /// The adapter under test.
 #[cfg(feature = "smol")]

@@ -22,7 +22,7 @@ pub struct Player {
 pub struct Played {
     /// Frames taken.
     pub taken: u64,
-    /// Frames refused because the producer was paused.
+    /// Frames refused because the producer, or the layer, was paused.
     pub paused: u64,
     /// Frames refused because there was no (connected) transport.
     pub unconnected: u64,
@@ -41,8 +41,20 @@ impl Player {
     where
         S: Iterator<Item = EncodedFrame> + Send + 'static,
     {
+        let producer = producer.clone();
+        let sources = sources.into_iter().map(|(profile, source)| (profile.into(), source)).collect();
+        Self::of(sources, move |frame| std::future::ready(producer.write_frame(frame)))
+    }
+
+    /// Plays sources in step, each with its layer, by means of `write`.
+    pub(crate) fn of<S, W, F>(sources: Vec<(usize, S)>, write: W) -> Self
+    where
+        S: Iterator<Item = EncodedFrame> + Send + 'static,
+        W: Fn(Frame) -> F + Send + 'static,
+        F: Future<Output = Result<(), MediaError>> + Send + 'static,
+    {
         let played = Arc::new(Mutex::new(Played::default()));
-        let task = tokio::spawn(play(producer.clone(), sources, Arc::clone(&played)));
+        let task = tokio::spawn(play(sources, write, Arc::clone(&played)));
         Self { task: Some(task), played }
     }
 
@@ -74,9 +86,9 @@ impl Drop for Player {
     }
 }
 
-async fn play<S: Iterator<Item = EncodedFrame>>(
-    producer: Producer,
-    mut sources: Vec<(Profile, S)>,
+async fn play<S: Iterator<Item = EncodedFrame>, F: Future<Output = Result<(), MediaError>>>(
+    mut sources: Vec<(usize, S)>,
+    write: impl Fn(Frame) -> F,
     played: Arc<Mutex<Played>>,
 ) {
     let next = |source: &mut S| source.next().expect("a clip is endless");
@@ -84,19 +96,20 @@ async fn play<S: Iterator<Item = EncodedFrame>>(
     let start = Instant::now();
     loop {
         let first = (0..due.len()).min_by_key(|index| due[*index].time).expect("at least one source");
-        let (profile, source) = &mut sources[first];
-        let frame = std::mem::replace(&mut due[first], next(source));
-        sleep_until(start + frame.time).await;
-        let result =
-            producer.write_frame(Frame::new(frame.data, frame.time).layer(*profile).key_frame(frame.key_frame));
+        let (layer, source) = &mut sources[first];
+        let EncodedFrame { data, time, key_frame } = std::mem::replace(&mut due[first], next(source));
+        sleep_until(start + time).await;
+        let result = write(Frame::new(data, time).layer(*layer).key_frame(key_frame)).await;
         let mut played = played.lock().expect("no panic under the lock");
         match result {
             Ok(()) => played.taken += 1,
-            Err(MediaError::Paused(_)) => played.paused += 1,
-            Err(MediaError::NotConnected(_) | MediaError::Unhandled(_)) => played.unconnected += 1,
+            Err(MediaError::Paused(_) | MediaError::NoTrack(_) | MediaError::Inactive { .. }) => played.paused += 1,
+            Err(MediaError::NotConnected(_) | MediaError::Unhandled(_) | MediaError::NotProduced(_)) => {
+                played.unconnected += 1;
+            }
             Err(MediaError::KeyFrameNeeded { .. }) => played.incomplete += 1,
             Err(MediaError::ProducerNotFound(_)) => return,
-            Err(error) => panic!("a frame of {:?} was not taken: {error}", producer.kind()),
+            Err(error) => panic!("a frame was not taken: {error}"),
         }
     }
 }

@@ -1,17 +1,11 @@
 //! A real mediasoup server, and its door for tests.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use mediasoup_producer::v2::stats::InboundRtpStats;
 use mediasoup_producer::{ProducerId, TransportId};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::http::Request;
 
-use crate::node::Node;
-use crate::poll::{PATIENCE, eventually, within};
+use crate::door::Door;
+use crate::poll::eventually;
 
 /// The room that all tests meet in; each has a server of its own.
 pub const ROOM: &str = "interop";
@@ -21,23 +15,18 @@ pub const PEER: &str = "alice";
 /// A mediasoup 2.6.19 in Node, listening on loopback. Ends when dropped.
 #[derive(Debug)]
 pub struct Server {
-    node: Node,
-    client: Client<HttpConnector, Full<Bytes>>,
+    door: Door,
 }
 
 impl Server {
     /// Starts one with options of `server.mjs`.
     pub async fn start(arguments: &[&str]) -> Self {
-        let node = Node::start("server.mjs", arguments).await;
-        Self { node, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self { door: Door::start("server.mjs", arguments).await }
     }
 
     /// Ends it, as at a restart, and waits until it is gone.
     pub async fn stop(self) {
-        let Node { mut child, stdin, .. } = self.node;
-        drop(stdin);
-        let status = within(PATIENCE, "the server ends", child.wait()).await.expect("it can be waited for");
-        assert!(status.success(), "{status}");
+        self.door.stop().await;
     }
 
     /// The URL of the room, for a peer.
@@ -51,13 +40,12 @@ impl Server {
     }
 
     fn url_at(&self, scheme: &str, peer: &str) -> String {
-        let base = self.node.ready[scheme].as_str().expect("a server has a WebSocket");
-        format!("{base}/?roomId={ROOM}&peerName={peer}")
+        format!("{}/?roomId={ROOM}&peerName={peer}", self.door.ready(scheme))
     }
 
     /// Where WebSockets are served.
     pub fn ws(&self) -> &str {
-        self.node.ready["ws"].as_str().expect("a server has a WebSocket")
+        self.door.ready("ws")
     }
 
     /// Does an operation of `control.mjs` on the room; `target` may name another.
@@ -71,15 +59,7 @@ impl Server {
         for (key, value) in target.as_object().into_iter().flatten() {
             body[key] = value.clone();
         }
-        let door = self.node.ready["control"].as_str().expect("a server has a door");
-        let request = Request::post(door).body(Full::from(body.to_string())).expect("a valid request");
-        let response = self.client.request(request).await.map_err(|error| error.to_string())?;
-        let bytes = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        let mut answer: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        match answer["ok"] == true {
-            true => Ok(answer["value"].take()),
-            false => Err(answer["error"].as_str().unwrap_or("no reason given").to_owned()),
-        }
+        self.door.ask(&body).await
     }
 
     /// What happened at the server so far, of the kinds in `only`.

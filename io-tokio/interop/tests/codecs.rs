@@ -4,8 +4,8 @@
 use mediasoup_interop::io::v2::Producer;
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
-    Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, eventually, h264, h265,
-    stock, tone, video_track, vp9,
+    Browser, Player, Publisher, SHORT_CLIP_FRAMES, Server, assert_smooth, audio_track, beat, beats, eventually, h264,
+    h265, stock, tone, video_track, vp9,
 };
 use mediasoup_producer::v2::ProducerOptions;
 use mediasoup_producer::{Codec, MediaKind, Track};
@@ -116,21 +116,4 @@ async fn the_beat_is_heard_in_opus() {
     assert!(grown("concealedSamples") * 10 < grown("totalSamplesReceived"));
     drop(viewer);
     sending.all_arrived(Codec::Opus).await;
-}
-
-/// The seconds between one beat and the next: where it is loud after a tenth of a second that was not.
-fn beats(pieces: &[(f64, f64)]) -> Vec<f64> {
-    let loudest = pieces.iter().map(|(_, loudness)| *loudness).fold(0.0, f64::max);
-    assert!(loudest > 0.01, "silence");
-    let (mut now, mut loud_at, mut beats) = (0.0, f64::NEG_INFINITY, Vec::new());
-    for (length, loudness) in pieces {
-        if *loudness > loudest / 3.0 {
-            if now - loud_at > 0.1 {
-                beats.push(now);
-            }
-            loud_at = now;
-        }
-        now += length;
-    }
-    beats.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }

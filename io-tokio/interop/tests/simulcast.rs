@@ -3,8 +3,7 @@
 
 use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::{
-    Browser, CLIP_FRAMES, Player, Publisher, SHORT_CLIP_FRAMES, Server, Viewer, assert_smooth, clip, eventually, h264,
-    layers, longest_on_show, stock, video_track,
+    Browser, CLIP_FRAMES, Player, Publisher, SHORT_CLIP_FRAMES, Server, clip, h264, layers, stock, video_track,
 };
 use mediasoup_producer::Codec;
 use mediasoup_producer::v2::{ProducerOptions, Profile};
@@ -46,7 +45,7 @@ async fn each_layer_is_shown_when_it_is_asked_for(
     viewer.sees_width(160).await;
     let mut from = 160;
     for (profile, width) in SWITCHES {
-        let (switched, longest) = switch_without_a_seam(&viewer, from, (profile, width), frames).await;
+        let (switched, longest) = viewer.switches(viewer.prefer(profile), from, width, frames).await;
         println!("{codec} {from} -> {width}: after {switched} pictures; longest on show: {longest:.0} ms");
         from = width;
     }
@@ -58,22 +57,4 @@ async fn each_layer_is_shown_when_it_is_asked_for(
     for stream in &sent {
         println!("{codec} {:?}: {} packets at both ends", stream.layer, stream.packets_sent);
     }
-}
-
-/// Asks for another layer and looks on until it is there and half a second beyond: how many pictures of the old one came
-/// before, and the longest that any picture was on show.
-async fn switch_without_a_seam(viewer: &Viewer<'_>, from: u64, to: (&str, u64), frames: u32) -> (usize, f64) {
-    let (profile, width) = to;
-    let (mut pictures, ()) = tokio::join!(viewer.watch(30), viewer.prefer(profile));
-    eventually(&format!("the switch to {width}"), async || {
-        pictures.extend(viewer.watch(15).await);
-        pictures[pictures.len() - 15..].iter().all(|picture| picture.width == width).then_some(())
-    })
-    .await;
-    assert_smooth(&pictures, frames);
-    let widths: Vec<_> = pictures.iter().map(|picture| picture.width).collect();
-    let switched = widths.iter().position(|one| *one == width).expect("it has switched");
-    assert!(widths[..switched].iter().all(|one| *one == from), "{widths:?}");
-    assert!(widths[switched..].iter().all(|one| *one == width), "{widths:?}");
-    (switched, longest_on_show(&pictures))
 }
