@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 /// | `remote_candidates` of a transport | 64 | `candidates_dropped` |
 /// | `peers` | 4096 | `peers_dropped` |
 /// | `peer_bytes` | 8 MiB | `peers_dropped` |
-/// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::v2::OperationError::InvalidResponse) |
-/// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::v2::OperationError::TooManyRequests) |
+/// | `message_bytes` | 8 MiB | `messages_too_large`; a request settles with [`InvalidResponse`](crate::v2::RequestFailure::InvalidResponse) |
+/// | `pending_requests` | 256 | settles with [`TooManyRequests`](crate::v2::RequestFailure::TooManyRequests) |
 /// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |

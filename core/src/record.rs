@@ -34,8 +34,8 @@
 //! `iceParameters` other than `usernameFragment` are replaced by `***` on their way into the recording ([`Redacted`](crate::Redacted)); ICE
 //! passwords are the only secrets a room is given.
 //!
-//! Version 1 is read as well: there a frame or packet names its layer by its `profile`, where now it has the index of its
-//! `layer`.
+//! Version 1 is read as well. There a frame or packet names its layer by its `profile`, where now it has the index of its
+//! `layer`, and a failure does not say of what.
 //!
 //! # Written by hand
 //!

@@ -71,9 +71,11 @@
 //! | bitrates of simulcast layers | said to be kilobits, and are bits per second | bits per second |
 
 mod config;
+pub(crate) mod effect;
 mod error;
 mod id;
 mod input;
+pub(crate) mod join;
 pub(crate) mod ortc;
 mod output;
 pub(crate) mod producer;
@@ -85,16 +87,18 @@ pub(crate) mod transport;
 
 pub use config::{ProducerOptions, RoomConfig, Simulcast, SimulcastOptions, TransportOptions};
 pub use error::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, InputError, InvalidResponse, JoinError,
-    OperationError, ProducerError, ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, Failure, InputError, InvalidResponse,
+    JoinError, JoinFailure, ProducerError, ReplaceTrackError, RequestFailure, RestartIceError, RestartIceFailure,
+    RoomError, SendError, SendFailure, TransportError,
 };
 pub use id::ServerId;
 pub use input::{Accepted, Command, Input};
+pub use join::RoomState;
 pub use output::{Event, Output, ProducerEvent, TransportEvent};
-pub use producer::{Producer, ProducerInfo};
-pub use room::{Room, RoomState};
+pub use producer::ProducerInfo;
+pub use room::{Producer, Room, Transport};
 pub use rtp::{
     Profile, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncodingParameters, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, RtxParameters, SendCodec,
 };
-pub use transport::{Transport, TransportInfo};
+pub use transport::TransportInfo;

@@ -11,7 +11,7 @@ use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{ConnectionId, RoomServer, RoomServerConfig, Scenario, ServerOutput};
 use mediasoup_producer::v2::protocol::{Refusal, RefusalKind, Request};
 use mediasoup_producer::v2::{
-    Event, Input, OperationError, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
+    Event, Input, Output, ProducerEvent, ProducerOptions, RequestFailure, Room, RoomConfig, TransportEvent,
 };
 use mediasoup_producer::{MediaKind, Originator, ProducerId, RequestId, Track, TransportId, random_seed};
 use serde_json::{Value, json};
@@ -253,7 +253,10 @@ fn a_server_that_takes_no_id_is_not_asked_without_end() {
         let asked: Vec<_> = session.messages.iter().filter(|message| message["method"] == method).collect();
         assert_eq!(asked.len(), 4);
         let refused = |event: &Event| match event {
-            Event::Settled { result: Err(OperationError::Refused(refusal)), .. } => Some(refusal.kind),
+            Event::Settled { result: Err(failure), .. } => match failure.request() {
+                Some(RequestFailure::Refused(refusal)) => Some(refusal.kind),
+                _ => None,
+            },
             _ => None,
         };
         assert_eq!(session.events.iter().filter_map(refused).collect::<Vec<_>>(), [kind]);

@@ -11,7 +11,8 @@ use mediasoup_producer::sim::Scripted;
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, Source};
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{
-    Event, Input, OperationError, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
+    Event, Failure, Input, Output, ProducerEvent, ProducerOptions, RequestFailure, RestartIceFailure, Room, RoomConfig,
+    SendFailure, TransportEvent,
 };
 use mediasoup_producer::{ConnectionState, Limits, MediaKind, Originator, ProducerId, RequestId, Track, TransportId};
 use serde_json::Value;
@@ -29,7 +30,7 @@ fn methods(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["method"].as_str().unwrap()).collect()
 }
 
-fn settled(events: &[Event]) -> Vec<Result<(), OperationError>> {
+fn settled(events: &[Event]) -> Vec<Result<(), Failure>> {
     let result = |event: &Event| match event {
         Event::Settled { result, .. } => Some(result.clone()),
         _ => None,
@@ -37,8 +38,8 @@ fn settled(events: &[Event]) -> Vec<Result<(), OperationError>> {
     events.iter().filter_map(result).collect()
 }
 
-fn timed_out(method: &str) -> OperationError {
-    OperationError::TimedOut { method: method.to_owned() }
+fn timed_out(method: &str) -> RequestFailure {
+    RequestFailure::TimedOut { method: method.to_owned() }
 }
 
 fn at_server(scenario: &Scenario) -> (usize, usize) {
@@ -63,7 +64,11 @@ fn a_transport_closed_while_it_is_made_is_closed_when_it_is() {
     scenario.take_messages();
     close(&mut scenario, on);
     let events = scenario.take_events();
-    assert_eq!(settled(&events).last(), Some(&Err(OperationError::TransportClosed)), "it is closed here at once");
+    assert_eq!(
+        settled(&events).last(),
+        Some(&Err(Failure::Send(SendFailure::TransportClosed))),
+        "it is closed here at once"
+    );
     assert!(matches!(events.last(), Some(Event::Transport { event: TransportEvent::Close { .. }, .. })));
     assert!(scenario.room.transport_info(on).is_none());
     scenario.drive(Duration::from_secs(1));
@@ -98,7 +103,7 @@ fn a_transport_that_is_made_too_late_is_closed() {
     let on = scenario.create_transport();
     scenario.send(on, Source::opus(32_000));
     scenario.drive(STOPPED);
-    assert_eq!(settled(&scenario.take_events()).last(), Some(&Err(timed_out("createTransport"))));
+    assert_eq!(settled(&scenario.take_events()).last(), Some(&Err(Failure::Send(timed_out("createTransport").into()))));
     scenario.drive(2 * STOPPED);
     assert_eq!(at_server(&scenario), (0, 0));
     assert_eq!(scenario.room.stats().messages_unexpected, 0);
@@ -127,7 +132,10 @@ fn a_producer_asked_for_again_is_not_in_its_own_way() {
         scenario.server.set_worker_delay(STOPPED);
         let id = scenario.send(first, Source::opus(32_000));
         scenario.drive(Duration::from_millis(10_500));
-        assert_eq!(settled(&scenario.take_events()).last(), Some(&Err(timed_out("createProducer"))));
+        assert_eq!(
+            settled(&scenario.take_events()).last(),
+            Some(&Err(Failure::Send(timed_out("createProducer").into())))
+        );
         scenario.server.set_worker_delay(BRISK);
         let on = if elsewhere { scenario.create_transport() } else { first };
         send(&mut scenario, id, on);
@@ -173,7 +181,7 @@ fn new_ice_credentials_that_come_too_late_are_used_all_the_same() {
     scenario.room.transport(on).unwrap().restart_ice(now).unwrap();
     scenario.take_events();
     scenario.drive(STOPPED);
-    assert_eq!(settled(&scenario.take_events()), [Err(timed_out("restartTransport"))]);
+    assert_eq!(settled(&scenario.take_events()), [Err(Failure::RestartIce(timed_out("restartTransport").into()))]);
     // The server takes no others any more.
     scenario.drive(Duration::from_secs(60));
     let before = scenario.server.encodings(id)[0].packets;
@@ -261,7 +269,7 @@ impl ByHand {
         std::mem::take(&mut self.said)
     }
 
-    fn take_settled(&mut self) -> Vec<Result<(), OperationError>> {
+    fn take_settled(&mut self) -> Vec<Result<(), Failure>> {
         let events = std::mem::take(&mut self.events);
         settled(&events)
     }
@@ -335,7 +343,7 @@ fn a_refusal_is_final_once_the_way_is_clear() {
     assert_eq!(test.take_settled(), []);
     test.respond(Err("Error: no"));
     assert_eq!(test.take_said(), [""; 0]);
-    assert_eq!(test.take_settled(), [Err(OperationError::Refused(Refusal::new("Error: no")))]);
+    assert_eq!(test.take_settled(), [Err(Failure::Send(RequestFailure::Refused(Refusal::new("Error: no")).into()))]);
     assert!(lost.is_some());
 }
 
@@ -401,7 +409,8 @@ fn a_hundred_thousand_operations_fail_one_after_another() {
     test.respond(Err("Error: no"));
     let settled = test.take_settled();
     assert_eq!(settled.len(), OPERATIONS);
-    assert!(settled[1..].iter().all(|result| *result == Err(OperationError::TransportClosed)));
+    let nothing_to_restart = Err(Failure::RestartIce(RestartIceFailure::TransportClosed));
+    assert!(settled[1..].iter().all(|outcome| *outcome == nothing_to_restart));
 
     // Nor do those that may not even be asked for go deeper with each.
     let limits = Limits::default().operations(OPERATIONS).pending_requests(1).producers(OPERATIONS);
@@ -414,7 +423,8 @@ fn a_hundred_thousand_operations_fail_one_after_another() {
     }
     test.drain();
     let settled = test.take_settled();
-    assert!(settled[2..].iter().all(|result| *result == Err(OperationError::TooManyRequests(1))), "{settled:?}");
+    let too_many = Err(Failure::Send(RequestFailure::TooManyRequests(1).into()));
+    assert!(settled[2..].iter().all(|outcome| *outcome == too_many), "{settled:?}");
     assert!(!test.events.iter().any(|event| matches!(
         event,
         Event::Producer { event: ProducerEvent::Close { originator: Originator::Remote, .. }, .. }

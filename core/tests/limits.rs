@@ -19,8 +19,8 @@ use mediasoup_producer::sim::{ConnectionId, Direction, RoomServer, RoomServerCon
 use mediasoup_producer::sim::{ServerLimits, ServerOutput, Source};
 use mediasoup_producer::v2::protocol::Request;
 use mediasoup_producer::v2::{
-    AddAddressError, CreateProducerError, CreateTransportError, Event, Input, OperationError, Output, ProducerOptions,
-    RestartIceError, Room, RoomConfig, TransportError,
+    AddAddressError, CreateProducerError, CreateTransportError, Event, Failure, Input, Output, ProducerOptions,
+    RequestFailure, RestartIceError, Room, RoomConfig, TransportError,
 };
 use mediasoup_producer::{
     Frame, Limits, MediaError, MediaKind, OutputsNotPolled, ProducerId, RtpPacket, Track, TransportId,
@@ -102,7 +102,7 @@ fn default_of(limit: &str) -> usize {
 struct Session {
     room: Room,
     now: Instant,
-    settled: Vec<Result<(), OperationError>>,
+    settled: Vec<Result<(), Failure>>,
 }
 
 impl Session {
@@ -237,7 +237,8 @@ fn answer_bytes(limit: usize, times: usize) -> Driven {
         session.drain_with(|_| Some(Value::from("x".repeat(limit * times))));
     }
     let settled = std::mem::take(&mut session.settled);
-    let refused = settled.iter().filter(|result| matches!(result, Err(OperationError::InvalidResponse(_)))).count();
+    let refused = settled.iter().filter_map(|result| result.as_ref().err()?.request());
+    let refused = refused.filter(|failure| matches!(failure, RequestFailure::InvalidResponse(_))).count();
     assert_eq!(session.room.stats().messages_too_large, 10);
     session.driven(refused, 10)
 }
@@ -258,7 +259,8 @@ fn pending_requests(limit: usize, times: usize) -> Driven {
         }
     }
     let settled = std::mem::take(&mut session.settled);
-    let refused = settled.iter().filter(|result| **result == Err(OperationError::TooManyRequests(limit))).count();
+    let refused = settled.iter().filter_map(|result| result.as_ref().err()?.request());
+    let refused = refused.filter(|failure| **failure == RequestFailure::TooManyRequests(limit)).count();
     session.driven(refused, limit * (times - 1))
 }
 

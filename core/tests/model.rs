@@ -15,7 +15,7 @@ use mediasoup_producer::sim::model::{App, Model, Step, TransportOp};
 use mediasoup_producer::sim::strategies::{self, Reference};
 use mediasoup_producer::sim::{BothSides, Embedding, Lockstep, check, check_reference};
 use mediasoup_producer::v2::{
-    Accepted, CommandError, Event, Input, InputError, Output, ProducerEvent, Room, RoomState, TransportEvent,
+    Accepted, CommandError, Event, Failure, Input, InputError, Output, ProducerEvent, Room, RoomState, TransportEvent,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -231,7 +231,7 @@ impl Watched<'_> {
     fn event(&self, event: &Event) {
         self.see(match event {
             Event::Settled { result: Ok(()), .. } => "settled: well".to_owned(),
-            Event::Settled { result: Err(error), .. } => format!("settled: {}", name(error)),
+            Event::Settled { result: Err(failure), .. } => format!("settled: {}", innermost(failure)),
             Event::Closed { originator, .. } => format!("room: Closed {originator:?}"),
             Event::Transport { event, .. } => match event {
                 TransportEvent::ConnectionStateChange { state } => format!("transport: {state}"),
@@ -402,6 +402,16 @@ fn command_name(error: &CommandError) -> String {
 }
 
 /// The name of a variant.
+/// `Send(Request(TimedOut { .. }))` is `TimedOut`.
+fn innermost(failure: &Failure) -> String {
+    match (failure.request(), failure) {
+        (Some(request), _) => name(request),
+        (None, Failure::Join(failure)) => name(failure),
+        (None, Failure::Send(failure)) => name(failure),
+        (None, Failure::RestartIce(failure)) => name(failure),
+    }
+}
+
 fn name(value: &impl Debug) -> String {
     format!("{value:?}").chars().take_while(|character| character.is_alphanumeric()).collect()
 }

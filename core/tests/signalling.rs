@@ -10,8 +10,8 @@ use mediasoup_producer::sim::{
 };
 use mediasoup_producer::v2::protocol::RefusalKind;
 use mediasoup_producer::v2::{
-    CreateTransportError, Event, InvalidResponse, OperationError, ProducerEvent, ProducerOptions, RoomConfig,
-    TransportEvent,
+    CreateTransportError, Event, Failure, InvalidResponse, JoinFailure, ProducerEvent, ProducerOptions, RequestFailure,
+    RoomConfig, SendFailure, TransportEvent,
 };
 use mediasoup_producer::{Codec, Limits, MediaKind, Originator, SetupError, Track};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn methods(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["method"].as_str().unwrap()).collect()
 }
 
-fn settled(events: &[Event]) -> Vec<Result<(), OperationError>> {
+fn settled(events: &[Event]) -> Vec<Result<(), Failure>> {
     let result = |event: &Event| match event {
         Event::Settled { result, .. } => Some(result.clone()),
         _ => None,
@@ -107,7 +107,8 @@ fn a_name_in_use_is_refused_and_another_can_be_tried() {
     scenario.drive(Duration::from_millis(200));
     let results = settled(&scenario.take_events());
     assert!(
-        matches!(&results[..], [Err(OperationError::Refused(refusal))] if refusal.kind == RefusalKind::DuplicatedPeer),
+        matches!(&results[..], [Err(Failure::Join(JoinFailure::Request(RequestFailure::Refused(refusal))))]
+                if refusal.kind == RefusalKind::DuplicatedPeer),
         "{results:?}"
     );
     let now = scenario.now();
@@ -149,7 +150,7 @@ fn a_request_without_an_answer_times_out_and_the_send_can_be_tried_again() {
     });
     assert!((Duration::from_secs(10)..Duration::from_millis(10_100)).contains(&(scenario.now() - begun)));
     let results = settled(&scenario.take_events());
-    assert_eq!(results, [Err(OperationError::TimedOut { method: "createProducer".to_owned() })]);
+    assert_eq!(results, [Err(Failure::Send(RequestFailure::TimedOut { method: "createProducer".to_owned() }.into()))]);
     scenario.drive(Duration::from_millis(50));
     assert_eq!(scenario.server.producers().count(), 0, "what the server made of it is undone");
 
@@ -188,7 +189,7 @@ fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
         scenario.drive(Duration::from_millis(200));
         let results = settled(&scenario.take_events());
         assert!(
-            matches!(&results[1..], [Err(OperationError::Refused(refusal))]
+            matches!(&results[1..], [Err(Failure::Send(SendFailure::Request(RequestFailure::Refused(refusal))))]
                 if refusal.reason == "Error: come back tomorrow" && refusal.kind == RefusalKind::Other),
             "{results:?}"
         );
@@ -205,7 +206,7 @@ fn a_refused_send_leaves_the_producer_free_to_be_sent_again() {
 fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
     let malformed = |what: &str| {
         let method = "createTransport".to_owned();
-        OperationError::InvalidResponse(InvalidResponse::Malformed { method, what: what.to_owned() })
+        SendFailure::from(RequestFailure::InvalidResponse(InvalidResponse::Malformed { method, what: what.to_owned() }))
     };
     let room = RoomConfig::default().limits(Limits::default().message_bytes(8_000));
     let server = RoomServerConfig::default().codecs([Codec::Opus]);
@@ -213,12 +214,13 @@ fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
     let fingerprints = "/dtlsParameters/fingerprints";
     let sha1 = json!([{ "algorithm": "sha-1", "value": "AB" }]);
     let garbled = json!([{ "algorithm": "sha-256", "value": "XY:Z" }]);
-    let too_large = |error: &OperationError| {
-        matches!(error, OperationError::InvalidResponse(InvalidResponse::TooLarge { bytes: 8_001.., limit: 8_000 }))
+    let too_large = |error: &SendFailure| {
+        let SendFailure::Request(RequestFailure::InvalidResponse(what)) = error else { return false };
+        matches!(what, InvalidResponse::TooLarge { bytes: 8_001.., limit: 8_000 })
     };
     for (pointer, value, expected) in [
-        (fingerprints, sha1, Some(OperationError::Setup(SetupError::NoFingerprint))),
-        (fingerprints, garbled, Some(OperationError::Setup(SetupError::BadFingerprint))),
+        (fingerprints, sha1, Some(SendFailure::Setup(SetupError::NoFingerprint))),
+        (fingerprints, garbled, Some(SendFailure::Setup(SetupError::BadFingerprint))),
         ("/iceCandidates", json!([]), Some(malformed("no ICE candidate that can be used"))),
         ("/iceParameters/password", Value::from("x".repeat(8_000)), None),
     ] {
@@ -228,10 +230,10 @@ fn why_a_send_failed_is_typed_and_has_words_that_are_read_again() {
         scenario.send(on, Source::opus(32_000));
         scenario.drive(Duration::from_secs(1));
         let results = settled(&scenario.take_events());
-        let Some(Err(error)) = results.last() else { panic!("{pointer}: {results:?}") };
+        let Some(Err(Failure::Send(error))) = results.last() else { panic!("{pointer}: {results:?}") };
         assert!(expected.as_ref().map_or_else(|| too_large(error), |expected| error == expected), "{error:?}");
         let written = serde_json::to_value(error).unwrap();
-        assert_eq!(serde_json::from_value::<OperationError>(written).unwrap(), *error);
+        assert_eq!(serde_json::from_value::<SendFailure>(written).unwrap(), *error);
     }
 }
 
@@ -362,8 +364,8 @@ fn a_join_without_an_answer_leaves_no_peer_behind_that_bars_the_next() {
     let now = scenario.now();
     let lost = scenario.room.join(now, "camera-1", None).unwrap();
     scenario.drive(Duration::from_secs(60));
-    let timed_out = OperationError::TimedOut { method: "join".to_owned() };
-    assert!(scenario.take_events().contains(&Event::Settled { operation: lost, result: Err(timed_out) }));
+    let timed_out = Err(Failure::Join(RequestFailure::TimedOut { method: "join".to_owned() }.into()));
+    assert!(scenario.take_events().contains(&Event::Settled { operation: lost, result: timed_out }));
     assert_eq!(methods(&scenario.take_messages()), ["queryRoom", "join", "leave"]);
 
     scenario.release();
@@ -443,5 +445,9 @@ fn a_full_room_refuses() {
     let now = scenario.now();
     scenario.room.join(now, "sender", None).unwrap();
     scenario.drive(Duration::from_secs(1));
-    assert!(matches!(&settled(&scenario.take_events())[..], [Err(OperationError::Refused(_))]));
+    let results = settled(&scenario.take_events());
+    assert!(
+        matches!(&results[..], [Err(Failure::Join(JoinFailure::Request(RequestFailure::Refused(_))))]),
+        "{results:?}"
+    );
 }

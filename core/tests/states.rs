@@ -188,9 +188,12 @@ fn short(event: &Event) -> String {
         Event::Joined { .. } => "joined".to_owned(),
         Event::Closed { originator, .. } => format!("room closed ({})", by(originator)),
         Event::Settled { result: Ok(()), .. } => "settled".to_owned(),
-        Event::Settled { result: Err(error), .. } => {
-            let error = format!("{error:?}");
-            format!("settled: {}", error.split(['(', ' ']).next().unwrap())
+        Event::Settled { result: Err(failure), .. } => {
+            // The innermost: `Send(Request(TimedOut { .. }))`.
+            let words =
+                failure.request().map_or_else(|| format!("{failure:?}"), |request| format!("Request({request:?}"));
+            let (_, words) = words.split_once('(').unwrap();
+            format!("settled: {}", words.split(['(', ')', ' ']).next().unwrap())
         }
         Event::Transport { event, .. } => match event {
             TransportEvent::Close { originator, .. } => format!("transport: close ({})", by(originator)),

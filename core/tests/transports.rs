@@ -190,7 +190,7 @@ fn the_selected_path_is_where_media_goes() {
     let link = Link::default().delay(Duration::from_millis(20));
     let mut scenario = scenario(ScenarioConfig::default().uplink(link).downlink(link), 9).joined();
     let id = scenario.create_transport();
-    let path = |scenario: &Scenario| scenario.room.transport_info(id).unwrap().selected_path();
+    let path = |scenario: &Scenario| scenario.room.selected_path(id);
     assert_eq!(path(&scenario), None);
 
     scenario.send(id, Source::opus(32_000));

@@ -4,6 +4,7 @@
 
 mod json;
 mod session;
+pub mod v3;
 
 use std::time::{Duration, Instant};
 
@@ -253,5 +254,10 @@ mod tests {
         corpus("datagrams", datagrams);
         corpus("media_files", media_files);
         corpus("protoo", protoo);
+        corpus("v3_operations", v3::operations);
+        corpus("v3_capabilities", v3::capabilities);
+        corpus("v3_answers", v3::answers);
+        corpus("v3_router", v3::router);
+        corpus("v3_datagrams", v3::datagrams);
     }
 }

@@ -61,7 +61,7 @@ pub use runtime::{Tokio, TokioTimer, TokioUdpSocket};
 pub mod v2 {
     use super::{Tokio, driver};
 
-    pub use driver::v2::{Error, Event, Events, FromServer, ToServer};
+    pub use driver::v2::{ConnectedError, Error, Event, Events, FromServer, ToServer};
 
     /// A mediasoup room, driven by a task of its own, on tokio.
     pub type Room = driver::v2::Room<Tokio>;
@@ -78,6 +78,32 @@ pub mod v2 {
 }
 
 /// Transports of mediasoup 3, on tokio.
+///
+/// ```no_run
+/// use mediasoup_producer::v3::{Answer, DeviceConfig, ProduceOptions, Refusal, Request, TransportOptions};
+/// use mediasoup_producer::{Frame, MediaKind, Track, random_seed};
+/// use mediasoup_producer_tokio::v3::{Device, answered_by};
+/// use serde_json::{Map, Value, json};
+///
+/// # async fn ask(_: &str, _: Value) -> Result<Value, Refusal> { Ok(Value::Null) }
+/// # async fn publish(key_frame: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+/// // `ask` is the application's: it sends a request to its server, and waits for the answer.
+/// let device = Device::new(DeviceConfig::default(), random_seed(), answered_by(|request: Request| async move {
+///     let answer = ask(request.name(), request.to_json()).await?;
+///     Ok(match answer["id"].as_str() {
+///         Some(id) => Answer::Produced { id: id.to_owned() },
+///         None => Answer::Connected,
+///     })
+/// }));
+/// device.load(serde_json::from_value(ask("getRouterRtpCapabilities", json!({})).await?)?, false)?;
+/// let parameters = serde_json::from_value(ask("createWebRtcTransport", json!({})).await?)?;
+/// let transport = device.create_send_transport(parameters, TransportOptions::default(), Map::new()).await?;
+/// let producer = transport.produce(Track::new(MediaKind::Video, "camera", "front"), ProduceOptions::default()).await?;
+/// transport.connected().await?;
+/// producer.write_frame(Frame::new(key_frame, std::time::Duration::ZERO).key_frame(true))?;
+/// device.close().await;
+/// # Ok(()) }
+/// ```
 pub mod v3 {
     use super::{Tokio, driver};
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Options of the sockets and the event stream. What the room itself has is in
-/// [`RoomConfig`](mediasoup_producer::v2::RoomConfig).
+/// Options of the sockets and the event stream. What the state machine has is in
+/// [`v2::RoomConfig`](mediasoup_producer::v2::RoomConfig) or [`v3::DeviceConfig`](mediasoup_producer::v3::DeviceConfig).
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) bind: Vec<SocketAddr>,
@@ -56,7 +56,7 @@ impl Options {
     }
 }
 
-/// What the driver of a room counted since it was made.
+/// What the driver of a room or device counted since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IoStats {

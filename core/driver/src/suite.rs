@@ -165,6 +165,7 @@ macro_rules! suite {
                 host_names_are_looked_up,
                 a_refusal_comes_with_its_words_and_another_try_is_possible,
                 an_answer_that_never_comes_is_a_timeout,
+                requests_that_nobody_answers_wait_within_bounds,
                 a_blocked_socket_refuses_media_and_audio_goes_first,
                 the_last_words_are_said_before_the_sockets_close,
                 after_the_end_every_call_says_so,

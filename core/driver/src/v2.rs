@@ -11,7 +11,7 @@ use mediasoup_producer::v2::{Event as RoomEvent, Room as Conductor};
 
 #[cfg(feature = "websocket")]
 pub use crate::signalling::websocket::{ProtooConnector, ProtooWebSocket};
-pub use error::Error;
+pub use error::{ConnectedError, Error};
 pub use event::Event;
 pub use mediasoup_producer::v2::protocol::{FromServer, ToServer};
 pub use producer::Producer;

@@ -10,13 +10,13 @@ use crate::net::{IceProtocol, LocalAddresses, Receive};
 use crate::rtp::MediaKind;
 use crate::v2;
 use crate::v2::protocol::{FromServer, ToServer};
-use crate::v2::{AddAddressError, Event, Input, OperationError, Room, RoomState, TransportEvent};
+use crate::v2::{AddAddressError, Event, Failure, Input, Room, RoomState, TransportEvent};
 
 impl Conductor for Room {
     type ToServer = ToServer;
     type FromServer = FromServer;
     type Event = Event;
-    type Failure = OperationError;
+    type Failure = Failure;
     type AddressError = AddAddressError;
 
     fn poll_output(&mut self) -> Option<Output<Self>> {

@@ -79,7 +79,7 @@ pub(crate) trait Engine: std::fmt::Debug + Send {
     fn prepare(&mut self, _answer: EngineAnswer) {}
 }
 
-/// Where a transport's media goes: [`TransportInfo::selected_path`](crate::v2::TransportInfo::selected_path).
+/// Where a transport's media goes: [`Transport::selected_path`](crate::v2::Transport::selected_path).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SelectedPath {

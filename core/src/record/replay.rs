@@ -106,6 +106,7 @@ pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     let mut room = Room::silent(header.config, header.seed);
     room.start_recording(RecordOptions::default().media(media)).expect("the room is new");
     let mut player = Player {
+        version: header.version,
         room,
         start,
         now: start,
@@ -233,6 +234,8 @@ struct EngineLine {
 }
 
 struct Player {
+    /// Of the recording.
+    version: u64,
     room: Room,
     start: Instant,
     now: Instant,
@@ -285,7 +288,8 @@ impl Player {
         } else if let Some(recorded) = line.output {
             self.compared += 1;
             let replayed = self.output().unwrap_or_default();
-            if recorded != replayed {
+            let of_then = if self.version == 1 { as_in_version_1(replayed.clone()) } else { replayed.clone() };
+            if recorded != of_then {
                 return Ok(Some(Difference { line: number, recorded, replayed }));
             }
         } else if line.cut.is_none() {
@@ -397,6 +401,17 @@ impl Player {
         let encodings = &self.room.producer_info(id)?.rtp_parameters()?.encodings;
         encodings.iter().find(|encoding| encoding.profile.unwrap_or_default() == layer).map(|encoding| encoding.ssrc)
     }
+}
+
+/// An operation failed without saying what it was.
+fn as_in_version_1(mut output: Value) -> Value {
+    if let Some(failure) = output.pointer_mut("/Event/Settled/result/Err")
+        && let Value::Object(of) = failure.take()
+        && let Some((_, error)) = of.into_iter().next()
+    {
+        *failure = error;
+    }
+    output
 }
 
 fn failure(line: usize, what: impl std::fmt::Display) -> ReplayError {

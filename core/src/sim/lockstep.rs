@@ -15,7 +15,7 @@ use crate::media::Media;
 use crate::v2::Room;
 use crate::v2::{Accepted, Command, Input};
 use crate::v2::{Event, Output, ProducerEvent, TransportEvent};
-use crate::v2::{InputError, OperationError};
+use crate::v2::{Failure, InputError, JoinFailure, RequestFailure, RestartIceFailure, SendFailure};
 
 pub use both_sides::BothSides;
 use names::{Names, error_name};
@@ -358,17 +358,13 @@ impl<E: Embedding> Lockstep<E> {
         Ok(Some(match event {
             Event::Settled { operation, result } => {
                 holds!(self.settled.insert(operation), "operation {operation} settles twice");
-                if let (Some(Some(transport)), Ok(())) = (self.begun.get(&operation), &result) {
+                if let Some(Some(transport)) = self.begun.get(&operation).filter(|_| result.is_ok()) {
                     let of_it = |other: &Option<TransportId>| *other == Some(*transport);
                     let mut before = self.begun.range(..operation).filter(|(_, other)| of_it(other));
                     let passed_over = before.find(|(other, _)| !self.settled.contains(other));
                     holds!(passed_over.is_none(), "operation {operation} overtakes {passed_over:?}");
                 }
-                let result = result.map_err(|error| match error {
-                    OperationError::InvalidResponse(_) => OperationError::InvalidResponse(garbled()),
-                    other => other,
-                });
-                Event::Settled { operation, result }
+                Event::Settled { operation, result: result.map_err(normal) }
             }
             Event::Transport { id, event } => {
                 let index = self.names.transport_index(id)?;
@@ -404,4 +400,16 @@ impl<E: Embedding> Lockstep<E> {
             other => other,
         }))
     }
+}
+
+/// What is wrong with an answer the model does not say.
+fn normal(mut failure: Failure) -> Failure {
+    if let Failure::Join(JoinFailure::Request(request))
+    | Failure::Send(SendFailure::Request(request))
+    | Failure::RestartIce(RestartIceFailure::Request(request)) = &mut failure
+        && let RequestFailure::InvalidResponse(what) = request
+    {
+        *what = garbled();
+    }
+    failure
 }

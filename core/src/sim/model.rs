@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::event::ConnectionState;
 use crate::event::Originator;
 use crate::limits::Limits;
-use crate::v2::OperationError;
+use crate::v2::Failure;
 use crate::v2::RoomConfig;
 use crate::v2::RoomState;
 use crate::v2::{Event, ProducerEvent, TransportEvent};
@@ -273,7 +273,8 @@ impl Model {
         self.operations += 1;
         self.operations
     }
-    fn settle(&mut self, operation: u64, result: Result<(), OperationError>) {
+
+    fn settle(&mut self, operation: u64, result: Result<(), Failure>) {
         self.emit(Event::Settled { operation: operation.into(), result });
     }
 

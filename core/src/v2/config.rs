@@ -63,7 +63,7 @@ impl RoomConfig {
     }
 
     /// How long the server may take to answer a request; [`Duration::MAX`]: for ever. What becomes of a later answer: see
-    /// [`OperationError`](crate::v2::OperationError#late-answers). Default: 10 s.
+    /// [`RequestFailure`](crate::v2::RequestFailure#late-answers). Default: 10 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self

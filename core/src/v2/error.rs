@@ -28,7 +28,90 @@ pub enum InputError {
     Media(#[from] MediaError),
 }
 
-/// Why an operation that was begun has failed.
+/// Why something that takes time came to nothing: what [`Event::Settled`](crate::v2::Event::Settled) tells.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[error(transparent)]
+pub enum Failure {
+    /// [`Room::join`](crate::v2::Room::join).
+    Join(#[from] JoinFailure),
+    /// [`Producer::send`](crate::v2::Producer::send).
+    Send(#[from] SendFailure),
+    /// [`Transport::restart_ice`](crate::v2::Transport::restart_ice), and
+    /// [`Room::restart_ice`](crate::v2::Room::restart_ice) for each transport.
+    RestartIce(#[from] RestartIceFailure),
+}
+
+impl Failure {
+    /// The request that has failed, if that is why.
+    pub const fn request(&self) -> Option<&RequestFailure> {
+        match self {
+            Self::Join(JoinFailure::Request(failure))
+            | Self::Send(SendFailure::Request(failure))
+            | Self::RestartIce(RestartIceFailure::Request(failure)) => Some(failure),
+            Self::Join(_) | Self::Send(_) | Self::RestartIce(_) => None,
+        }
+    }
+}
+
+/// Why the room was not joined.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum JoinFailure {
+    /// The room has mandatory codecs that we do not support.
+    #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
+    MandatoryCodecs(Vec<String>),
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// `queryRoom` or `join` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why a producer was not sent. It can be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// The transport was closed meanwhile.
+    #[error("the transport was closed")]
+    TransportClosed,
+    /// The producer was closed meanwhile.
+    #[error("the producer was closed")]
+    ProducerClosed,
+    /// The transport could not be set up on this side.
+    #[error("the transport could not be set up: {0}")]
+    Setup(SetupError),
+    /// `createTransport` or `createProducer` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why ICE was not restarted. Media goes on as it can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub enum RestartIceFailure {
+    /// The room was closed meanwhile.
+    #[error("the room was closed")]
+    RoomClosed,
+    /// The transport was closed meanwhile, or came to nothing.
+    #[error("the transport was closed")]
+    TransportClosed,
+    /// `restartTransport` has failed.
+    #[error(transparent)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Request(#[from] RequestFailure),
+}
+
+/// Why a request to the server has failed.
 ///
 /// # Late answers
 ///
@@ -52,7 +135,7 @@ pub enum InputError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
-pub enum OperationError {
+pub enum RequestFailure {
     /// The server refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -66,21 +149,6 @@ pub enum OperationError {
     /// The server's answer could not be read.
     #[error("the server's answer makes no sense: {0}")]
     InvalidResponse(InvalidResponse),
-    /// The room has mandatory codecs that we do not support.
-    #[error("the room demands codecs that this library does not have: {}", .0.join(", "))]
-    MandatoryCodecs(Vec<String>),
-    /// The room was closed meanwhile.
-    #[error("the room was closed")]
-    RoomClosed,
-    /// The transport was closed meanwhile.
-    #[error("the transport was closed")]
-    TransportClosed,
-    /// The producer was closed meanwhile.
-    #[error("the producer was closed")]
-    ProducerClosed,
-    /// The transport could not be set up on this side.
-    #[error("the transport could not be set up: {0}")]
-    Setup(SetupError),
     /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),

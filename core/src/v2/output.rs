@@ -10,7 +10,7 @@ use crate::id::{OperationId, ProducerId, RequestId, TransportId};
 use crate::json::Redacted;
 use crate::net::IceCandidate;
 use crate::net::Transmit;
-use crate::v2::error::OperationError;
+use crate::v2::error::Failure;
 use crate::v2::protocol::{Notification, Peer, Request};
 use crate::v2::rtp::Profile;
 use crate::v2::stats::{ProducerStats, TransportStats};
@@ -57,7 +57,7 @@ pub enum Event {
         /// As the command returned it.
         operation: OperationId,
         /// How it ended.
-        result: Result<(), OperationError>,
+        result: Result<(), Failure>,
     },
     /// A peer came into the room.
     NewPeer {

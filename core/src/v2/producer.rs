@@ -1,115 +1,178 @@
 //! A producer: an audio or video track sent to the room.
 
-pub(crate) mod state;
+mod machine;
 
-use std::ops::Deref;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::MediaError;
 use crate::id::{OperationId, ProducerId, TransportId};
-use crate::media::{Frame, Media, RtpPacket};
-use crate::stats::OutboundRtpStats;
-use crate::v2::error::{CommandError, ProducerError, ReplaceTrackError, SendError};
-use crate::v2::input::{Accepted, Command};
-use crate::v2::room::Room;
+use crate::rtp::{Codec, MediaKind};
+use crate::track::Track;
+use crate::v2::config::SimulcastOptions;
+use crate::v2::id::ServerId;
+use crate::v2::rtp::{Profile, RtpParameters};
 
-pub use state::ProducerInfo;
+pub(crate) use machine::{Input, Machine};
 
-/// An audio or video track sent to the room, borrowed from its [`Room`]. Its properties are those of [`ProducerInfo`],
-/// to which it dereferences.
-#[derive(Debug)]
-pub struct Producer<'a> {
-    room: &'a mut Room,
+/// A producer as it stands.
+///
+/// # Every transition
+///
+/// What a producer does in each state with each input: `monospace` is a message of ours or the server's, and an event is
+/// named with who caused it. A test keeps this table true.
+///
+#[doc = include_str!("../../states/producer.md")]
+#[derive(Debug, Clone)]
+pub struct ProducerInfo {
     id: ProducerId,
+    server_id: ServerId,
+    codec: Codec,
+    simulcast: Option<SimulcastOptions>,
+    track: Track,
+    original_track: Track,
+    app_data: Option<Value>,
+    paused: Paused,
+    lifecycle: Lifecycle,
+    stats_interval: Option<Duration>,
 }
 
-impl Deref for Producer<'_> {
-    type Target = ProducerInfo;
+/// Who pauses a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Paused {
+    local: bool,
+    remote: bool,
+}
 
-    fn deref(&self) -> &ProducerInfo {
-        self.room.producer_info(self.id).expect("a handle borrows the room of a producer that is in it")
+impl Paused {
+    const fn any(self) -> bool {
+        self.local || self.remote
     }
 }
 
-impl<'a> Producer<'a> {
-    pub(crate) const fn new(room: &'a mut Room, id: ProducerId) -> Self {
-        Self { room, id }
+/// Where a producer is on its way to a transport.
+#[derive(Debug, Clone, PartialEq)]
+enum Lifecycle {
+    Unhandled,
+    Pending {
+        transport: TransportId,
+        operation: OperationId,
+        /// What `createProducer` said, once it went out; the difference to what is true by then follows the answer.
+        announced: Option<Announced>,
+    },
+    Handled {
+        transport: TransportId,
+        /// Grows with each producer that is handled on the transport.
+        order: u64,
+        rtp_parameters: RtpParameters,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Announced {
+    rtp_parameters: RtpParameters,
+    paused: bool,
+    /// The app data of the last pause or resume since.
+    app_data: Option<Value>,
+}
+
+impl ProducerInfo {
+    /// Unique identifier.
+    pub const fn id(&self) -> ProducerId {
+        self.id
     }
 
-    /// Sends it over a transport. When the server has answered, [`ProducerEvent::Handled`](crate::v2::ProducerEvent::Handled)
-    /// and [`Event::Settled`](crate::v2::Event::Settled) say so; a failed send can be tried again.
-    pub fn send(&mut self, now: Instant, transport: TransportId) -> Result<OperationId, SendError> {
-        self.room
-            .execute(now, Command::Send { id: self.id, transport })
-            .map(Accepted::operation)
-            .map_err(CommandError::of)
+    /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
-    /// Pauses it on this side: no RTP leaves until [`resume`](Self::resume). Paused already, it does nothing.
-    pub fn pause(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
-        self.room.execute(now, Command::Pause { id: self.id, app_data }).map(drop).map_err(CommandError::of)
+    /// The application's data.
+    pub const fn app_data(&self) -> Option<&Value> {
+        self.app_data.as_ref()
     }
 
-    /// Resumes it on this side; media flows again unless the server pauses it too. Not paused, it does nothing.
-    pub fn resume(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
-        self.room.execute(now, Command::Resume { id: self.id, app_data }).map(drop).map_err(CommandError::of)
+    /// Audio or video.
+    pub const fn kind(&self) -> MediaKind {
+        self.track.kind()
     }
 
-    /// Closes it.
-    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
-        self.room.execute(now, Command::CloseProducer { id: self.id, app_data }).map(drop).map_err(CommandError::of)
+    /// What its media must be encoded with.
+    pub const fn codec(&self) -> Codec {
+        self.codec
     }
 
-    /// Sends another track in place of this one: ids, SSRCs, transport and paused state stay. The first frame of the new
-    /// track may have any media time: RTP time runs on.
-    pub fn replace_track(&mut self, now: Instant, track: crate::Track) -> Result<(), ReplaceTrackError> {
-        self.room.execute(now, Command::ReplaceTrack { id: self.id, track }).map(drop).map_err(CommandError::of)
+    /// The simulcast settings, if it has layers.
+    pub const fn simulcast(&self) -> Option<SimulcastOptions> {
+        self.simulcast
     }
 
-    /// Stops its track, as when a camera is unplugged:
-    /// [`ProducerEvent::TrackEnded`](crate::v2::ProducerEvent::TrackEnded) follows. It stays open; close it if that is meant.
-    pub fn end_track(&mut self, now: Instant) -> Result<(), ProducerError> {
-        self.room.execute(now, Command::EndTrack { id: self.id }).map(drop).map_err(CommandError::of)
+    /// The clone it works on.
+    pub const fn track(&self) -> &Track {
+        &self.track
     }
 
-    /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
-    /// at once; if they are enabled already, the new interval holds from now on:
-    /// [`ProducerEvent::Stats`](crate::v2::ProducerEvent::Stats). None come while it is paused.
-    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), ProducerError> {
-        self.room
-            .execute(now, Command::EnableProducerStats { id: self.id, interval })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// The track it was given.
+    pub const fn original_track(&self) -> &Track {
+        &self.original_track
     }
 
-    /// Ends the server's statistics.
-    pub fn disable_stats(&mut self, now: Instant) -> Result<(), ProducerError> {
-        self.room.execute(now, Command::DisableProducerStats { id: self.id }).map(drop).map_err(CommandError::of)
+    /// The transport it is sent over, or about to be.
+    pub const fn transport(&self) -> Option<TransportId> {
+        match &self.lifecycle {
+            Lifecycle::Unhandled => None,
+            Lifecycle::Pending { transport, .. } | Lifecycle::Handled { transport, .. } => Some(*transport),
+        }
     }
 
-    /// Sets the application's data. The server is told what it is when the producer is sent.
-    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), ProducerError> {
-        self.room
-            .execute(now, Command::SetProducerAppData { id: self.id, app_data })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// Whether the server knows it.
+    pub const fn handled(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Handled { .. })
     }
 
-    /// Sends an encoded frame. It leaves as soon as outputs are polled, the end of a large one up to 30 ms later
-    /// ([`RoomConfig::burst`](crate::v2::RoomConfig::burst)); or it is refused, and nothing is kept for later.
-    pub fn write_frame(&mut self, now: Instant, frame: Frame) -> Result<(), MediaError> {
-        self.room.write(now, self.id, &Media::Frame(frame))
+    /// The effective RTP parameters, while it is handled.
+    pub const fn rtp_parameters(&self) -> Option<&RtpParameters> {
+        match &self.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { .. } => None,
+            Lifecycle::Handled { rtp_parameters, .. } => Some(rtp_parameters),
+        }
     }
 
-    /// Sends a ready-made RTP packet. It leaves as soon as outputs are polled, or it is refused; nothing is kept for later.
-    pub fn write_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), MediaError> {
-        self.room.write(now, self.id, &Media::Packet(packet))
+    /// Whether this side paused it.
+    pub const fn locally_paused(&self) -> bool {
+        self.paused.local
     }
 
-    /// Our own statistics, one entry for each encoding; none while it is not handled.
-    pub fn outbound_stats(&self) -> Vec<OutboundRtpStats> {
-        self.room.outbound_stats(self.id)
+    /// Whether the server paused it.
+    pub const fn remotely_paused(&self) -> bool {
+        self.paused.remote
+    }
+
+    /// Whether either side paused it.
+    pub const fn paused(&self) -> bool {
+        self.paused.any()
+    }
+
+    /// The interval of the server's statistics, if they are enabled.
+    pub const fn stats_interval(&self) -> Option<Duration> {
+        self.stats_interval
+    }
+
+    /// Its layers by their index.
+    pub(crate) const fn profiles(&self) -> &'static [Profile] {
+        Profile::of(self.simulcast.is_some())
+    }
+
+    /// When it was handled on its transport, as a number that grows with each; 0 if it is not.
+    pub(crate) const fn handled_at(&self) -> u64 {
+        match self.lifecycle {
+            Lifecycle::Unhandled | Lifecycle::Pending { .. } => 0,
+            Lifecycle::Handled { order, .. } => order,
+        }
+    }
+
+    /// Whether its media leaves when its transport is connected.
+    pub(crate) const fn sends(&self) -> bool {
+        self.handled() && !self.paused()
     }
 }

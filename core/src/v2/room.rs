@@ -1,28 +1,26 @@
 //! The room: the sole driver of everything.
 
-mod ids;
-mod inflight;
+mod conductor;
+mod handles;
+pub(crate) mod inflight;
+mod inputs;
 pub(crate) mod journal;
 mod media_plane;
-mod outputs;
-mod peers;
-mod producers;
+mod names;
+pub(crate) mod outputs;
+pub(crate) mod peers;
 #[cfg(feature = "record")]
 pub(crate) mod recorder;
 #[cfg(feature = "sim")]
 mod scripted;
-mod signalling;
-mod state;
-mod transports;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::connection::Connection;
-use crate::connection::engine::endpoint::{Received, Refused};
-use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
+use crate::connection::engine::endpoint::Refused;
+use crate::connection::engine::{EngineFactory, Identity, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
@@ -34,23 +32,24 @@ use crate::rtp::MediaKind;
 use crate::stats::OutboundRtpStats;
 use crate::track::Track;
 use crate::v2::config::{ProducerOptions, RoomConfig};
-use crate::v2::error::{
-    CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, OperationError, RoomError,
-};
-use crate::v2::id::ServerId;
+use crate::v2::effect::Effect;
+use crate::v2::error::{CommandError, CreateProducerError, CreateTransportError, InputError, JoinError, RoomError};
 use crate::v2::input::{Accepted, Command, Input};
-use crate::v2::ortc::SharedCapabilities;
+use crate::v2::join::RoomState;
 use crate::v2::output::{Event, Output, ProducerEvent};
-use crate::v2::producer::{Producer, ProducerInfo};
+use crate::v2::producer::ProducerInfo;
 use crate::v2::protocol::Peer;
 use crate::v2::rtp::SendCodec;
 use crate::v2::stats::RoomStats;
-use crate::v2::transport::{Transport, TransportInfo};
+use crate::v2::transport::TransportInfo;
+use crate::v2::{join, producer, transport};
+
+pub use handles::{Producer, Transport};
 
 use inflight::Inflight;
 use journal::{Entered, Journal};
-use peers::Peers;
-pub use state::RoomState;
+use media_plane::MediaPlane;
+use names::Names;
 
 /// A mediasoup room as a sender sees it, and the driver of its transports and producers.
 ///
@@ -104,26 +103,19 @@ pub struct Room {
     config: RoomConfig,
     rng: Rng,
     now: Option<Instant>,
-    state: RoomState,
-    peer_name: Option<String>,
-    /// `join` went out: the server may know us.
-    announced: bool,
-    capabilities: SharedCapabilities,
-    peers: Peers,
-    pub(crate) transports: BTreeMap<TransportId, TransportInfo>,
-    producers: BTreeMap<ProducerId, ProducerInfo>,
-    /// What the server knows, or will know, of ours.
-    transports_at_server: BTreeMap<ServerId, TransportId>,
-    producers_at_server: BTreeMap<ServerId, ProducerId>,
+    join: join::Machine,
+    transports: BTreeMap<TransportId, transport::Machine>,
+    producers: BTreeMap<ProducerId, producer::Machine>,
+    /// What the server calls them, or will.
+    transport_names: Names<TransportId>,
+    producer_names: Names<ProducerId>,
+    media: MediaPlane,
     inflight: Inflight,
     last_operation: u64,
     /// Transports and producers made so far.
     created: u64,
-    engines: Box<dyn EngineFactory>,
-    /// Transports with media that was written and has not left: it does when outputs are polled.
-    written: Vec<TransportId>,
-    /// What engines have said and the control plane has not heard yet.
-    heard: VecDeque<(TransportId, EngineEvent)>,
+    /// What is to be done still: nothing, between two inputs.
+    effects: VecDeque<Effect>,
     outputs: Outputs<Output>,
     journal: Journal,
     stats: RoomStats,
@@ -145,24 +137,19 @@ impl Room {
         let journal = Journal::new(&config, seed);
         let inflight = Inflight::new(config.limits.late_answers);
         Self {
+            join: join::Machine::new(&config),
             config,
             rng: Rng::new(seed),
             now: None,
-            state: RoomState::New,
-            peer_name: None,
-            announced: false,
-            capabilities: SharedCapabilities::default(),
-            peers: Peers::default(),
             transports: BTreeMap::new(),
             producers: BTreeMap::new(),
-            transports_at_server: BTreeMap::new(),
-            producers_at_server: BTreeMap::new(),
+            transport_names: Names::new(),
+            producer_names: Names::new(),
+            media: MediaPlane::new(engines),
             inflight,
             last_operation: 0,
             created: 0,
-            engines,
-            written: Vec::new(),
-            heard: VecDeque::new(),
+            effects: VecDeque::new(),
             outputs,
             journal,
             stats: RoomStats::default(),
@@ -201,54 +188,20 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         let entry = self.journal.enter(Entered::Timeout);
-        while let Some((id, pending)) = self.inflight.expire(now) {
-            let method = pending.method.to_owned();
-            self.failed(now, id, pending, OperationError::TimedOut { method });
-        }
-        let due: Vec<_> = self
-            .transports
-            .values()
-            .filter(|transport| transport.poll_timeout().is_some_and(|at| at <= now))
-            .map(TransportInfo::id)
-            .collect();
-        for id in due {
-            if let Some(connection) = self.connection_mut(id) {
-                connection.handle_timeout(now);
-            }
-            self.settle(id);
-        }
-        self.flush_written(now);
+        self.expire_requests(now);
+        self.media.handle_timeout(now, &mut self.outputs);
         self.entered(now, entry);
     }
 
     /// Takes a datagram: [`Input::Receive`] without the copy.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        let to = (receive.protocol, receive.destination);
         // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
-        let is_named = self.transports.values().any(|transport| transport.local_addresses.contains(&to));
-        let mut asked = Vec::new();
-        let mut refused = None;
-        let mut taken = false;
-        for (id, transport) in &mut self.transports {
-            let named = transport.local_addresses.contains(&to);
-            let Some(connection) = transport.connection.as_mut().filter(|_| named == is_named) else { continue };
-            asked.push(*id);
-            match connection.handle_receive(now, receive) {
-                Received::Taken => {
-                    taken = true;
-                    break;
-                }
-                Received::NotOurs => {}
-                Received::Refused(why) => refused = refused.or(Some(why)),
-            }
-        }
-        // An engine that was asked may have done what was due by the way.
-        for id in asked {
-            self.settle(id);
-        }
-        if !taken {
-            self.count_refused(refused);
+        let names = |transport: &transport::Machine| transport.info.has_address(receive.protocol, receive.destination);
+        let is_named = self.transports.values().any(names);
+        let expects_it = |id| self.transports.get(&id).is_some_and(|transport| names(transport) == is_named);
+        if let Err(why) = self.media.handle_receive(now, receive, expects_it, &mut self.outputs) {
+            self.count_refused(why);
         }
         self.hear(now);
     }
@@ -267,8 +220,8 @@ impl Room {
 
     /// The next thing to act on; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(now) = self.now.filter(|_| !self.written.is_empty()) {
-            self.flush_written(now);
+        if let Some(now) = self.now.filter(|_| self.media.is_written()) {
+            self.media.flush(now, &mut self.outputs);
             self.hear(now);
         }
         let output = self.outputs.pop();
@@ -279,9 +232,8 @@ impl Room {
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // What was written and not polled is due at once.
-        let written = self.now.filter(|_| !self.written.is_empty());
-        let transports = self.transports.values().filter_map(TransportInfo::poll_timeout);
-        transports.chain(self.inflight.deadline()).chain(written).min()
+        let written = self.now.filter(|_| self.media.is_written());
+        [self.media.poll_timeout(), self.inflight.deadline(), written].into_iter().flatten().min()
     }
 
     // Commands.
@@ -351,65 +303,70 @@ impl Room {
 
     /// A transport, to be looked at.
     pub fn transport_info(&self, id: TransportId) -> Option<&TransportInfo> {
-        self.transports.get(&id)
+        self.transports.get(&id).map(|transport| &transport.info)
     }
 
     /// A producer, to be looked at.
     pub fn producer_info(&self, id: ProducerId) -> Option<&ProducerInfo> {
-        self.producers.get(&id)
+        self.producers.get(&id).map(|producer| &producer.info)
     }
 
     /// The transports that are not closed.
     pub fn transports(&self) -> impl Iterator<Item = &TransportInfo> {
-        self.transports.values()
+        self.transports.values().map(|transport| &transport.info)
     }
 
     /// The producers that are not closed.
     pub fn producers(&self) -> impl Iterator<Item = &ProducerInfo> {
-        self.producers.values()
+        self.producers.values().map(|producer| &producer.info)
+    }
+
+    /// Where a transport's media goes: [`Transport::selected_path`].
+    pub fn selected_path(&self, id: TransportId) -> Option<SelectedPath> {
+        self.media.connection(id)?.selected_path()
     }
 
     /// Our own statistics of a producer, one entry for each encoding; none while it is not handled.
     pub fn outbound_stats(&self, id: ProducerId) -> Vec<OutboundRtpStats> {
-        let Some(producer) = self.producers.get(&id).filter(|producer| producer.handled()) else { return Vec::new() };
-        let connection = producer.transport().and_then(|id| self.transports.get(&id)?.connection.as_ref());
+        let handled = self.producer_info(id).filter(|producer| producer.handled());
+        let connection = handled.and_then(|producer| self.media.connection(producer.transport()?));
         connection.map(|connection| connection.stats(id)).unwrap_or_default()
     }
 
     /// The other peers, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.iter()
+        self.join.peers.iter()
     }
 
     /// Where the room is in its life.
     pub const fn state(&self) -> RoomState {
-        self.state
+        self.join.state
     }
 
     /// Whether we are in the room.
     pub const fn joined(&self) -> bool {
-        matches!(self.state, RoomState::Joined)
+        matches!(self.join.state, RoomState::Joined)
     }
 
     /// Whether the room was left or closed.
     pub const fn closed(&self) -> bool {
-        matches!(self.state, RoomState::Closed)
+        matches!(self.join.state, RoomState::Closed)
     }
 
     /// The name we joined with.
     pub fn peer_name(&self) -> Option<&str> {
-        self.peer_name.as_deref()
+        self.join.peer_name.as_deref()
     }
 
     /// Whether the room takes audio or video from us. False before [`Event::Joined`], and for a spy.
     pub fn can_send(&self, kind: MediaKind) -> bool {
-        self.joined() && !self.config.spy && self.capabilities.can_send(kind)
+        self.joined() && !self.config.spy && self.join.capabilities.can_send(kind)
     }
 
     /// The codecs a producer of this kind can use, with their parameters, best first: a producer whose
     /// [options](ProducerOptions::codec) name none uses the first. None while [`can_send`](Self::can_send) says no.
     pub fn send_codecs(&self, kind: MediaKind) -> Vec<SendCodec> {
-        if self.can_send(kind) { self.capabilities.send_codecs(kind) } else { Vec::new() }
+        if self.can_send(kind) { self.join.capabilities.send_codecs(kind) } else { Vec::new() }
     }
 
     /// What was dropped, and what waits.
@@ -417,7 +374,8 @@ impl Room {
         RoomStats {
             events_dropped: self.outputs.events_dropped,
             transmits_dropped: self.outputs.transmits_dropped,
-            outputs_waiting: self.outputs.len() + self.unflushed(),
+            peers_dropped: self.join.peers.dropped,
+            outputs_waiting: self.outputs.len() + self.media.unflushed(),
             requests_pending: self.inflight.len(),
             requests_forgotten: self.inflight.forgotten(),
             ..self.stats
@@ -450,25 +408,24 @@ impl Room {
     }
 
     fn write_media(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
-        let unflushed = self.unflushed();
+        let unflushed = self.media.unflushed();
         if self.outputs.full() || self.outputs.clogged(unflushed) {
             return Err(MediaError::OutputsNotPolled(self.outputs.len() + unflushed));
         }
-        let producer = self.producers.get(&id).ok_or(MediaError::ProducerNotFound(id))?;
+        let producer = &self.producers.get(&id).ok_or(MediaError::ProducerNotFound(id))?.info;
         let transport = producer.transport().filter(|_| producer.handled()).ok_or(MediaError::Unhandled(id))?;
-        let codec = producer.codec;
         if producer.paused() {
-            if let Some(streams) = self.streams_mut(id) {
+            if let Some(streams) = self.media.streams_mut(id) {
                 streams.source_paused();
             }
             return Err(MediaError::Paused(id));
         }
-        let info = self.transports.get_mut(&transport).filter(|transport| transport.flows());
-        let Some(info) = info else { return Err(MediaError::NotConnected(id)) };
-        if info.backlog > 0 {
-            return Err(MediaError::Blocked(info.backlog));
+        let on = self.transports.get(&transport).filter(|transport| transport.flows());
+        let on = on.ok_or(MediaError::NotConnected(id))?;
+        if on.backlog > 0 {
+            return Err(MediaError::Blocked(on.backlog));
         }
-        let Some(connection) = info.connection.as_mut() else { return Err(MediaError::NotConnected(id)) };
+        let connection = self.media.connection_mut(transport).ok_or(MediaError::NotConnected(id))?;
         if connection.packets_waiting() >= self.config.limits.packets_waiting {
             return Err(MediaError::TooManyPackets(connection.packets_waiting()));
         }
@@ -479,31 +436,18 @@ impl Room {
         if bytes > limit {
             return Err(MediaError::TooLarge { bytes, limit });
         }
+        let codec = producer.codec();
         let written = connection.write(now, id, media).map_err(|error| error.of_media(id, layer, codec))?;
-        if connection.unflushed() == 0 {
-            self.settle(transport);
-        } else if !self.written.contains(&transport) {
-            self.written.push(transport);
-        }
+        self.media.written(transport, &mut self.outputs);
         if let Some(profile) = self.profile(id, layer).filter(|_| written.time_went_back) {
             self.outputs.event(Event::Producer { id, event: ProducerEvent::TimeWentBack { profile } });
         }
         Ok(())
     }
 
-    /// Packets that were written and become outputs when those are polled.
-    fn unflushed(&self) -> usize {
-        let connections = self.written.iter().filter_map(|id| self.transports.get(id)?.connection.as_ref());
-        connections.map(Connection::unflushed).sum()
-    }
-
-    /// Lets all leave that was written, in one go for each transport.
-    fn flush_written(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.written) {
-            if let Some(connection) = self.connection_mut(id).filter(|connection| connection.unflushed() > 0) {
-                connection.flush(now);
-            }
-            self.settle(id);
+    pub(crate) fn set_backlog(&mut self, id: TransportId, datagrams: usize) {
+        if let Some(transport) = self.transports.get_mut(&id) {
+            transport.backlog = datagrams;
         }
     }
 
@@ -516,7 +460,7 @@ impl Room {
     /// What an engine says while an input is dealt with is heard after it, one thing at a time. So each is an input of its
     /// own to the control plane, and a recording that repeats them repeats the run.
     fn hear(&mut self, now: Instant) {
-        while let Some((id, event)) = self.heard.pop_front() {
+        while let Some((id, event)) = self.media.heard.pop_front() {
             if self.transports.contains_key(&id) {
                 let entry = self.journal.enter(Entered::Engine { transport: id, event: &event });
                 self.engine_says(now, id, event);
@@ -529,14 +473,5 @@ impl Room {
         let now = self.now.map_or(now, |last| last.max(now));
         self.now = Some(now);
         now
-    }
-
-    fn next_operation(&mut self) -> OperationId {
-        self.last_operation += 1;
-        OperationId::new(self.last_operation)
-    }
-
-    fn settled(&mut self, operation: OperationId, result: Result<(), OperationError>) {
-        self.outputs.event(Event::Settled { operation, result });
     }
 }

@@ -1,5 +1,7 @@
 //! Statistics of the server, as they arrive, and what a room counts. Fields follow W3C webrtc-stats where it has the thing.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -134,4 +136,12 @@ pub struct RoomStats {
     pub outputs_waiting: usize,
     /// Requests that wait for an answer.
     pub requests_pending: usize,
+}
+
+/// What the server keeps to: whole milliseconds, a second at least (mediasoup-client), and at most what its timer takes: a
+/// longer one would fire without a pause (Node's `setInterval`).
+pub(crate) fn stats_interval(interval: Duration) -> Duration {
+    const LONGEST_MS: u32 = i32::MAX as u32;
+    let milliseconds = u32::try_from(interval.as_millis()).unwrap_or(LONGEST_MS);
+    Duration::from_millis(milliseconds.clamp(1000, LONGEST_MS).into())
 }

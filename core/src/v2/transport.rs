@@ -1,131 +1,104 @@
 //! A send transport.
 
-pub(crate) mod state;
+mod machine;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::Deref;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::id::{OperationId, TransportId};
-use crate::net::{IceProtocol, LocalAddresses};
-use crate::v2::error::{AddAddressError, CommandError, RestartIceError, TransportError};
-use crate::v2::input::{Accepted, Command};
-use crate::v2::room::Room;
+use crate::event::ConnectionState;
+use crate::id::TransportId;
+use crate::net::{IceCandidate, IceProtocol};
+use crate::v2::id::ServerId;
 
-pub use state::TransportInfo;
+pub(crate) use machine::{Input, Machine, Operation, State};
 
-/// A path to the server over which producers are sent, borrowed from its [`Room`]. Its properties are those of
-/// [`TransportInfo`], to which it dereferences.
-#[derive(Debug)]
-pub struct Transport<'a> {
-    room: &'a mut Room,
+/// A send transport as it stands.
+///
+/// # Every transition
+///
+/// What a transport (with one producer to send over it) does in each state with each input: `monospace` is a message of ours or the server's, and an event is
+/// named with who caused it. A test keeps this table true.
+///
+#[doc = include_str!("../../states/transport.md")]
+#[derive(Debug, Clone)]
+pub struct TransportInfo {
     id: TransportId,
+    server_id: ServerId,
+    app_data: Option<Value>,
+    state: State,
+    stats_interval: Option<Duration>,
+    local_addresses: BTreeSet<(IceProtocol, SocketAddr)>,
+    remote_candidates: Vec<IceCandidate>,
 }
 
-impl Deref for Transport<'_> {
-    type Target = TransportInfo;
-
-    fn deref(&self) -> &TransportInfo {
-        self.room.transport_info(self.id).expect("a handle borrows the room of a transport that is in it")
-    }
-}
-
-impl<'a> Transport<'a> {
-    pub(crate) const fn new(room: &'a mut Room, id: TransportId) -> Self {
-        Self { room, id }
+impl TransportInfo {
+    /// Unique identifier.
+    pub const fn id(&self) -> TransportId {
+        self.id
     }
 
-    /// Closes it. Its producers are un-handled, and can be sent over another.
-    pub fn close(self, now: Instant, app_data: Option<Value>) -> Result<(), TransportError> {
-        self.room.execute(now, Command::CloseTransport { id: self.id, app_data }).map(drop).map_err(CommandError::of)
+    /// By which the server knows it, or will: as [`id`](Self::id), until the server says that another has that name.
+    pub const fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
-    /// Names an address that a socket of ours sends from; ICE tries it at once. For TCP the port is that of no socket
-    /// yet: give the interface's address and any port, and bind to neither. Give addresses before the first producer is
-    /// sent, or on [`TransportEvent::RemoteCandidates`](crate::v2::TransportEvent::RemoteCandidates), or later, when the
-    /// network changes.
-    pub fn add_local_address(
-        &mut self,
-        now: Instant,
-        protocol: IceProtocol,
-        address: SocketAddr,
-    ) -> Result<(), AddAddressError> {
-        self.room
-            .execute(now, Command::AddLocalAddress { id: self.id, protocol, address })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// Always `send`.
+    pub const fn direction(&self) -> &'static str {
+        "send"
     }
 
-    /// Says that an address is gone.
-    pub fn remove_local_address(
-        &mut self,
-        now: Instant,
-        protocol: IceProtocol,
-        address: SocketAddr,
-    ) -> Result<(), TransportError> {
-        self.room
-            .execute(now, Command::RemoveLocalAddress { id: self.id, protocol, address })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// The application's data.
+    pub const fn app_data(&self) -> Option<&Value> {
+        self.app_data.as_ref()
     }
 
-    /// Names all addresses that sockets of ours send from now: those that are new are [added](Self::add_local_address), and
-    /// the others [removed](Self::remove_local_address) if at least one of these was taken. Else they stay: they may come
-    /// back to life.
-    pub fn set_local_addresses(
-        &mut self,
-        now: Instant,
-        addresses: impl IntoIterator<Item = (IceProtocol, SocketAddr)>,
-    ) -> LocalAddresses<AddAddressError> {
-        let before = self.local_addresses().collect();
-        LocalAddresses::set(
-            self,
-            before,
-            addresses,
-            |transport, protocol, address| transport.add_local_address(now, protocol, address),
-            // It is refused only while outputs wait; then the address stays named, and leads nowhere.
-            |transport, protocol, address| drop(transport.remove_local_address(now, protocol, address)),
-        )
-    }
-
-    /// Says that so many datagrams of this transport wait for sockets that take no more, and that these are too many: media
-    /// is refused with [`MediaError::Blocked`](crate::MediaError::Blocked) until it says 0.
-    pub fn set_backlog(&mut self, datagrams: usize) {
-        if let Some(transport) = self.room.transports.get_mut(&self.id) {
-            transport.backlog = datagrams;
+    /// As mediasoup-client names it.
+    pub const fn connection_state(&self) -> ConnectionState {
+        match self.state {
+            State::New | State::Creating => ConnectionState::New,
+            State::Connecting => ConnectionState::Connecting,
+            State::Connected => ConnectionState::Connected,
+            State::Disconnected => ConnectionState::Disconnected,
+            State::Failed => ConnectionState::Failed,
         }
     }
 
-    /// Restarts ICE with new credentials of the server (RFC 8445 section 9). Media goes on meanwhile.
-    pub fn restart_ice(&mut self, now: Instant) -> Result<OperationId, RestartIceError> {
-        self.room
-            .execute(now, Command::RestartTransportIce { id: self.id })
-            .map(Accepted::operation)
-            .map_err(CommandError::of)
+    /// The server's addresses, once it has answered.
+    pub fn remote_candidates(&self) -> &[IceCandidate] {
+        &self.remote_candidates
     }
 
-    /// Asks for the server's statistics every `interval`, whole milliseconds from a second to 24 days, of which the first come
-    /// at once; if they are enabled already, the new interval holds from now on:
-    /// [`TransportEvent::Stats`](crate::v2::TransportEvent::Stats).
-    pub fn enable_stats(&mut self, now: Instant, interval: Duration) -> Result<(), TransportError> {
-        self.room
-            .execute(now, Command::EnableTransportStats { id: self.id, interval })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// What sockets are wanted for: the server's best address of each protocol and family. The local address that the
+    /// system's routes choose towards each is the one to open a socket on and to
+    /// [add](crate::v2::Transport::add_local_address). None before the server has answered.
+    pub fn socket_targets(&self) -> Vec<(IceProtocol, SocketAddr)> {
+        let mut targets: Vec<(IceProtocol, SocketAddr)> = Vec::new();
+        for candidate in &self.remote_candidates {
+            let address = SocketAddr::new(candidate.ip, candidate.port);
+            let like = |(protocol, other): &(IceProtocol, SocketAddr)| {
+                *protocol == candidate.protocol && other.is_ipv4() == address.is_ipv4()
+            };
+            if !targets.iter().any(like) {
+                targets.push((candidate.protocol, address));
+            }
+        }
+        targets
     }
 
-    /// Ends the server's statistics.
-    pub fn disable_stats(&mut self, now: Instant) -> Result<(), TransportError> {
-        self.room.execute(now, Command::DisableTransportStats { id: self.id }).map(drop).map_err(CommandError::of)
+    /// Our addresses, as they were added.
+    pub fn local_addresses(&self) -> impl Iterator<Item = (IceProtocol, SocketAddr)> {
+        self.local_addresses.iter().copied()
     }
 
-    /// Sets the application's data. The server is told what it is when the transport is first used.
-    pub fn set_app_data(&mut self, now: Instant, app_data: Option<Value>) -> Result<(), TransportError> {
-        self.room
-            .execute(now, Command::SetTransportAppData { id: self.id, app_data })
-            .map(drop)
-            .map_err(CommandError::of)
+    /// The interval of the server's statistics, if they are enabled.
+    pub const fn stats_interval(&self) -> Option<Duration> {
+        self.stats_interval
+    }
+
+    pub(crate) fn has_address(&self, protocol: IceProtocol, address: SocketAddr) -> bool {
+        self.local_addresses.contains(&(protocol, address))
     }
 }

@@ -368,20 +368,25 @@ impl Machine {
                 effects.extend([Effect::Gone, Effect::EmitClose]);
             }
         }
-        self.next(&mut effects);
         if self.state != before {
-            info!(parent: span, from = ?before, to = ?self.state, "transport changes");
-            let state = self.state.connection_state();
-            if state != before.connection_state() {
-                // It is said before what follows from it.
-                effects.insert(0, Effect::StateChange(state));
-            }
+            // It is said before what follows from it.
+            self.changed(before, 0, &mut effects, span);
         }
+        self.next(&mut effects, span);
         effects
     }
 
+    /// The state has changed: what is said of it comes at this place.
+    fn changed(&self, before: State, at: usize, effects: &mut Vec<Effect>, span: &Span) {
+        info!(parent: span, from = ?before, to = ?self.state, "transport changes");
+        let state = self.state.connection_state();
+        if state != before.connection_state() {
+            effects.insert(at, Effect::StateChange(state));
+        }
+    }
+
     /// Begins what is first in the queue, unless something is under way.
-    fn next(&mut self, effects: &mut Vec<Effect>) {
+    fn next(&mut self, effects: &mut Vec<Effect>, span: &Span) {
         while self.asked.is_none()
             && let Some(first) = self.queue.front().cloned()
         {
@@ -406,6 +411,7 @@ impl Machine {
                         }
                         State::Failed => {
                             self.state = State::Connecting;
+                            self.changed(state, effects.len(), effects, span);
                             effects.push(Effect::RestartIce(parameters));
                         }
                         // There is nothing left to restart; it may have failed while this waited.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mediasoup_interop::io::v2::{Error, Event, ProtooConnector};
+use mediasoup_interop::io::v2::{ConnectedError, Error, Event, ProtooConnector};
 use mediasoup_interop::io::{Options, SignallingError};
 use mediasoup_interop::{
     Browser, PATIENCE, PEER, Player, Publisher, Server, audio_track, beat, clip, video_track, within,
@@ -10,7 +10,7 @@ use mediasoup_interop::{
 use mediasoup_producer::DtlsRole;
 use mediasoup_producer::v2::stats::RoomStats;
 use mediasoup_producer::v2::{
-    Event as RoomEvent, OperationError, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
+    Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig, SendFailure, TransportEvent,
 };
 use mediasoup_producer::{CertificateRefusal, ConnectionState, DtlsFailure, Originator};
 use tokio::time::Instant;
@@ -109,7 +109,7 @@ async fn stock_is_refused(role: DtlsRole, expected: &[CertificateRefusal]) {
         })
         .await;
     let error = within(PATIENCE, "the failure", transport.connected()).await.expect_err("no connection");
-    assert!(matches!(error, Error::Connection(ConnectionState::Failed | ConnectionState::Closed)), "{error:?}");
+    assert!(matches!(error, ConnectedError::State(ConnectionState::Failed | ConnectionState::Closed)), "{error:?}");
     println!("{role:?}: after {:?}: {cause}", at - begun);
     let DtlsFailure::WeakCertificate { refusal } = cause else { panic!("{cause:?}") };
     assert!(expected.contains(&refusal), "{refusal:?}");
@@ -133,7 +133,7 @@ async fn stock_is_refused(role: DtlsRole, expected: &[CertificateRefusal]) {
             assert_eq!(publisher.events.producer(0, audio.id()), [ProducerEvent::Handled, ProducerEvent::Unhandled]);
         }
         Err(error) => {
-            assert_eq!(error, Error::Operation(OperationError::TransportClosed));
+            assert_eq!(error, Error::Failed(SendFailure::TransportClosed));
             assert!(publisher.events.producer(0, audio.id()).is_empty());
         }
     }

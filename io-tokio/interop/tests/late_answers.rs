@@ -6,7 +6,7 @@ use std::time::Duration;
 use mediasoup_interop::io::v2::{Error, Producer, Transport};
 use mediasoup_interop::{Player, Publisher, Server, audio_track, beat, clip, eventually, stock, video_track, within};
 use mediasoup_producer::ConnectionState;
-use mediasoup_producer::v2::{OperationError, ProducerOptions};
+use mediasoup_producer::v2::{ProducerOptions, RequestFailure, SendFailure};
 use serde_json::{Value, json};
 
 /// How long we wait for an answer. The server gives up on its worker after 20 s.
@@ -28,9 +28,9 @@ fn producer(publisher: &Publisher) -> Producer {
     publisher.room.create_producer(audio_track(), ProducerOptions::default(), None).expect("it can be made")
 }
 
-fn assert_timed_out(result: Result<(), Error>, what: &str) {
-    let timed_out = OperationError::TimedOut { method: what.to_owned() };
-    assert!(matches!(&result, Err(Error::Operation(error)) if *error == timed_out), "{result:?}");
+fn assert_timed_out(result: Result<(), impl std::error::Error>, what: &str) {
+    let timed_out = RequestFailure::TimedOut { method: what.to_owned() };
+    assert_eq!(result.map_err(|error| error.to_string()), Err(timed_out.to_string()));
 }
 
 /// Waits until the server has answered so many requests of a method since the beginning, well or not.
@@ -79,7 +79,7 @@ async fn closed_before_the_server_has_made_it() {
     // In one breath, with a worker that is as fast as it can be.
     let (transport, audio) = (publisher.transport(), producer(&publisher));
     let (sent, closed) = tokio::join!(audio.send(&transport), async { transport.close(None) });
-    assert!(matches!(sent, Err(Error::Operation(OperationError::TransportClosed))), "{sent:?}");
+    assert!(matches!(sent, Err(Error::Failed(SendFailure::TransportClosed))), "{sent:?}");
     closed.unwrap();
     answered(&server, "createTransport", 1).await;
     has(&server, &[], &[]).await;

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex};
 
 use mediasoup_interop::io::Options;
-use mediasoup_interop::io::v2::{Error, Transport};
+use mediasoup_interop::io::v2::Transport;
 use mediasoup_interop::{PEER, Publisher, Server, Tampering, audio_track, stock, tampered, video_track};
-use mediasoup_producer::v2::protocol::RefusalKind;
-use mediasoup_producer::v2::{CreateTransportError, OperationError, ProducerOptions};
+use mediasoup_producer::v2::protocol::{Refusal, RefusalKind};
+use mediasoup_producer::v2::{CreateTransportError, ProducerOptions};
 use serde_json::{Value, json};
 
 type Craft = Box<dyn FnOnce(&mut Value) + Send>;
@@ -39,8 +39,10 @@ async fn crafted(server: &Server) -> (Crafted, Publisher) {
     (crafted, Publisher::connect_over(signalling, stock(), Options::default()))
 }
 
-fn assert_refused(result: Result<(), Error>, kind: RefusalKind, words: &str) {
-    let Err(Error::Operation(OperationError::Refused(refusal))) = result else { panic!("{words}: {result:?}") };
+fn assert_refused(result: Result<(), impl std::error::Error>, kind: RefusalKind, words: &str) {
+    let error = result.expect_err(words).to_string();
+    let reason = error.strip_prefix("the server refused: ").unwrap_or_else(|| panic!("{words}: {error}"));
+    let refusal = Refusal::new(reason);
     println!("{:?}: {}", refusal.kind, refusal.reason);
     assert_eq!(refusal.kind, kind, "{refusal}");
     assert!(refusal.reason.contains(words), "{refusal}, not {words}");

@@ -14,7 +14,7 @@ use super::bench::{Bench, Fate};
 use super::room::TestRoom;
 use crate::options::Options;
 use crate::runtime::Runtime;
-use crate::v2::{Error, Producer, Room, Transport};
+use crate::v2::{Producer, Room, Transport};
 
 /// Polls a future so many times and drops it then; its output if it was done before.
 pub(crate) async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -34,7 +34,9 @@ pub(crate) async fn polled<T>(times: usize, future: impl Future<Output = T>) -> 
 }
 
 /// From nothing to media and back.
-async fn session<R: Runtime>(room: &Room<Bench<R>>) -> Result<(Transport<Bench<R>>, Producer<Bench<R>>), Error> {
+async fn session<R: Runtime>(
+    room: &Room<Bench<R>>,
+) -> Result<(Transport<Bench<R>>, Producer<Bench<R>>), Box<dyn std::error::Error>> {
     room.join("alice", None).await?;
     let transport = room.create_transport(None)?;
     let track = Track::new(MediaKind::Audio, "microphone", "");

@@ -6,8 +6,8 @@ use futures_util::future::{join, select};
 use futures_util::{FutureExt, StreamExt};
 use mediasoup_producer::v2::protocol::Refusal;
 use mediasoup_producer::v2::{
-    CreateProducerError, CreateTransportError, Event as RoomEvent, JoinError, OperationError, ProducerError,
-    ProducerOptions, RoomConfig, RoomState, TransportError,
+    CreateProducerError, CreateTransportError, Event as RoomEvent, JoinError, JoinFailure, ProducerError,
+    ProducerOptions, RequestFailure, RestartIceFailure, RoomConfig, RoomState, SendFailure, TransportError,
 };
 use mediasoup_producer::{Frame, MediaError, MediaKind, Originator, Track};
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::error::SignallingError;
 use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::signalling::Signalling;
-use crate::v2::{Error, Event, FromServer, Room, ToServer};
+use crate::v2::{ConnectedError, Error, Event, FromServer, Room, ToServer};
 
 fn track() -> Track {
     Track::new(MediaKind::Audio, "microphone", "")
@@ -56,7 +56,7 @@ pub async fn a_refusal_comes_with_the_servers_words_and_another_try_is_possible<
     let room = room(&runtime, RoomConfig::default().room_settings(settings()), signalling);
     let refusal = Refusal::new("Error: duplicated Peer [peerName:\"alice\"]");
     let (joined, _) = join(room.join("alice", None), server.answer("join", Err(refusal.clone()))).await;
-    assert_eq!(joined, Err(Error::Operation(OperationError::Refused(refusal))));
+    assert_eq!(joined, Err(Error::Failed(RequestFailure::from(refusal).into())));
     let (joined, _) = join(room.join("bob", None), server.answer("join", Ok(json!({ "peers": [] })))).await;
     assert_eq!(joined, Ok(()));
 }
@@ -67,7 +67,7 @@ pub async fn a_silent_server_is_a_timeout<R: Runtime>(runtime: R) {
     let room = room(&bench, RoomConfig::default(), signalling);
     let started = bench.now();
     let joined = room.join("alice", None).await;
-    assert_eq!(joined, Err(Error::Operation(OperationError::TimedOut { method: "queryRoom".to_owned() })));
+    assert_eq!(joined, Err(Error::Failed(RequestFailure::TimedOut { method: "queryRoom".to_owned() }.into())));
     let elapsed = (bench.now() - started).as_millis();
     assert!((10_000..60_000).contains(&elapsed), "{elapsed}");
 }
@@ -93,8 +93,8 @@ pub async fn restarting_ice_everywhere_ends_when_every_transport_has_answered<R:
     assert_eq!((&mut restart).now_or_never(), None);
     let ((sent, restarted), _) =
         join(join(send, restart), server.answer("createTransport", Err(refusal.clone()))).await;
-    assert_eq!(sent, Err(Error::Operation(OperationError::Refused(refusal))));
-    assert_eq!(restarted, Err(Error::Operation(OperationError::TransportClosed)));
+    assert_eq!(sent, Err(Error::Failed(RequestFailure::from(refusal).into())));
+    assert_eq!(restarted, Err(Error::Failed(RestartIceFailure::TransportClosed)));
 }
 
 pub async fn closing_leaves_the_room_and_ends_the_connection<R: Runtime>(runtime: R) {
@@ -123,7 +123,7 @@ pub async fn after_the_end_every_call_says_so<R: Runtime>(runtime: R) {
     assert_eq!(room.restart_ice().await, Err(Error::Stopped));
     assert_eq!(transport.rebind(), Err(TransportError::NotFound(transport.id())));
     assert_eq!(transport.restart_ice().await, Err(Error::Stopped));
-    assert!(matches!(transport.connected().await, Err(Error::Connection(_))));
+    assert!(matches!(transport.connected().await, Err(ConnectedError::State(_))));
     assert_eq!(producer.pause(None), Err(ProducerError::NotFound(producer.id())));
     assert_eq!(producer.send(&transport).await, Err(Error::Stopped));
     let frame = Frame::new(vec![1], Duration::ZERO);
@@ -171,7 +171,7 @@ pub async fn closing_ends_what_is_under_way<R: Runtime>(runtime: R) {
     // `createTransport` stays without an answer.
     server.next().await.unwrap();
     room.close().await;
-    assert_eq!(send.await.unwrap(), Err(Error::Operation(OperationError::RoomClosed)));
+    assert_eq!(send.await.unwrap(), Err(Error::Failed(SendFailure::RoomClosed)));
 }
 
 pub async fn giving_up_waiting_does_not_give_up_the_operation<R: Runtime>(runtime: R) {
@@ -206,7 +206,7 @@ pub async fn a_lost_connection_ends_what_is_under_way<R: Runtime>(runtime: R) {
         drop(server);
     })
     .await;
-    assert_eq!(joined, Err(Error::Operation(OperationError::RoomClosed)));
+    assert_eq!(joined, Err(Error::Failed(JoinFailure::RoomClosed)));
 }
 
 pub async fn a_room_closed_by_the_server_can_be_joined_again<R: Runtime>(runtime: R) {
@@ -228,7 +228,7 @@ pub async fn a_server_that_takes_nothing_does_not_keep_the_room_from_ending<R: R
         let mut joining = Box::pin(room.join("alice", None));
         assert!((&mut joining).now_or_never().is_none());
         room.close().await;
-        assert_eq!(joining.await, Err(Error::Operation(OperationError::RoomClosed)));
+        assert_eq!(joining.await, Err(Error::Failed(JoinFailure::RoomClosed)));
     }
     let elapsed = bench.now() - started;
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");

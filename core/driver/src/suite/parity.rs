@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::channel::{channel, settings};
 use crate::options::Options;
 use crate::runtime::Runtime;
-use crate::v2::{Error, Event, FromServer, Room};
+use crate::v2::{Event, FromServer, Room};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -190,16 +190,15 @@ async fn through<R: Runtime>(runtime: R, expected: &[Said]) -> Vec<Said> {
     let mut all = Vec::new();
     let (mut open, mut transports, mut producers) = (Vec::new(), Vec::new(), Vec::new());
     // What nobody waits for goes on.
-    let begin =
-        |operation: Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '_>>| drop(operation.now_or_never());
+    let begin = |operation: Pin<Box<dyn Future<Output = ()> + Send + '_>>| _ = operation.now_or_never();
     for (n, (act, expected)) in script().into_iter().zip(expected).enumerate() {
         match act {
-            Act::Join => begin(Box::pin(room.join("alice", None))),
+            Act::Join => begin(Box::pin(room.join("alice", None).map(drop))),
             Act::Transport => transports.extend(room.create_transport(None)),
             Act::Producer(kind) => {
                 producers.extend(room.create_producer(Track::new(kind, "t", ""), ProducerOptions::default(), None));
             }
-            Act::Send(n) => begin(Box::pin(producers[n].send(&transports[0]))),
+            Act::Send(n) => begin(Box::pin(producers[n].send(&transports[0]).map(drop))),
             Act::Pause(n) => drop(producers[n].pause(None)),
             Act::Resume(n) => drop(producers[n].resume(None)),
             Act::Close(n) => drop(producers[n].close(None)),

@@ -12,11 +12,11 @@ use mediasoup_producer::IceProtocol::{Tcp, Udp};
 use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v3::{
-    CreateSendTransportError, Device as Machine, DeviceConfig, EncodingOptions, Event as DeviceEvent, LoadError,
-    OperationError, ProduceError, ProduceOptions, ProducerError, ProducerEvent, Refusal, Request, RestartIceError,
-    TransportError, TransportEvent, TransportOptions,
+    CreateSendTransportError, Device as Machine, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions,
+    Event as DeviceEvent, LoadError, OperationError, ProduceError, ProduceOptions, ProducerError, ProducerEvent,
+    Refusal, Request, RestartIceError, TransportError, TransportEvent, TransportOptions,
 };
-use mediasoup_producer::{ConnectionState, MediaError, MediaKind, SetupError, Track};
+use mediasoup_producer::{ConnectionState, MediaError, MediaKind, RequestId, SetupError, Track, TransportId};
 use serde_json::Map;
 
 use super::abort::polled;
@@ -29,8 +29,8 @@ use crate::options::Options;
 use crate::runtime::{Runtime, until};
 use crate::signalling::{self, Signalling};
 use crate::v3::{
-    ConnectError, CreateTransportError, Device, Error, Event, Events, FromServer, Producer, ToServer, Transport,
-    answered_by,
+    AnsweredBy, ConnectError, CreateTransportError, Device, Error, Event, Events, FromServer, Producer, ToServer,
+    Transport, answered_by,
 };
 
 fn microphone() -> Track {
@@ -104,7 +104,7 @@ async fn all_arrives<R: Runtime>(router: &TestRouter<R>, producer: &Producer<Ben
             received.len() == sent.len()
                 && sent.iter().zip(&received).all(|(sent, encoding)| {
                     (sent.layer, sent.packets_sent, sent.bytes_sent)
-                        == (usize::from(encoding.layer), encoding.received.packets, encoding.received.bytes)
+                        == (encoding.layer, encoding.received.packets, encoding.received.bytes)
                 })
         })
         .await;
@@ -267,6 +267,18 @@ pub async fn an_answer_that_never_comes_is_a_timeout<R: Runtime>(runtime: R) {
     let transport = transport(&device, &router).await;
     let error = transport.produce(microphone(), ProduceOptions::default()).await.unwrap_err();
     assert_eq!(error, Error::Failed(OperationError::TimedOut { request: "connect".to_owned() }));
+}
+
+pub async fn requests_that_nobody_answers_wait_within_bounds<R: Runtime>(_: R) {
+    let dtls_parameters = DtlsParameters { role: DtlsRole::Client, fingerprints: Vec::new() };
+    let (transport, transport_id) = (TransportId::from(1), "t".to_owned());
+    let request = Request::Connect { transport, transport_id, dtls_parameters };
+    let mut answers = answered_by(|_| pending());
+    for n in 0..AnsweredBy::WAITING as u64 {
+        assert!(answers.feed((RequestId::from(n), request.clone())).now_or_never().is_some(), "{n}");
+    }
+    assert!(answers.next().now_or_never().is_none());
+    assert!(answers.feed((RequestId::from(0), request)).now_or_never().is_none(), "it takes more");
 }
 
 pub async fn a_blocked_socket_refuses_media_and_audio_goes_first<R: Runtime>(runtime: R) {

@@ -13,7 +13,7 @@ use async_tungstenite::tungstenite::{self, Message, WebSocket};
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use mediasoup_producer::v2::protocol::Refusal;
-use mediasoup_producer::v2::{OperationError, RoomConfig};
+use mediasoup_producer::v2::{RequestFailure, RoomConfig};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ pub async fn a_room_is_joined_over_websocket<R: Runtime>(runtime: R) {
     let room = connect(&runtime, &url).await;
     let twin = room.join("twin", None).await;
     let refusal = Refusal::new("Error: duplicated Peer [peerName:\"twin\"]");
-    assert_eq!(twin, Err(Error::Operation(OperationError::Refused(refusal))));
+    assert_eq!(twin, Err(Error::Failed(RequestFailure::from(refusal).into())));
     room.join("alice", None).await.unwrap();
     room.close().await;
 }

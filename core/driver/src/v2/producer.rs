@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer as core;
 use mediasoup_producer::stats::OutboundRtpStats;
-use mediasoup_producer::v2::{ProducerError, ReplaceTrackError, RtpParameters, SendError, ServerId, SimulcastOptions};
+use mediasoup_producer::v2::{
+    ProducerError, ReplaceTrackError, RtpParameters, SendError, SendFailure, ServerId, SimulcastOptions,
+};
 use mediasoup_producer::{Codec, Frame, MediaError, MediaKind, ProducerId, RtpPacket, Track};
 use serde_json::Value;
 
@@ -76,7 +78,7 @@ impl<R: Runtime> Producer<R> {
     ///
     /// Cancel safe: once begun it goes on when the future is dropped; the events tell how it ends. Back-pressure: operations
     /// of a transport wait for each other, up to [`Limits::operations`](mediasoup_producer::Limits).
-    pub async fn send(&self, transport: &Transport<R>) -> Result<(), Error> {
+    pub async fn send(&self, transport: &Transport<R>) -> Result<(), Error<SendError, SendFailure>> {
         let (id, transport) = (self.id, transport.id());
         self.handle
             .operation(|room, now| room.producer(id).ok_or(SendError::ProducerNotFound(id))?.send(now, transport))

@@ -6,7 +6,8 @@ use mediasoup_producer as core;
 use mediasoup_producer::v2::protocol::Peer;
 use mediasoup_producer::v2::stats::RoomStats;
 use mediasoup_producer::v2::{
-    CreateProducerError, CreateTransportError, ProducerOptions, RoomConfig, RoomError, RoomState, SendCodec,
+    CreateProducerError, CreateTransportError, JoinError, JoinFailure, ProducerOptions, RestartIceFailure, RoomConfig,
+    RoomError, RoomState, SendCodec,
 };
 use mediasoup_producer::{MediaKind, ProducerId, Track, TransportId};
 use serde_json::Value;
@@ -95,7 +96,11 @@ impl<R: Runtime> Room<R> {
     /// Joins the room as `peer_name`. A room that was left can be joined again.
     ///
     /// Cancel safe: once begun it goes on when the future is dropped, and the events tell that we are in.
-    pub async fn join(&self, peer_name: impl Into<String>, app_data: Option<Value>) -> Result<(), Error> {
+    pub async fn join(
+        &self,
+        peer_name: impl Into<String>,
+        app_data: Option<Value>,
+    ) -> Result<(), Error<JoinError, JoinFailure>> {
         self.handle.operation(|room, now| room.join(now, peer_name, app_data)).await
     }
 
@@ -145,7 +150,7 @@ impl<R: Runtime> Room<R> {
     /// told, in the order in which they were made, and the others go on.
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
-    pub async fn restart_ice(&self) -> Result<(), Error> {
+    pub async fn restart_ice(&self) -> Result<(), Error<RoomError, RestartIceFailure>> {
         self.handle.operations(|room, now| Ok::<_, RoomError>(((), room.restart_ice(now)?))).await
     }
 

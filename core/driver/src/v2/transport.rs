@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mediasoup_producer as core;
-use mediasoup_producer::v2::{RestartIceError, ServerId, TransportError};
+use mediasoup_producer::v2::{RestartIceError, RestartIceFailure, ServerId, TransportError};
 use mediasoup_producer::{ConnectionState, SelectedPath, TransportId};
 use mediasoup_producer::{IceCandidate, IceProtocol};
 use serde_json::Value;
 
-use super::{Error, Handle};
+use super::{ConnectedError, Error, Handle};
 use crate::runtime::Runtime;
 
 /// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::v2::Transport`] for what
@@ -86,9 +86,9 @@ impl<R: Runtime> Transport<R> {
     /// or has failed; the event says why.
     ///
     /// Cancel safe: it only watches.
-    pub async fn connected(&self) -> Result<(), Error> {
+    pub async fn connected(&self) -> Result<(), ConnectedError> {
         let state = |room: &core::v2::Room| connection_state(room, self.id);
-        self.handle.connected(state).await.map_err(|state| state.map_or(Error::Stopped, Error::Connection))
+        self.handle.connected(state).await.map_err(|state| state.map_or(ConnectedError::Stopped, ConnectedError::State))
     }
 
     /// The server's addresses, once it has answered.
@@ -102,9 +102,9 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Where its media goes, and how long the way there and back takes; `None` before ICE has found a path. See
-    /// [`mediasoup_producer::v2::TransportInfo::selected_path`].
+    /// [`mediasoup_producer::v2::Transport::selected_path`].
     pub fn selected_path(&self) -> Option<SelectedPath> {
-        self.look(core::v2::TransportInfo::selected_path).flatten()
+        self.handle.look(|room| room.selected_path(self.id))
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Room::network_changed`](super::Room::network_changed).
@@ -117,7 +117,7 @@ impl<R: Runtime> Transport<R> {
     /// Restarts ICE with new credentials of the server. Media goes on meanwhile.
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
-    pub async fn restart_ice(&self) -> Result<(), Error> {
+    pub async fn restart_ice(&self) -> Result<(), Error<RestartIceError, RestartIceFailure>> {
         let id = self.id;
         self.handle
             .operation(|room, now| room.transport(id).ok_or(RestartIceError::NotFound(id))?.restart_ice(now))

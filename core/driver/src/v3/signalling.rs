@@ -14,7 +14,9 @@ use super::{FromServer, ToServer};
 use crate::error::SignallingError;
 
 /// Signalling by a function that has each request answered. Those of one transport come one at a time, those of several
-/// beside each other. The driver's task polls what it makes: it must not block.
+/// beside each other. The driver's task polls what it makes: it must not block, and should come to an end by itself, since
+/// nobody waits for it after [`DeviceConfig::request_timeout`](mediasoup_producer::v3::DeviceConfig::request_timeout). Past
+/// [`AnsweredBy::WAITING`] that have not, others wait.
 pub fn answered_by<A>(mut answer: impl FnMut(Request) -> A + Send + 'static) -> AnsweredBy
 where
     A: Future<Output = Result<Answer, Refusal>> + Send + 'static,
@@ -28,9 +30,13 @@ where
 pub struct AnsweredBy {
     #[debug(skip)]
     answer: Box<dyn FnMut(RequestId, Request) -> BoxFuture<'static, FromServer> + Send>,
-    /// What is asked and not answered yet: so many at most as requests may wait
-    /// ([`Limits::pending_requests`](mediasoup_producer::Limits)), and those that were given up.
+    /// What is asked and not answered yet, that which was given up meanwhile among it.
     waiting: FuturesUnordered<BoxFuture<'static, FromServer>>,
+}
+
+impl AnsweredBy {
+    /// Requests that are being answered at most, 1024.
+    pub const WAITING: usize = 1024;
 }
 
 impl Stream for AnsweredBy {
@@ -49,7 +55,8 @@ impl Sink<ToServer> for AnsweredBy {
     type Error = SignallingError;
 
     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SignallingError>> {
-        Poll::Ready(Ok(()))
+        // Whoever polls for answers is woken by one, and there is room then.
+        if self.waiting.len() < Self::WAITING { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn start_send(mut self: Pin<&mut Self>, (id, request): ToServer) -> Result<(), SignallingError> {

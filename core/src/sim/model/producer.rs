@@ -7,10 +7,10 @@ use super::step::{ProducerOp, TrackKind};
 use super::transport::Queued;
 use super::{Model, OPERATIONS, PRODUCERS, to_peer};
 use crate::event::Originator;
-use crate::v2::OperationError;
 use crate::v2::ProducerEvent;
 use crate::v2::Profile;
 use crate::v2::RoomState;
+use crate::v2::{Failure, SendFailure};
 
 /// Key frame requests closer together than this are one, in milliseconds.
 const KEY_FRAME_GAP: u64 = 500;
@@ -227,7 +227,7 @@ impl Model {
                 } else {
                     queue.remove(at);
                 }
-                self.settle(operation, Err(OperationError::ProducerClosed));
+                self.settle(operation, Err(Failure::Send(SendFailure::ProducerClosed)));
                 self.work(transport);
             }
             Life::Handled { .. } | Life::Unhandled => {}

@@ -8,10 +8,10 @@ use super::step::Answer;
 use super::transport::Queued;
 use super::{IDS_TAKEN, LATE, Model, PENDING, REQUEST_TIMEOUT, Said, to_peer, with_app};
 use crate::event::ConnectionState;
-use crate::v2::OperationError;
 use crate::v2::RoomState;
 use crate::v2::protocol::{Peer, Refusal};
 use crate::v2::{Event, ProducerEvent, TransportEvent};
+use crate::v2::{JoinFailure, RequestFailure};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
@@ -124,9 +124,9 @@ impl Model {
     }
 
     /// Asks the server, unless too much is asked already.
-    pub(super) fn request(&mut self, what: What, message: Value) -> Result<u64, OperationError> {
+    pub(super) fn request(&mut self, what: What, message: Value) -> Result<u64, RequestFailure> {
         if self.open.len() == PENDING {
-            return Err(OperationError::TooManyRequests(PENDING));
+            return Err(RequestFailure::TooManyRequests(PENDING));
         }
         self.requests += 1;
         self.open.insert(self.requests, Open { deadline: self.now + REQUEST_TIMEOUT, what, obstructed: false });
@@ -140,7 +140,7 @@ impl Model {
         });
         let message = with_app(message, &self.join_app);
         if let Err(error) = self.request(What::Join { operation }, message) {
-            self.join_failed(operation, error);
+            self.join_failed(operation, error.into());
         }
     }
 
@@ -203,11 +203,11 @@ impl Model {
             Answer::Good | Answer::Bare | Answer::Demanding | Answer::Malformed => {}
             Answer::Refused | Answer::Taken => {
                 let refusal = how.payload(open.what.method()).expect_err("a refusal");
-                self.request_failed(request, open, OperationError::Refused(refusal));
+                self.request_failed(request, open, RequestFailure::Refused(refusal));
                 return;
             }
         }
-        let garbled = || OperationError::InvalidResponse(garbled());
+        let garbled = || RequestFailure::InvalidResponse(garbled());
         match open.what {
             What::CreateProducer { transport, producer, .. } => self.producer_made(transport, producer),
             What::Closed { makes, close } => {
@@ -220,7 +220,7 @@ impl Model {
             }
             What::QueryRoom { operation } => {
                 if how == Answer::Demanding {
-                    let demand = OperationError::MandatoryCodecs(vec!["payload type 77".to_owned()]);
+                    let demand = JoinFailure::MandatoryCodecs(vec!["payload type 77".to_owned()]);
                     self.join_failed(operation, demand);
                     return;
                 }
@@ -274,12 +274,12 @@ impl Model {
     }
 
     /// What is being sent has another name, if the last was taken, until too many were.
-    fn named_anew(&mut self, what: &What, error: &OperationError) -> bool {
+    fn named_anew(&mut self, what: &What, error: &RequestFailure) -> bool {
         let (What::CreateTransport { transport, .. } | What::CreateProducer { transport, .. }) = what else {
             return false;
         };
         let on = self.transport(*transport);
-        let (Some(Queued::Send { taken, .. }), OperationError::Refused(words)) = (on.queue.front_mut(), error) else {
+        let (Some(Queued::Send { taken, .. }), RequestFailure::Refused(words)) = (on.queue.front_mut(), error) else {
             return false;
         };
         if *words == refusal() || *taken == IDS_TAKEN {
@@ -313,8 +313,8 @@ impl Model {
     /// It was refused, not answered, or answered with nonsense. In the last two cases the server may have done it all the
     /// same, and must not keep what nobody uses. A refusal is not final as long as something that an older request has made
     /// may be its cause.
-    pub(super) fn request_failed(&mut self, request: u64, open: Open, error: OperationError) {
-        let refused = matches!(error, OperationError::Refused(_));
+    pub(super) fn request_failed(&mut self, request: u64, open: Open, error: RequestFailure) {
+        let refused = matches!(error, RequestFailure::Refused(_));
         let makes = open.what.makes();
         let undo = makes.and_then(Makes::undo);
         let mut again = refused && undo.is_some() && open.obstructed;
@@ -337,9 +337,9 @@ impl Model {
         }
         let again = again || self.named_anew(&open.what, &error);
         match open.what {
-            What::QueryRoom { operation } => self.join_failed(operation, error),
+            What::QueryRoom { operation } => self.join_failed(operation, error.into()),
             What::Join { operation } if again => self.ask_to_join(operation),
-            What::Join { operation } => self.join_failed(operation, error),
+            What::Join { operation } => self.join_failed(operation, error.into()),
             What::CreateTransport { transport: id, operation, .. } => {
                 let transport = self.transport(id);
                 transport.creating = false;
@@ -348,7 +348,7 @@ impl Model {
                 let asked = matches!(transport.queue.front(),
                     Some(Queued::Send { operation: first, .. } | Queued::Restart { operation: first }) if *first == operation);
                 if asked && !again {
-                    self.failed(id, error);
+                    self.failed(id, error.into());
                 } else {
                     self.work(id);
                 }
@@ -367,7 +367,7 @@ impl Model {
                 self.work(id);
             }
             What::RestartTransport { transport } | What::CreateProducer { transport, .. } => {
-                self.failed(transport, error);
+                self.failed(transport, error.into());
             }
             What::Closed { .. } => {}
         }
@@ -384,7 +384,7 @@ impl Model {
             let overdue = overdue.expect("it has the deadline");
             let method = self.open[&overdue].what.method().to_owned();
             let open = self.give_up(overdue).expect("it is open");
-            self.request_failed(overdue, open, OperationError::TimedOut { method });
+            self.request_failed(overdue, open, RequestFailure::TimedOut { method });
         }
         self.now = until;
     }

@@ -7,11 +7,11 @@ use super::requests::What;
 use super::step::Notice;
 use super::{Model, PEERS, pick, to_peer};
 use crate::event::Originator;
-use crate::v2::OperationError;
 use crate::v2::RoomState;
 use crate::v2::protocol::Peer;
 use crate::v2::stats::{ProducerStats, TransportStats};
 use crate::v2::{Event, ProducerEvent, TransportEvent};
+use crate::v2::{Failure, JoinFailure, SendFailure};
 
 impl Model {
     pub(super) fn join(&mut self, nameless: bool, app: Option<Value>) -> Result<(), &'static str> {
@@ -27,7 +27,7 @@ impl Model {
         let operation = self.operation();
         let message = json!({ "method": "queryRoom", "target": "room" });
         if let Err(error) = self.request(What::QueryRoom { operation }, message) {
-            self.join_failed(operation, error);
+            self.join_failed(operation, error.into());
         }
         Ok(())
     }
@@ -54,11 +54,11 @@ impl Model {
         self.late.clear();
         for (_, open) in std::mem::take(&mut self.open) {
             if let What::QueryRoom { operation } | What::Join { operation } = open.what {
-                self.settle(operation, Err(OperationError::RoomClosed));
+                self.settle(operation, Err(Failure::Join(JoinFailure::RoomClosed)));
             }
         }
         for id in self.transports.keys().copied().collect::<Vec<_>>() {
-            self.close_transport(id, originator, None, OperationError::RoomClosed);
+            self.close_transport(id, originator, None, SendFailure::RoomClosed);
         }
         for id in self.producers.keys().copied().collect::<Vec<_>>() {
             self.producers.remove(&id);
@@ -67,10 +67,10 @@ impl Model {
         self.peers.clear();
     }
 
-    pub(super) fn join_failed(&mut self, operation: u64, error: OperationError) {
+    pub(super) fn join_failed(&mut self, operation: u64, error: JoinFailure) {
         self.state = RoomState::New;
         self.known_to_server = false;
-        self.settle(operation, Err(error));
+        self.settle(operation, Err(Failure::Join(error)));
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {
@@ -92,7 +92,7 @@ impl Model {
                     self.unexpected += 1;
                     self.closed_by_server(id);
                 }
-                self.close_transport(id, Originator::Remote, app.value(), OperationError::TransportClosed);
+                self.close_transport(id, Originator::Remote, app.value(), SendFailure::TransportClosed);
             }
             Notice::TransportStats(number) => match transport(number) {
                 id if self.transports.contains_key(&id) => {

@@ -10,8 +10,8 @@ use super::requests::{Makes, What};
 use super::step::{Says, TransportOp};
 use super::{ADDRESSES, Model, OPERATIONS, TRANSPORTS, to_peer, with_app};
 use crate::event::{ConnectionState, Originator};
-use crate::v2::OperationError;
 use crate::v2::RoomState;
+use crate::v2::{Failure, RequestFailure, RestartIceFailure, SendFailure};
 use crate::v2::{ProducerEvent, TransportEvent};
 
 #[derive(Debug, Clone)]
@@ -173,7 +173,7 @@ impl Model {
                 _ => self.tell(close),
             }
         }
-        self.close_transport(id, Originator::Local, app, OperationError::TransportClosed);
+        self.close_transport(id, Originator::Local, app, SendFailure::TransportClosed);
     }
 
     /// Its operations fail, its producers are free again, and nothing follows its close.
@@ -182,15 +182,17 @@ impl Model {
         id: usize,
         originator: Originator,
         app: Option<Value>,
-        error: OperationError,
+        error: SendFailure,
     ) {
         let Some(transport) = self.transports.remove(&id) else { return };
         if let Some(request) = transport.busy {
             self.give_up(request);
         }
         for queued in transport.queue {
-            if let Queued::Send { operation, .. } | Queued::Restart { operation } = queued {
-                self.settle(operation, Err(error.clone()));
+            match queued {
+                Queued::Send { operation, .. } => self.settle(operation, Err(Failure::Send(error.clone()))),
+                Queued::Restart { operation } => self.settle(operation, not_restarted(error.clone())),
+                Queued::Closed { .. } => {}
             }
         }
         let mut unhandled = Vec::new();
@@ -228,13 +230,13 @@ impl Model {
                     let what = What::CreateTransport { transport: id, name: transport.name, operation: *operation };
                     let asked = self.request(what, message);
                     self.transport(id).creating = asked.is_ok();
-                    asked
+                    asked.map_err(Into::into)
                 }
-                Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer),
-                Some(Queued::Restart { .. }) if !transport.made() => Err(OperationError::TransportClosed),
+                Some(Queued::Send { producer, .. }) => self.ask_for_producer(id, *producer).map_err(Into::into),
+                Some(Queued::Restart { .. }) if !transport.made() => Err(SendFailure::TransportClosed),
                 Some(Queued::Restart { .. }) => {
                     let message = json!({ "method": "restartTransport", "target": "peer", "id": id });
-                    self.request(What::RestartTransport { transport: id }, message)
+                    self.request(What::RestartTransport { transport: id }, message).map_err(Into::into)
                 }
             };
             match asked {
@@ -244,7 +246,7 @@ impl Model {
         }
     }
 
-    fn ask_for_producer(&mut self, id: usize, producer: usize) -> Result<u64, OperationError> {
+    fn ask_for_producer(&mut self, id: usize, producer: usize) -> Result<u64, RequestFailure> {
         let known = self.producers.get_mut(&producer).expect("a closed one leaves the queue");
         let layers: Vec<_> = if known.simulcast {
             known.layers().iter().map(|layer| Value::from(layer.as_str())).collect()
@@ -270,27 +272,28 @@ impl Model {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
-            Some(Queued::Send { operation, .. } | Queued::Restart { operation }) => self.settle(operation, Ok(())),
+            Some(Queued::Send { operation, .. }) => self.settle(operation, Ok(())),
+            Some(Queued::Restart { operation }) => self.settle(operation, Ok(())),
             Some(Queued::Closed { then: Some(message) }) => self.tell(message),
             Some(Queued::Closed { then: None }) | None => {}
         }
         self.work(id);
     }
 
-    pub(super) fn failed(&mut self, id: usize, error: OperationError) {
+    pub(super) fn failed(&mut self, id: usize, error: SendFailure) {
         self.fail_first(id, error);
         self.work(id);
     }
 
-    fn fail_first(&mut self, id: usize, error: OperationError) {
+    fn fail_first(&mut self, id: usize, error: SendFailure) {
         let transport = self.transport(id);
         transport.busy = None;
         match transport.queue.pop_front() {
             Some(Queued::Send { operation, producer, .. }) => {
                 self.producers.get_mut(&producer).expect("a closed one leaves the queue").life = Life::Unhandled;
-                self.settle(operation, Err(error));
+                self.settle(operation, Err(Failure::Send(error)));
             }
-            Some(Queued::Restart { operation }) => self.settle(operation, Err(error)),
+            Some(Queued::Restart { operation }) => self.settle(operation, not_restarted(error)),
             Some(Queued::Closed { .. }) | None => {}
         }
     }
@@ -328,4 +331,13 @@ impl Model {
             self.emit_transport(id, TransportEvent::ConnectionStateChange { state });
         }
     }
+}
+
+/// What fails a transport fails a restart of ICE on it.
+fn not_restarted(error: SendFailure) -> Result<(), Failure> {
+    Err(Failure::RestartIce(match error {
+        SendFailure::Request(failure) => failure.into(),
+        SendFailure::RoomClosed => RestartIceFailure::RoomClosed,
+        _ => RestartIceFailure::TransportClosed,
+    }))
 }

@@ -18,6 +18,9 @@ const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [100..=127, 96..=99];
 
 /// Codecs for which there is no number left are left out.
 pub(super) fn of(config: &RouterConfig) -> RtpCapabilities {
+    if let Some(capabilities) = &config.rtp_capabilities {
+        return capabilities.clone();
+    }
     let mut taken: Vec<u8> = config.codecs.iter().filter_map(|codec| codec.preferred_payload_type).collect();
     let mut next = || {
         let free = DYNAMIC.into_iter().flatten().find(|payload_type| !taken.contains(payload_type))?;

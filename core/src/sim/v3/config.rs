@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::connection::engine::crypto::DtlsBackend;
 use crate::net::IceProtocol;
 use crate::rtp::{Codec, MediaKind};
-use crate::v3::CodecParameters;
+use crate::v3::{CodecParameters, RtpCapabilities};
 
 /// What a [`Router`](super::Router) is like.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     pub(super) addresses: Vec<(IceProtocol, SocketAddr)>,
     pub(super) codecs: Vec<MediaCodec>,
+    pub(super) rtp_capabilities: Option<RtpCapabilities>,
     pub(super) transport_cc: bool,
     pub(super) max_incoming_bitrate_bps: Option<u64>,
     pub(super) bitrate_feedback_after: Option<Duration>,
@@ -35,6 +36,7 @@ impl Default for RouterConfig {
                 MediaCodec::pcmu(),
                 MediaCodec::pcma(),
             ],
+            rtp_capabilities: None,
             transport_cc: true,
             max_incoming_bitrate_bps: None,
             bitrate_feedback_after: Some(Duration::from_secs(5)),
@@ -58,6 +60,12 @@ impl RouterConfig {
     /// Default: Opus, VP8, VP9 of profile 0, H.264 constrained baseline and high, PCMU, PCMA.
     pub fn codecs(mut self, codecs: impl Into<Vec<MediaCodec>>) -> Self {
         self.codecs = codecs.into();
+        self
+    }
+
+    /// What the router says it can route, in place of what would follow from its codecs: as another version has it, or none.
+    pub fn rtp_capabilities(mut self, capabilities: RtpCapabilities) -> Self {
+        self.rtp_capabilities = Some(capabilities);
         self
     }
 

@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::Map;
 
-use super::config::{RouterConfig, WebRtcTransportOptions};
+use super::capabilities;
+use super::config::RouterConfig;
 use super::model::{self, AnswerKind, Expected, Model, Said, Step, TrackKind};
-use super::router::Router;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::limits::Limits;
 use crate::media::{Frame, Media};
-use crate::net::IceProtocol;
+use crate::net::{DtlsFingerprint, IceParameters, IceProtocol};
 use crate::track::Track;
 use crate::v3::{
-    Answer, Command, Device, DeviceConfig, EncodingOptions, Event, Input, InputError, Output, ProduceOptions,
-    ProducerEvent, Refusal, Request, RtpCapabilities, TransportOptions, TransportParameters,
+    Answer, Command, Device, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions, Event, IceCandidate, Input,
+    InputError, Output, ProduceOptions, ProducerEvent, Refusal, Request, RtpCapabilities, TransportOptions,
+    TransportParameters,
 };
 
 /// Frames of a producer are so far apart.
@@ -30,7 +31,7 @@ pub struct Lockstep {
     frames: u32,
     capabilities: RtpCapabilities,
     parameters: TransportParameters,
-    story: Vec<String>,
+    story: Vec<(Step, Expected)>,
 }
 
 impl Lockstep {
@@ -42,22 +43,19 @@ impl Lockstep {
             .operations(model::OPERATIONS)
             .late_answers(model::LATE_ANSWERS);
         let config = DeviceConfig::default().limits(limits).request_timeout(model::REQUEST_TIMEOUT);
-        let address = std::net::SocketAddr::from(([203, 0, 113, 1], 40000));
-        let mut router = Router::new(RouterConfig::default().address(IceProtocol::Udp, address), seed);
-        let parameters = router.create_web_rtc_transport(start, WebRtcTransportOptions::default());
         Self {
             device: Device::scripted(config, seed),
             model: Model::default(),
             now: start,
             frames: 0,
-            capabilities: router.rtp_capabilities().clone(),
-            parameters: parameters.expect("a new router has space and an address"),
+            capabilities: capabilities::of(&RouterConfig::default()),
+            parameters: parameters(),
             story: Vec::new(),
         }
     }
 
-    /// What has happened so far, a line for each step.
-    pub fn story(&self) -> &[String] {
+    /// What has happened so far, and what was to come of it.
+    pub fn story(&self) -> &[(Step, Expected)] {
         &self.story
     }
 
@@ -82,7 +80,7 @@ impl Lockstep {
             _ => false,
         };
         let expected = self.model.step(step);
-        self.story.push(format!("{step:?} -> {expected:?}"));
+        self.story.push((*step, expected.clone()));
         let result = self.hand_in(step, &track, asks_produce, engine_speaks);
         let (said, media) = self.outputs();
         match (&result, expected.refused) {
@@ -245,4 +243,27 @@ impl Lockstep {
 
 fn differ<T: PartialEq + std::fmt::Debug>(what: &str, model: &T, device: &T) -> Result<(), String> {
     if model == device { Ok(()) } else { Err(format!("{what} are {device:?}, and should be {model:?}")) }
+}
+
+/// Of a transport that nobody has made.
+fn parameters() -> TransportParameters {
+    let candidate = IceCandidate {
+        foundation: "udpcandidate".to_owned(),
+        priority: 1_076_302_079,
+        address: "203.0.113.1".to_owned(),
+        protocol: IceProtocol::Udp,
+        port: 40000,
+        kind: "host".to_owned(),
+        tcp_type: None,
+    };
+    let ice_parameters =
+        IceParameters { username_fragment: "user".to_owned(), password: "password".to_owned(), ice_lite: true };
+    let fingerprint = DtlsFingerprint { algorithm: "sha-256".to_owned(), value: ["AB"; 32].join(":") };
+    TransportParameters {
+        id: String::new(),
+        ice_parameters,
+        ice_candidates: vec![candidate],
+        dtls_parameters: DtlsParameters { role: DtlsRole::Auto, fingerprints: vec![fingerprint] },
+        sctp_parameters: None,
+    }
 }

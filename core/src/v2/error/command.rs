@@ -6,7 +6,7 @@ use crate::error::OutputsNotPolled;
 use crate::id::{ProducerId, TransportId};
 use crate::rtp::{Codec, MediaKind};
 use crate::v2::input::Command;
-use crate::v2::room::RoomState;
+use crate::v2::join::RoomState;
 
 /// A command that cannot be done, whichever it was. Nothing has changed.
 ///

@@ -1,121 +1,240 @@
-//! What the engines have to say.
+//! The connections of a room's transports, and the streams that none has.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use tracing::info;
-
-use super::Room;
-use crate::connection::Connection;
-use crate::connection::engine::crypto::DtlsFailure;
-use crate::connection::engine::{EngineEvent, EngineOutput};
-use crate::event::Originator;
+use crate::connection::engine::EngineOutput;
+use crate::connection::engine::endpoint::{Received, Refused};
+use crate::connection::engine::{EngineEvent, EngineFactory};
+use crate::connection::streams::Streams;
+use crate::connection::{Connection, SenderParameters};
 use crate::id::{ProducerId, TransportId};
-use crate::v2::output::{Event, Output, ProducerEvent, TransportEvent};
-use crate::v2::producer::ProducerInfo;
-use crate::v2::rtp::Profile;
-use crate::v2::transport::TransportInfo;
-use crate::v2::transport::state::State;
+use crate::net::Receive;
+use crate::outputs::Outputs;
+use crate::rng::Rng;
+use crate::rtp::MediaKind;
+use crate::v2::ortc::SharedCodec;
+use crate::v2::output::Output;
+use crate::v2::rtp::{Profile, RtpEncodingParameters, RtxParameters};
 
-impl Room {
-    /// Takes all that a transport's engine has to say.
-    pub(super) fn settle(&mut self, id: TransportId) {
+#[derive(Debug)]
+pub(crate) struct MediaPlane {
+    pub(crate) engines: Box<dyn EngineFactory>,
+    paths: BTreeMap<TransportId, Path>,
+    /// Those of producers that are sent over no transport.
+    idle: BTreeMap<ProducerId, Streams>,
+    /// Transports with media that was written and has not left: it does when outputs are polled.
+    written: Vec<TransportId>,
+    /// What engines have said and the control plane has not heard yet.
+    pub(crate) heard: VecDeque<(TransportId, EngineEvent)>,
+}
+
+#[derive(Debug)]
+struct Path {
+    connection: Connection,
+    next_mux_id: u32,
+    /// SSRCs in use, so that no two meet.
+    ssrcs: BTreeMap<ProducerId, BTreeSet<u32>>,
+}
+
+/// The streams of a producer on a connection, as the server is told.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) mux_id: String,
+    pub(crate) cname: String,
+    pub(crate) encodings: Vec<RtpEncodingParameters>,
+}
+
+impl MediaPlane {
+    pub(crate) fn new(engines: Box<dyn EngineFactory>) -> Self {
+        Self { engines, paths: BTreeMap::new(), idle: BTreeMap::new(), written: Vec::new(), heard: VecDeque::new() }
+    }
+
+    pub(crate) fn add_connection(&mut self, id: TransportId, connection: Connection) {
+        self.paths.insert(id, Path { connection, next_mux_id: 0, ssrcs: BTreeMap::new() });
+    }
+
+    pub(crate) fn connection(&self, id: TransportId) -> Option<&Connection> {
+        self.paths.get(&id).map(|path| &path.connection)
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: TransportId) -> Option<&mut Connection> {
+        self.paths.get_mut(&id).map(|path| &mut path.connection)
+    }
+
+    /// Nothing will be sent over a connection any more: its streams are idle.
+    pub(crate) fn drop_connection(&mut self, id: TransportId) {
+        if let Some(path) = self.paths.remove(&id) {
+            self.idle.extend(path.connection.into_senders());
+        }
+    }
+
+    /// The same, when the other side hears of it.
+    pub(crate) fn close_connection(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs<Output>) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        connection.close(now);
+        while let Some(output) = connection.poll_output() {
+            match output {
+                EngineOutput::Transmit(transmit) => outputs.push(Output::Transmit(transmit)),
+                EngineOutput::Event(_) => {}
+            }
+        }
+        self.drop_connection(id);
+    }
+
+    // Streams.
+
+    pub(crate) fn add_streams(&mut self, id: ProducerId, streams: Streams) {
+        self.idle.insert(id, streams);
+    }
+
+    /// The producer is gone.
+    pub(crate) fn forget_streams(&mut self, id: ProducerId) {
+        self.idle.remove(&id);
+    }
+
+    /// The streams of a producer, wherever they are.
+    pub(crate) fn streams_mut(&mut self, id: ProducerId) -> Option<&mut Streams> {
+        let sent = self.paths.values_mut().find_map(|path| path.connection.streams_mut(id));
+        sent.or_else(|| self.idle.get_mut(&id))
+    }
+
+    /// Makes the streams of a producer begin on a connection.
+    pub(crate) fn send(
+        &mut self,
+        id: ProducerId,
+        transport: TransportId,
+        (shared, kind, layers): (&SharedCodec, MediaKind, &[Option<Profile>]),
+        rng: &mut Rng,
+    ) -> Option<Sending> {
+        let path = self.paths.get_mut(&transport)?;
+        let streams = self.idle.remove(&id)?;
+        let mut ours = BTreeSet::new();
+        let mut ssrc = || loop {
+            let ssrc = rng.next_u32();
+            let in_use = path.ssrcs.values().any(|ssrcs| ssrcs.contains(&ssrc));
+            if ssrc != 0 && !in_use && ours.insert(ssrc) {
+                break ssrc;
+            }
+        };
+        let encoding = |profile: &Option<Profile>| RtpEncodingParameters {
+            ssrc: ssrc(),
+            rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
+            profile: *profile,
+        };
+        let encodings: Vec<_> = layers.iter().map(encoding).collect();
+        path.ssrcs.insert(id, ours);
+        let mux_id = path.next_mux_id.to_string();
+        path.next_mux_id += 1;
+        let to_send: Vec<_> = encodings.iter().map(RtpEncodingParameters::encoding).collect();
+        let payload_type = shared.capability.preferred_payload_type;
+        let parameters = SenderParameters { mux_id: &mux_id, kind, payload_type, encodings: &to_send };
+        let cname = path.connection.add_sender(id, streams, parameters, rng);
+        Some(Sending { mux_id, cname, encodings })
+    }
+
+    /// Ends the streams of a producer on a connection: they are idle.
+    pub(crate) fn remove_streams(&mut self, now: Instant, id: ProducerId, transport: TransportId) {
+        let Some(path) = self.paths.get_mut(&transport) else { return };
+        path.ssrcs.remove(&id);
+        if let Some(streams) = path.connection.remove_sender(now, id) {
+            self.idle.insert(id, streams);
+        }
+    }
+
+    // What comes in and goes out.
+
+    /// Takes all that a connection has to say.
+    pub(crate) fn drain(&mut self, id: TransportId, outputs: &mut Outputs<Output>) {
         while let Some(output) = self.connection_mut(id).and_then(Connection::poll_output) {
             match output {
-                EngineOutput::Transmit(transmit) => self.outputs.push(Output::Transmit(transmit)),
+                EngineOutput::Transmit(transmit) => outputs.push(Output::Transmit(transmit)),
                 EngineOutput::Event(event) => self.heard.push_back((id, event)),
             }
         }
     }
 
-    pub(super) fn engine_says(&mut self, now: Instant, id: TransportId, event: EngineEvent) {
-        match event {
-            EngineEvent::Connected => {
-                self.set_transport_state(id, State::Connected);
-                let on_it = self.producers_in_order(|producer| {
-                    producer.handled() && producer.transport() == Some(id) && !producer.paused()
-                });
-                for producer in on_it {
-                    self.request_key_frames(now, producer);
+    /// Lets all leave that waits.
+    pub(crate) fn send_all(&mut self, now: Instant, id: TransportId, outputs: &mut Outputs<Output>) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.send_all(now);
+            self.drain(id, outputs);
+        }
+    }
+
+    /// Media was written on a connection: it leaves with all else, when outputs are polled.
+    pub(crate) fn written(&mut self, id: TransportId, outputs: &mut Outputs<Output>) {
+        match self.connection(id).map(Connection::unflushed) {
+            None | Some(0) => self.drain(id, outputs),
+            Some(_) if self.written.contains(&id) => {}
+            Some(_) => self.written.push(id),
+        }
+    }
+
+    /// Whether something was written that has not left.
+    pub(crate) const fn is_written(&self) -> bool {
+        !self.written.is_empty()
+    }
+
+    /// Packets that were written and become outputs when those are polled.
+    pub(crate) fn unflushed(&self) -> usize {
+        self.written.iter().filter_map(|id| self.connection(*id)).map(Connection::unflushed).sum()
+    }
+
+    /// Lets all leave that was written, in one go for each transport.
+    pub(crate) fn flush(&mut self, now: Instant, outputs: &mut Outputs<Output>) {
+        for id in std::mem::take(&mut self.written) {
+            if let Some(connection) = self.connection_mut(id).filter(|connection| connection.unflushed() > 0) {
+                connection.flush(now);
+            }
+            self.drain(id, outputs);
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outputs: &mut Outputs<Output>) {
+        let is_due = |connection: &Connection| connection.poll_timeout().is_some_and(|at| at <= now);
+        let due: Vec<_> = self.paths.iter().filter(|(_, path)| is_due(&path.connection)).map(|(id, _)| *id).collect();
+        for id in due {
+            if let Some(connection) = self.connection_mut(id) {
+                connection.handle_timeout(now);
+            }
+            self.drain(id, outputs);
+        }
+        self.flush(now, outputs);
+    }
+
+    /// Asks the connections of these transports in turn whether a datagram is theirs. Fails if none takes it: why, if one
+    /// knows.
+    pub(crate) fn handle_receive(
+        &mut self,
+        now: Instant,
+        receive: &Receive,
+        expects_it: impl Fn(TransportId) -> bool,
+        outputs: &mut Outputs<Output>,
+    ) -> Result<(), Option<Refused>> {
+        let mut asked = Vec::new();
+        let mut result = Err(None);
+        for (id, path) in self.paths.iter_mut().filter(|(id, _)| expects_it(**id)) {
+            asked.push(*id);
+            match path.connection.handle_receive(now, receive) {
+                Received::Taken => {
+                    result = Ok(());
+                    break;
                 }
-            }
-            EngineEvent::Disconnected => {
-                let connected = self.transports.get(&id).is_some_and(TransportInfo::flows);
-                self.set_transport_state(id, if connected { State::Disconnected } else { State::Failed });
-            }
-            EngineEvent::Closed => self.set_transport_state(id, State::Failed),
-            EngineEvent::Failed(cause) => self.dtls_failed(now, id, cause),
-            EngineEvent::KeyFrameRequest { ssrc } => {
-                let wanted = self.connection_mut(id).and_then(|connection| connection.key_frame_wanted(ssrc));
-                let Some((id, layer)) = wanted else { return };
-                // One that cannot be heeded yet is not passed on: it is asked for again when media can flow.
-                if self.producers.get(&id).is_some_and(|producer| producer.handled() && !producer.paused()) {
-                    self.request_key_frame(now, id, layer);
-                }
-            }
-            EngineEvent::BitrateLimit { bitrate_bps } => {
-                if self.connection_mut(id).is_some_and(|connection| connection.set_limit(now, bitrate_bps)) {
-                    self.reallocate(id);
-                }
-            }
-            EngineEvent::StreamFeedback { ssrc, feedback } => {
-                if let Some(connection) = self.connection_mut(id) {
-                    connection.set_feedback(ssrc, feedback);
-                }
+                Received::NotOurs => {}
+                Received::Refused(why) => result = Err(result.err().flatten().or(Some(why))),
             }
         }
+        // An engine that was asked may have done what was due by the way.
+        for id in asked {
+            self.drain(id, outputs);
+        }
+        result
     }
 
-    /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
-    /// more often than they, and not while there is nobody to send it to.
-    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, layer: usize, deltas: bool) {
-        if let Some(streams) = self.streams_mut(id) {
-            streams.frame_refused(layer);
-        }
-        if deltas {
-            self.request_key_frame(now, id, layer);
-        }
-    }
-
-    /// Asks the application for a key frame, unless it was asked just now.
-    fn request_key_frame(&mut self, now: Instant, id: ProducerId, layer: usize) {
-        let stream = self.streams_mut(id).and_then(|streams| streams.stream_mut(layer));
-        let news = stream.is_some_and(|stream| stream.request_key_frame(now));
-        if let Some(profile) = self.profile(id, layer).filter(|_| news) {
-            self.outputs.event(Event::Producer { id, event: ProducerEvent::KeyFrameRequest { profile } });
-        }
-    }
-
-    /// v2's word for a layer.
-    pub(super) fn profile(&self, id: ProducerId, layer: usize) -> Option<Profile> {
-        self.producers.get(&id)?.profiles().get(layer).copied()
-    }
-
-    pub(super) fn dtls_failed(&mut self, now: Instant, id: TransportId, cause: DtlsFailure) {
-        if let Some(transport) = self.transports.get(&id) {
-            info!(parent: &transport.span, %cause, "DTLS failed");
-        }
-        self.outputs.event(Event::Transport { id, event: TransportEvent::Failed { cause } });
-        self.set_transport_state(id, State::Failed);
-        self.close_transport(now, id, Originator::Local, None, true);
-    }
-
-    /// Divides what the server can take among the video layers of a transport, and tells the encoders what is new.
-    pub(super) fn reallocate(&mut self, id: TransportId) {
-        let Some(connection) = self.transports.get_mut(&id).and_then(|transport| transport.connection.as_mut()) else {
-            return;
-        };
-        let sends =
-            |producer: &&ProducerInfo| producer.handled() && producer.transport() == Some(id) && !producer.paused();
-        let sending = self.producers.values().filter(sends).map(|producer| {
-            let simulcast = producer.simulcast;
-            let profiles = producer.profiles();
-            let max = move |layer: usize| simulcast?.bitrate_bps(*profiles.get(layer)?).map(u64::from);
-            (producer.id, max)
-        });
-        for (id, layer, bitrate_bps) in connection.reallocate(sending) {
-            let Some(profile) = self.profile(id, layer) else { continue };
-            let event = ProducerEvent::TargetBitrate { profile, bitrate_bps };
-            self.outputs.event(Event::Producer { id, event });
-        }
+    /// When [`handle_timeout`](Self::handle_timeout) is next due, but for what was written.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.paths.values().filter_map(|path| path.connection.poll_timeout()).min()
     }
 }

@@ -6,23 +6,32 @@ use crate::json::weight;
 use crate::limits::Limits;
 use crate::v2::protocol::Peer;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     by_name: BTreeMap<String, Peer>,
     bytes: usize,
+    limit: usize,
+    byte_limit: usize,
+    /// Those for whom there was no space.
+    pub(crate) dropped: u64,
 }
 
 impl Peers {
-    /// False: there is no space, and nothing of that name is known any more.
-    pub(crate) fn remember(&mut self, peer: Peer, limits: &Limits) -> bool {
+    pub(crate) const fn new(limits: &Limits) -> Self {
+        let (limit, byte_limit) = (limits.peers, limits.peer_bytes);
+        Self { by_name: BTreeMap::new(), bytes: 0, limit, byte_limit, dropped: 0 }
+    }
+
+    /// If there is no space, nothing of that name is known any more.
+    pub(crate) fn remember(&mut self, peer: Peer) {
         self.forget(&peer.name);
         let bytes = peer_weight(&peer);
-        let space = self.by_name.len() < limits.peers && self.bytes.saturating_add(bytes) <= limits.peer_bytes;
-        if space {
+        if self.by_name.len() < self.limit && self.bytes.saturating_add(bytes) <= self.byte_limit {
             self.bytes += bytes;
             self.by_name.insert(peer.name.clone(), peer);
+        } else {
+            self.dropped += 1;
         }
-        space
     }
 
     pub(crate) fn forget(&mut self, name: &str) {
@@ -32,7 +41,8 @@ impl Peers {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.by_name.clear();
+        self.bytes = 0;
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {

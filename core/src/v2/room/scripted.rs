@@ -26,7 +26,7 @@ impl Room {
     /// Takes media that was taken once: it is not refused now for what came before it.
     #[cfg(feature = "record")]
     pub(crate) fn repeat_media(&mut self, now: Instant, id: ProducerId, media: &Media) {
-        if let Some(streams) = self.streams_mut(id) {
+        if let Some(streams) = self.media.streams_mut(id) {
             streams.forgive(media);
         }
         // What media is refused is nothing to the control plane.
@@ -47,25 +47,25 @@ impl Room {
 
     /// [`Scripted::engine_event`](crate::sim::Scripted::engine_event).
     pub(crate) fn engine_event(&mut self, now: Instant, transport: TransportId, event: EngineEvent) -> bool {
-        let speaks = self.transports.get(&transport).is_some_and(|transport| transport.state.created());
-        if !speaks || !self.engines.scripted() {
+        let speaks = self.transports.get(&transport).is_some_and(|transport| transport.created());
+        if !speaks || !self.media.engines.scripted() {
             return false;
         }
         let now = self.advance(now);
-        self.heard.push_back((transport, event));
+        self.media.heard.push_back((transport, event));
         self.hear(now);
         true
     }
 
     /// [`Scripted::engine_answer`](crate::sim::Scripted::engine_answer).
     pub(crate) fn engine_answer(&mut self, transport: TransportId, answer: EngineAnswer) -> bool {
-        if !self.engines.scripted() {
+        if !self.media.engines.scripted() {
             return false;
         }
         match answer {
-            EngineAnswer::Made(_) | EngineAnswer::NotMade(_) => self.engines.prepare(answer),
+            EngineAnswer::Made(_) | EngineAnswer::NotMade(_) => self.media.engines.prepare(answer),
             EngineAnswer::NotStarted(_) | EngineAnswer::AddressRefused | EngineAnswer::Cname(_) => {
-                let Some(connection) = self.connection_mut(transport) else { return false };
+                let Some(connection) = self.media.connection_mut(transport) else { return false };
                 connection.prepare(answer);
             }
         }

@@ -100,6 +100,8 @@ for (let count = 0; count < (process.argv[3] ?? 200); ++count) {
   const remote = clone(given);
   ortc.validateAndNormalizeRtpCapabilities(local);
   ortc.validateAndNormalizeRtpCapabilities(remote);
+  // As `Device.load()` does: it matches for receiving first, always in the router's order.
+  ortc.getExtendedRtpCapabilities(clone(local), remote, false);
   const extended = ortc.getExtendedRtpCapabilities(local, remote, preferLocal);
   const send = ortc.getSendRtpCapabilities(extended);
   const produce = [];

@@ -117,7 +117,7 @@ impl Publisher {
         let mut parameters: TransportParameters =
             serde_json::from_value(parameters).expect("parameters of a transport");
         // The only name there is in this bench.
-        parameters.resolve("localhost", Ipv4Addr::LOCALHOST.into());
+        parameters.resolve("localhost", &[Ipv4Addr::LOCALHOST.into()]);
         let id = self.turn(|application| application.open(parameters)).await;
         Transport { publisher: self.clone(), id, server_id }
     }

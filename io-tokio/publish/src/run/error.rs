@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mediasoup_producer::v2::{
-    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, OperationError, ProducerError,
-    ReplaceTrackError, RestartIceError, RoomError, SendError, TransportError,
+    AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, JoinFailure, ProducerError,
+    ReplaceTrackError, RequestFailure, RestartIceError, RoomError, SendError, SendFailure, TransportError,
 };
 use mediasoup_producer::{Codec, DtlsFailure, MediaKind};
 use mediasoup_producer_tokio::SignallingError;
@@ -54,8 +54,8 @@ pub enum RunError {
     #[error("ended before anything was sent")]
     TooEarly,
     /// The room does not let us in.
-    #[error("cannot join the room: {}", advice(.0))]
-    Join(OperationError),
+    #[error("cannot join the room: {}{}", .0, join_advice(.0))]
+    Join(JoinFailure),
     /// The room has no such codec.
     #[error("the room takes no {codec}; give {kind} in a codec it takes, or another room")]
     Codec {
@@ -65,12 +65,12 @@ pub enum RunError {
         kind: MediaKind,
     },
     /// The room does not take a track.
-    #[error("the room does not take our {kind}: {}", advice(.error))]
+    #[error("the room does not take our {kind}: {}{}", .error, send_advice(.error))]
     Send {
         /// The track.
         kind: MediaKind,
         /// Why.
-        error: OperationError,
+        error: SendFailure,
     },
     /// Something could not even be begun.
     #[error(transparent)]
@@ -156,18 +156,18 @@ impl RunError {
         if reconnect { self.to_string() } else { format!("{self}; {remedy}, or run with --reconnect") }
     }
 
-    pub(super) fn join(error: Error) -> Self {
+    pub(super) fn join(error: Error<JoinError, JoinFailure>) -> Self {
         match error {
-            Error::Operation(error) => Self::Join(error),
-            Error::Command(error) => Self::Command(error),
+            Error::Failed(error) => Self::Join(error),
+            Error::Command(error) => Self::Command(error.into()),
             _ => Self::Ended,
         }
     }
 
-    pub(super) fn send(kind: MediaKind, error: Error) -> Self {
+    pub(super) fn send(kind: MediaKind, error: Error<SendError, SendFailure>) -> Self {
         match error {
-            Error::Operation(error) => Self::Send { kind, error },
-            Error::Command(error) => Self::Command(error),
+            Error::Failed(error) => Self::Send { kind, error },
+            Error::Command(error) => Self::Command(error.into()),
             _ => Self::Ended,
         }
     }
@@ -219,16 +219,29 @@ fn dtls(failure: &DtlsFailure) -> String {
     }
 }
 
-fn advice(error: &OperationError) -> String {
+fn join_advice(failure: &JoinFailure) -> &'static str {
+    match failure {
+        JoinFailure::Request(failure) => request_advice(failure),
+        _ => "",
+    }
+}
+
+fn send_advice(failure: &SendFailure) -> &'static str {
+    match failure {
+        SendFailure::Request(failure) => request_advice(failure),
+        _ => "",
+    }
+}
+
+fn request_advice(failure: &RequestFailure) -> &'static str {
     use mediasoup_producer::v2::protocol::RefusalKind;
-    let advice = match error {
-        OperationError::TimedOut { .. } => "; is this the URL of a mediasoup v2 room?",
-        OperationError::Refused(refusal) if refusal.kind == RefusalKind::DuplicatedPeer => {
+    match failure {
+        RequestFailure::TimedOut { .. } => "; is this the URL of a mediasoup v2 room?",
+        RequestFailure::Refused(refusal) if refusal.kind == RefusalKind::DuplicatedPeer => {
             "; give another peerName in the URL"
         }
         _ => "",
-    };
-    format!("{error}{advice}")
+    }
 }
 
 #[cfg(test)]
