@@ -21,7 +21,7 @@
 //!
 //! | feature | what it brings |
 //! | --- | --- |
-//! | `sim` | `sim`: a v2 room, a virtual network and a driver for both, to test an embedding with |
+//! | `sim` | `sim`: a v2 room, a v3 router, a virtual network and drivers for them, to test an embedding with |
 //! | `proptest` | `sim`, and strategies for commands, messages and inputs: an embedding is tested against the reference model |
 //! | `arbitrary` | `sim`, and the model's steps from a fuzzer's bytes |
 //! | `serde` | [`v2::Input`], [`v2::Output`] and all within them can be serialised |

@@ -1,4 +1,5 @@
-//! The test bench: a mediasoup v2 room, a network and a driver for both, all in memory and in virtual time. Feature `sim`.
+//! The test bench: a mediasoup v2 room, a network and a driver for both, all in memory and in virtual time; and in [`v3`] the
+//! same of mediasoup 3. Feature `sim`.
 //!
 //! This is what the library itself is tested against, and what an embedding of it can be tested against: no server to
 //! install, no sockets, no sleeping, and a network as bad as it needs to be. Nothing here opens a socket or reads a clock;
@@ -11,6 +12,7 @@
 //! | [`Scripted`] | a room whose media plane does as it is told: thousands of sessions a second |
 //! | [`Scenario`] | one [`Room`](crate::v2::Room) and one [`RoomServer`] with a [`Net`] and a signalling channel between them |
 //! | [`BothSides`] | a room and a [`RoomServer`] whose worker takes its time: in the end both have the same |
+//! | [`v3`] | the same of mediasoup 3: a router, a scenario with a device, a model |
 //! | [`model`] | what a room must do, as a few tables: the reference that the library is tested against |
 //! | [`Lockstep`] | a room, or an event loop that is an [`Embedding`] of one, beside the model, step by step |
 //! | `strategies` | (feature `proptest`) steps, commands, messages and inputs, to be generated |

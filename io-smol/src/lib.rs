@@ -110,7 +110,7 @@ pub mod v3 {
     use super::{Smol, driver};
 
     pub use driver::v3::{
-        AnsweredBy, ConnectError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
+        AnsweredBy, ConnectedError, CreateTransportError, Error, Event, Events, FromServer, ToServer, answered_by,
     };
 
     /// What can send to one router, driven by a task of its own, on smol.

@@ -3,7 +3,7 @@
 # (the folder v3), and a browser.
 #
 # Safe to call before every run, from any number of processes and clones at once: only the first call pays (about two
-# minutes for v2, @@ for v3), later ones return within milliseconds. What is built lies outside the clone, so a fresh
+# minutes for v2, six for v3), later ones return within milliseconds. What is built lies outside the clone, so a fresh
 # clone does not pay again. CHROMIUM names another browser than Debian's; then none is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

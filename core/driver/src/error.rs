@@ -2,14 +2,33 @@
 
 use std::time::Duration;
 
-/// Why something that takes time came to nothing; each dialect has its own words for it.
-#[derive(Debug)]
-pub(crate) enum Ended<B, F> {
+use mediasoup_producer::ConnectionState;
+
+/// Why something that takes time came to nothing: `C` says why it could not be begun, `F` why it has failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<C, F> {
     /// It could not be begun. Nothing has changed.
-    NotBegun(B),
+    #[error(transparent)]
+    Command(C),
     /// It was begun and has failed.
+    #[error(transparent)]
     Failed(F),
-    /// All has ended.
+    /// The room or device has ended: it was closed, its connection to the server was lost, or the runtime was shut down. Make a
+    /// new one.
+    #[error("it has ended: make a new one")]
+    Stopped,
+}
+
+/// Why a transport is not connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectedError {
+    /// It is in a state from which it does not connect by itself: closed or failed.
+    #[error("the transport is {0}")]
+    State(ConnectionState),
+    /// The room or device has ended.
+    #[error("it has ended: make a new one")]
     Stopped,
 }
 

@@ -54,7 +54,7 @@ pub mod suite;
 pub mod v2;
 pub mod v3;
 
-pub use error::SignallingError;
+pub use error::{ConnectedError, Error, SignallingError};
 pub use events::Events;
 pub use mediasoup_producer;
 pub use options::{IoStats, Options};

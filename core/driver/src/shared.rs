@@ -18,7 +18,7 @@ use mediasoup_producer::adapter::{self, Outbox, Step};
 use mediasoup_producer::{ConnectionState, OperationId, ProducerId, TransportId};
 
 use crate::dialect::Dialect;
-use crate::error::{Ended, SignallingError};
+use crate::error::{ConnectedError, Error, SignallingError};
 use crate::events::{EventLog, Events};
 use crate::options::{IoStats, Options};
 use crate::runtime::{Runtime, Timer};
@@ -365,7 +365,7 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
     }
 
     /// Does something that takes time. Once begun it goes on, whether or not somebody waits for it.
-    pub(crate) async fn operation<B, E: From<Ended<B, D::Failure>>>(
+    pub(crate) async fn operation<B, E: From<Error<B, D::Failure>>>(
         &self,
         begin: impl FnOnce(&mut D, Instant) -> Result<OperationId, B>,
     ) -> Result<(), E> {
@@ -373,17 +373,16 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
     }
 
     /// The same, in several places: done when all have ended. Of several that fail, it is the first that is told.
-    pub(crate) async fn operations<T, B, E: From<Ended<B, D::Failure>>>(
+    pub(crate) async fn operations<T, B, E: From<Error<B, D::Failure>>>(
         &self,
         begin: impl FnOnce(&mut D, Instant) -> Result<(T, Vec<OperationId>), B>,
     ) -> Result<T, E> {
         let (begun, ends) = {
             let mut state = self.shared.lock();
             if state.closing || state.ended {
-                return Err(Ended::Stopped.into());
+                return Err(Error::Stopped.into());
             }
-            let (begun, operations) =
-                begin(&mut state.conductor, self.shared.runtime.now()).map_err(Ended::NotBegun)?;
+            let (begun, operations) = begin(&mut state.conductor, self.shared.runtime.now()).map_err(Error::Command)?;
             let wait = |operation| {
                 let (sender, receiver) = oneshot::channel();
                 state.waiters.insert(operation, sender);
@@ -395,7 +394,7 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
         };
         let mut result = Ok(begun);
         for end in ends {
-            let end = end.await.map_or(Err(Ended::Stopped), |ended| ended.map_err(Ended::Failed));
+            let end = end.await.map_or(Err(Error::Stopped), |ended| ended.map_err(Error::Failed));
             result = result.and_then(|begun| end.map(|()| begun));
         }
         result.map_err(E::from)
@@ -420,17 +419,18 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
         result
     }
 
-    /// Waits until a transport is connected, whose state this is; what it is if it will not be by itself, and none if all
-    /// has ended.
-    pub(crate) async fn connected(&self, state: impl Fn(&D) -> ConnectionState) -> Result<(), Option<ConnectionState>> {
+    /// Waits until a transport is connected, whose state this is.
+    pub(crate) async fn connected(&self, state: impl Fn(&D) -> ConnectionState) -> Result<(), ConnectedError> {
         let mut events = self.shared.events.reader();
         loop {
             match self.look(&state) {
                 ConnectionState::Connected => return Ok(()),
-                state @ (ConnectionState::Closed | ConnectionState::Failed) => return Err(Some(state)),
+                state @ (ConnectionState::Closed | ConnectionState::Failed) => {
+                    return Err(ConnectedError::State(state));
+                }
                 ConnectionState::New | ConnectionState::Connecting | ConnectionState::Disconnected => {}
             }
-            events.next().await.ok_or(None)?;
+            events.next().await.ok_or(ConnectedError::Stopped)?;
         }
     }
 

@@ -9,9 +9,9 @@ mod transport;
 use mediasoup_producer::TransportId;
 use mediasoup_producer::v2::{Event as RoomEvent, Room as Conductor};
 
+pub use crate::error::{ConnectedError, Error};
 #[cfg(feature = "websocket")]
 pub use crate::signalling::websocket::{ProtooConnector, ProtooWebSocket};
-pub use error::{ConnectedError, Error};
 pub use event::Event;
 pub use mediasoup_producer::v2::protocol::{FromServer, ToServer};
 pub use producer::Producer;

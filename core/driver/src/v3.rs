@@ -44,8 +44,9 @@ mod transport;
 use mediasoup_producer::v3::{Answer, Device as Conductor, Event as DeviceEvent, Refusal, Request};
 use mediasoup_producer::{RequestId, TransportId};
 
+pub use crate::error::{ConnectedError, Error};
 pub use device::Device;
-pub use error::{ConnectError, CreateTransportError, Error};
+pub use error::CreateTransportError;
 pub use event::Event;
 pub use producer::Producer;
 pub use signalling::{AnsweredBy, answered_by};

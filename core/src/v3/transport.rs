@@ -289,12 +289,11 @@ impl Machine {
     /// The only way in.
     pub(crate) fn handle(&mut self, event: Event, span: &Span) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let before = self.state;
         match event {
             Event::Queued(operation) => self.queue.push_back(operation),
             Event::ConnectAnswered { late } => {
                 if self.state == State::New {
-                    self.state = State::Connecting;
+                    self.enter(State::Connecting, span, &mut effects);
                     // What was asked meanwhile is answered in its turn.
                     self.asked = self.asked.filter(|_| late).or(Some(Asked::Ice));
                     effects.push(Effect::BeginIce);
@@ -318,7 +317,7 @@ impl Machine {
                     self.asked = None;
                 }
                 if let Err(error) = result {
-                    self.state = State::DtlsFailed;
+                    self.enter(State::DtlsFailed, span, &mut effects);
                     while self.asked.is_none() && !self.queue.is_empty() {
                         self.fail_first(OperationError::Setup(error), &mut effects);
                     }
@@ -343,19 +342,19 @@ impl Machine {
             Event::ProducerClosed(closed) => self.producer_closed(closed, &mut effects),
             Event::Up => match self.state {
                 State::Connecting | State::Connected | State::Disconnected | State::Failed => {
-                    self.state = State::Connected;
+                    self.enter(State::Connected, span, &mut effects);
                     effects.push(Effect::KeyFrames);
                 }
                 State::New | State::DtlsFailed => {}
             },
             Event::Lost => match self.state {
-                State::Connected | State::Disconnected => self.state = State::Disconnected,
-                State::Connecting | State::Failed => self.state = State::Failed,
+                State::Connected | State::Disconnected => self.enter(State::Disconnected, span, &mut effects),
+                State::Connecting | State::Failed => self.enter(State::Failed, span, &mut effects),
                 State::New | State::DtlsFailed => {}
             },
             Event::DtlsOver => match self.state {
                 State::Connecting | State::Connected | State::Disconnected | State::Failed | State::DtlsFailed => {
-                    self.state = State::DtlsFailed;
+                    self.enter(State::DtlsFailed, span, &mut effects);
                 }
                 State::New => {}
             },
@@ -364,29 +363,27 @@ impl Machine {
                 while !self.queue.is_empty() {
                     self.fail_first(OperationError::TransportClosed, &mut effects);
                 }
-                info!(parent: span, from = ?before, "transport closed");
+                info!(parent: span, from = ?self.state, "transport closed");
                 effects.extend([Effect::Gone, Effect::EmitClose]);
             }
         }
-        if self.state != before {
-            // It is said before what follows from it.
-            self.changed(before, 0, &mut effects, span);
-        }
-        self.next(&mut effects, span);
+        self.next(span, &mut effects);
         effects
     }
 
-    /// The state has changed: what is said of it comes at this place.
-    fn changed(&self, before: State, at: usize, effects: &mut Vec<Effect>, span: &Span) {
-        info!(parent: span, from = ?before, to = ?self.state, "transport changes");
-        let state = self.state.connection_state();
+    fn enter(&mut self, state: State, span: &Span, effects: &mut Vec<Effect>) {
+        let before = std::mem::replace(&mut self.state, state);
+        if state != before {
+            info!(parent: span, from = ?before, to = ?state, "transport changes");
+        }
+        let state = state.connection_state();
         if state != before.connection_state() {
-            effects.insert(at, Effect::StateChange(state));
+            effects.push(Effect::StateChange(state));
         }
     }
 
     /// Begins what is first in the queue, unless something is under way.
-    fn next(&mut self, effects: &mut Vec<Effect>, span: &Span) {
+    fn next(&mut self, span: &Span, effects: &mut Vec<Effect>) {
         while self.asked.is_none()
             && let Some(first) = self.queue.front().cloned()
         {
@@ -410,8 +407,7 @@ impl Machine {
                             effects.push(Effect::RestartIce(parameters));
                         }
                         State::Failed => {
-                            self.state = State::Connecting;
-                            self.changed(state, effects.len(), effects, span);
+                            self.enter(State::Connecting, span, effects);
                             effects.push(Effect::RestartIce(parameters));
                         }
                         // There is nothing left to restart; it may have failed while this waited.

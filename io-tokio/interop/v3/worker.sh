@@ -1,7 +1,8 @@
 # Sourced by setup.sh: how mediasoup 3's worker is built, in the folder where the npm packages are.
 #
 # npm would download it ready-made from elsewhere, and its build the libraries that it needs. Here it is built from the npm
-# package's own sources and Debian's libraries; each folder in `worker/subprojects` has the name of a library as meson asks for it.
+# package's own sources and Debian's libraries. Each folder in `worker/subprojects` stands in for a library that meson asks
+# for by that name.
 
 requirements() {
     need g++ g++

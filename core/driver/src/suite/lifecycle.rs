@@ -76,7 +76,7 @@ pub async fn a_refused_command_says_so_at_once<R: Runtime>(runtime: R) {
     let (signalling, _server) = channel(16);
     let room = room(&runtime, RoomConfig::default(), signalling);
     assert_eq!(room.create_transport(None).unwrap_err(), CreateTransportError::RoomState(RoomState::New));
-    assert_eq!(room.join("", None).await, Err(Error::Command(JoinError::EmptyPeerName.into())));
+    assert_eq!(room.join("", None).await, Err(Error::Command(JoinError::EmptyPeerName)));
 }
 
 pub async fn restarting_ice_everywhere_ends_when_every_transport_has_answered<R: Runtime>(runtime: R) {

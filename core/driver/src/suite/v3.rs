@@ -13,8 +13,8 @@ use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v3::{
     CreateSendTransportError, Device as Machine, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions,
-    Event as DeviceEvent, LoadError, OperationError, ProduceError, ProduceOptions, ProducerError, ProducerEvent,
-    Refusal, Request, RestartIceError, TransportError, TransportEvent, TransportOptions,
+    Event as DeviceEvent, OperationError, ProduceError, ProduceOptions, ProducerError, ProducerEvent, Refusal, Request,
+    TransportError, TransportEvent, TransportOptions,
 };
 use mediasoup_producer::{ConnectionState, MediaError, MediaKind, RequestId, SetupError, Track, TransportId};
 use serde_json::Map;
@@ -29,7 +29,7 @@ use crate::options::Options;
 use crate::runtime::{Runtime, until};
 use crate::signalling::{self, Signalling};
 use crate::v3::{
-    AnsweredBy, ConnectError, CreateTransportError, Device, Error, Event, Events, FromServer, Producer, ToServer,
+    AnsweredBy, ConnectedError, CreateTransportError, Device, Error, Event, Events, FromServer, Producer, ToServer,
     Transport, answered_by,
 };
 
@@ -255,7 +255,7 @@ pub async fn a_refusal_comes_with_its_words_and_another_try_is_possible<R: Runti
     let h265 = ProduceOptions::default().codec(mediasoup_producer::Codec::H265);
     let video = Track::new(MediaKind::Video, "camera", "");
     let error = transport.produce(video, h265).await.unwrap_err();
-    assert!(matches!(error, Error::NotBegun(ProduceError::UnsupportedCodec(_))), "{error}");
+    assert!(matches!(error, Error::Command(ProduceError::UnsupportedCodec(_))), "{error}");
     transport.produce(microphone(), ProduceOptions::default()).await.unwrap();
     transport.connected().await.unwrap();
 }
@@ -353,15 +353,15 @@ pub async fn after_the_end_every_call_says_so<R: Runtime>(runtime: R) {
     assert_eq!(device.events().next().await, None);
 
     let capabilities = router.server().rtp_capabilities().clone();
-    assert_eq!(device.load(capabilities, false), Err(Error::<LoadError>::Stopped));
+    assert_eq!(device.load(capabilities, false), Err(Error::Stopped));
     let made = device.create_send_transport(router.transport(), TransportOptions::default(), Map::new()).await;
     assert_eq!(made.unwrap_err(), CreateTransportError::Stopped);
     let produced = transport.produce(microphone(), ProduceOptions::default()).await;
     assert_eq!(produced.unwrap_err(), Error::Stopped);
     let id = router.server().transports().next().unwrap().id().to_owned();
     let parameters = router.act(|router, now| router.restart_ice(now, &id)).unwrap();
-    assert_eq!(transport.restart_ice(parameters).await, Err(Error::<RestartIceError>::Stopped));
-    assert_eq!(transport.connected().await, Err(ConnectError::Connection(ConnectionState::Closed)));
+    assert_eq!(transport.restart_ice(parameters).await, Err(Error::Stopped));
+    assert_eq!(transport.connected().await, Err(ConnectedError::State(ConnectionState::Closed)));
     assert_eq!(transport.close(), Err(TransportError::NotFound(transport.id())));
     assert_eq!(video.pause(), Err(ProducerError::NotFound(video.id())));
     let frame = source().frames().remove(0);

@@ -88,7 +88,7 @@ impl<R: Runtime> Transport<R> {
     /// Cancel safe: it only watches.
     pub async fn connected(&self) -> Result<(), ConnectedError> {
         let state = |room: &core::v2::Room| connection_state(room, self.id);
-        self.handle.connected(state).await.map_err(|state| state.map_or(ConnectedError::Stopped, ConnectedError::State))
+        self.handle.connected(state).await
     }
 
     /// The server's addresses, once it has answered.

@@ -1,6 +1,7 @@
 //! The handle of a device.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -86,9 +87,9 @@ impl<R: Runtime> Device<R> {
         &self,
         router_rtp_capabilities: RtpCapabilities,
         prefer_local_codecs_order: bool,
-    ) -> Result<(), Error<LoadError>> {
+    ) -> Result<(), Error<LoadError, Infallible>> {
         self.handle.command(Error::Stopped, |device, now| {
-            device.load(now, router_rtp_capabilities, prefer_local_codecs_order).map_err(Error::NotBegun)
+            device.load(now, router_rtp_capabilities, prefer_local_codecs_order).map_err(Error::Command)
         })
     }
 

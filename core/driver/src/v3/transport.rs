@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mediasoup_producer as core;
-use mediasoup_producer::v3::{IceCandidate, ProduceError, ProduceOptions, RestartIceError, TransportError};
+use mediasoup_producer::v3::{
+    IceCandidate, OperationError, ProduceError, ProduceOptions, RestartIceError, TransportError,
+};
 use mediasoup_producer::{ConnectionState, IceParameters, IceProtocol, SelectedPath, Track, TransportId};
 use serde_json::{Map, Value};
 
-use super::{ConnectError, Error, Handle, Producer};
+use super::{ConnectedError, Error, Handle, Producer};
 use crate::runtime::Runtime;
 
 /// A path to the server over which producers are sent. A cheap handle; see [`mediasoup_producer::v3::Transport`] for what
@@ -52,21 +54,28 @@ impl<R: Runtime> Transport<R> {
     /// Cancel safe: once begun it goes on when the future is dropped; the events tell how it ends, and
     /// [`Device::producers`](super::Device::producers) has it. Back-pressure: operations of a transport wait for each other,
     /// up to [`Limits::operations`](mediasoup_producer::Limits).
-    pub async fn produce(&self, track: Track, options: ProduceOptions) -> Result<Producer<R>, Error<ProduceError>> {
+    pub async fn produce(
+        &self,
+        track: Track,
+        options: ProduceOptions,
+    ) -> Result<Producer<R>, Error<ProduceError, OperationError>> {
         let (id, kind) = (self.id, track.kind());
         let begin = |device: &mut core::v3::Device, now| {
             let mut transport = device.transport(id).ok_or(ProduceError::NotFound(id))?;
             let producing = transport.produce(now, track, options)?;
             Ok((producing.producer, vec![producing.operation]))
         };
-        let producer = self.handle.operations::<_, _, Error<ProduceError>>(begin).await?;
+        let producer = self.handle.operations::<_, _, Error<ProduceError, OperationError>>(begin).await?;
         Ok(Producer::new(Arc::clone(&self.handle), producer, kind))
     }
 
     /// Restarts ICE with new credentials, which the application has got from the server. Media goes on meanwhile.
     ///
     /// Cancel safe: once begun it goes on when the future is dropped.
-    pub async fn restart_ice(&self, ice_parameters: IceParameters) -> Result<(), Error<RestartIceError>> {
+    pub async fn restart_ice(
+        &self,
+        ice_parameters: IceParameters,
+    ) -> Result<(), Error<RestartIceError, OperationError>> {
         let id = self.id;
         self.handle
             .operation(|device, now| {
@@ -84,12 +93,9 @@ impl<R: Runtime> Transport<R> {
     /// has failed; the event says why.
     ///
     /// Cancel safe: it only watches.
-    pub async fn connected(&self) -> Result<(), ConnectError> {
+    pub async fn connected(&self) -> Result<(), ConnectedError> {
         let state = |device: &core::v3::Device| connection_state(device, self.id);
-        self.handle
-            .connected(state)
-            .await
-            .map_err(|state| state.map_or(ConnectError::Stopped, ConnectError::Connection))
+        self.handle.connected(state).await
     }
 
     /// Opens new sockets and withdraws the old ones: see [`Device::network_changed`](super::Device::network_changed).

@@ -45,7 +45,7 @@ pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};
 /// and is there with the feature `legacy-dtls`, which changes nothing by itself. It trusts no more than the other does: the
 /// fingerprint decides either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DtlsBackend {
     /// str0m's own over aws-lc-rs. Takes ECDSA certificates (P-256, P-384) and no other: the one that a stock
@@ -59,7 +59,7 @@ pub enum DtlsBackend {
 
 /// Why a DTLS handshake, or the connection it made, failed. Its text says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DtlsFailure {
     /// The server has no certificate that the modern DTLS accepts.
@@ -102,7 +102,7 @@ pub enum DtlsFailure {
 
 /// How it shows that a server has no certificate the modern DTLS accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum CertificateRefusal {
     /// As the DTLS server it answered our hello with `handshake_failure`: we offer suites for ECDSA alone. The

@@ -102,6 +102,8 @@ for (let count = 0; count < (process.argv[3] ?? 200); ++count) {
   ortc.validateAndNormalizeRtpCapabilities(remote);
   // As `Device.load()` does: it matches for receiving first, always in the router's order.
   ortc.getExtendedRtpCapabilities(clone(local), remote, false);
+  // As Device.load() does: for receiving first, which settles the levels of H.264 in what the router said.
+  ortc.getExtendedRtpCapabilities(clone(local), remote, false);
   const extended = ortc.getExtendedRtpCapabilities(local, remote, preferLocal);
   const send = ortc.getSendRtpCapabilities(extended);
   const produce = [];

@@ -36,7 +36,7 @@ type Waiter = oneshot::Sender<Result<Value, String>>;
 pub(crate) struct Application {
     pub(crate) device: Device,
     signalling: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    pub(crate) tamper: Option<Tamper>,
+    pub(crate) tamper: Tamper,
     questions: Vec<String>,
     last_question: u64,
     /// By the number of their question.
@@ -67,7 +67,7 @@ pub(crate) async fn run(
     let mut application = Application {
         device,
         signalling,
-        tamper: None,
+        tamper: Box::new(|_, _| {}),
         questions: Vec::new(),
         last_question: 0,
         waiting: BTreeMap::new(),
@@ -195,9 +195,7 @@ impl Application {
     }
 
     fn question(&mut self, method: &str, mut data: Value) -> u64 {
-        if let Some(tamper) = &self.tamper {
-            tamper(method, &mut data);
-        }
+        (self.tamper)(method, &mut data);
         self.last_question += 1;
         self.questions.push(json!({ "id": self.last_question, "method": method, "data": data }).to_string());
         self.last_question

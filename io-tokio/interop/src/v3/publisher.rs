@@ -95,9 +95,9 @@ impl Publisher {
         within(PATIENCE, method, answer).await.expect("the WebSocket is open")
     }
 
-    /// Has questions changed on their way to the server from now on, by their method; or no more.
-    pub async fn tamper(&self, tamper: Option<Box<dyn Fn(&str, &mut Value) + Send>>) {
-        self.turn(|application| application.tamper = tamper).await;
+    /// Has questions changed on their way to the server from now on, by their method.
+    pub async fn tamper(&self, tamper: impl Fn(&str, &mut Value) + Send + 'static) {
+        self.turn(|application| application.tamper = Box::new(tamper)).await;
     }
 
     /// A transport, made with options of the server's `createWebRtcTransport`.

@@ -24,7 +24,7 @@ async fn a_limit_set_by_the_server_arrives_as_target_bitrates_and_so_does_its_en
     let targets = || -> BTreeMap<usize, u64> {
         let target = |event: &Event| match event {
             Event::Producer { event: ProducerEvent::TargetBitrate { layer, bitrate_bps }, .. } => {
-                Some((usize::from(*layer), *bitrate_bps))
+                Some((*layer, *bitrate_bps))
             }
             _ => None,
         };

@@ -24,17 +24,17 @@ async fn refused(change: impl Fn(&mut Value) + Send + 'static) -> String {
     let transport = publisher.transport(json!({})).await;
     let first = transport.produce(video_track(), ProduceOptions::default()).await;
     publisher
-        .tamper(Some(Box::new(move |method, data| {
+        .tamper(move |method, data| {
             if method == "produce" {
                 change(data);
             }
-        })))
+        })
         .await;
     let Err(OperationError::Refused(refusal)) = transport.try_produce(video_track(), ProduceOptions::default()).await
     else {
         panic!("it is refused")
     };
-    publisher.tamper(None).await;
+    publisher.tamper(|_, _| {}).await;
     let second = transport.produce(video_track(), ProduceOptions::default()).await;
     sends(&server, &first, &transport).await;
     sends(&server, &second, &transport).await;
