@@ -110,6 +110,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether what was commanded had ended already. The event that says why comes after it.
+    pub(super) const fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Command(error) if overtaken(error))
+    }
+
     /// Whether the same may go well later.
     pub(super) const fn may_pass(&self) -> bool {
         match self {
@@ -173,7 +178,7 @@ impl RunError {
     }
 }
 
-/// Whether the server has closed what the command was for; the event that says so comes after it.
+/// Whether the server has closed what the command was for.
 const fn overtaken(error: &CommandError) -> bool {
     matches!(
         error,

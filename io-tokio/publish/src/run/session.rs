@@ -76,6 +76,10 @@ impl Run {
                 self.send(&mut stay, feeds, stop).await
             }
             Ok(false) => Ok(()),
+            Err(error) if error.is_overtaken() => match self.meanwhile(&mut stay, sleep(LAST_WORDS)).await {
+                Ok(()) => Err(error),
+                Err(cause) => Err(cause),
+            },
             Err(error) => Err(error),
         };
         self.count(&stay);
