@@ -164,6 +164,13 @@ pub struct CodecWish {
     pub profile: Option<String>,
 }
 
+impl CodecWish {
+    /// Whether it is for media of this codec.
+    pub fn is_of(&self, codec: Codec) -> bool {
+        self.name.eq_ignore_ascii_case(codec.name())
+    }
+}
+
 impl std::str::FromStr for CodecWish {
     type Err = String;
 
@@ -219,6 +226,24 @@ pub enum AudioCodec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+}
+
+impl From<DtlsRole> for mediasoup_producer::DtlsRole {
+    fn from(role: DtlsRole) -> Self {
+        match role {
+            DtlsRole::Client => Self::Client,
+            DtlsRole::Server => Self::Server,
+        }
+    }
+}
+
+impl From<DtlsRole> for mediasoup_producer::v3::DtlsRole {
+    fn from(role: DtlsRole) -> Self {
+        match role {
+            DtlsRole::Client => Self::Client,
+            DtlsRole::Server => Self::Server,
+        }
+    }
 }
 
 impl From<VideoCodec> for Codec {

@@ -105,6 +105,8 @@ pub enum DemoError {
 enum Say {
     Request(&'static str, Value, oneshot::Sender<Result<Value, Failure>>),
     Notification(&'static str, Value),
+    /// The connection is to be closed; the answer comes when it is.
+    Goodbye(oneshot::Sender<()>),
 }
 
 impl Demo {
@@ -154,7 +156,8 @@ impl Demo {
     /// Joins the room, and gives the names of those who are there. We take no media, and say so by leaving our receiving
     /// capabilities out.
     pub async fn join(&self, name: &str) -> Result<Vec<String>, DemoError> {
-        let device = json!({ "flag": "broadcaster", "name": "mediasoup-publish", "version": env!("CARGO_PKG_VERSION") });
+        let device =
+            json!({ "flag": "broadcaster", "name": "mediasoup-publish", "version": env!("CARGO_PKG_VERSION") });
         let answer = self.ask("join", json!({ "displayName": name, "device": device })).await?;
         Ok(answer["peers"].as_array().into_iter().flatten().filter_map(peer_id).collect())
     }
@@ -206,6 +209,15 @@ impl Demo {
         read(METHOD, if self.newer() { answer["stats"].take() } else { answer })
     }
 
+    /// Closes the connection. At most a second is spent on that.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.to_server.send(Say::Goodbye(done)).await.is_ok() {
+            // Dropped without an answer: it has ended by itself.
+            let _ = closed.await;
+        }
+    }
+
     fn newer(&self) -> bool {
         self.newer.load(Ordering::Relaxed)
     }
@@ -232,11 +244,7 @@ fn read<T: DeserializeOwned>(method: &'static str, answer: Value) -> Result<T, D
 }
 
 /// Carries what is said, both ways, until either side ends it.
-async fn carry(
-    mut socket: ProtooWebSocket<Tokio, Messages>,
-    mut asked: mpsc::Receiver<Say>,
-    said: mpsc::Sender<Said>,
-) {
+async fn carry(mut socket: ProtooWebSocket<Tokio, Messages>, mut asked: mpsc::Receiver<Say>, said: mpsc::Sender<Said>) {
     let mut unanswered: BTreeMap<u64, oneshot::Sender<Result<Value, Failure>>> = BTreeMap::new();
     let mut last = 0;
     let error = loop {
@@ -245,6 +253,12 @@ async fn carry(
             say = asked.recv() => match say {
                 None => {
                     let _ = timeout(GOODBYE, socket.close()).await;
+                    return;
+                }
+                Some(Say::Goodbye(done)) => {
+                    let _ = timeout(GOODBYE, socket.close()).await;
+                    // Nobody waits any more: as well.
+                    let _ = done.send(());
                     return;
                 }
                 Some(Say::Notification(method, data)) => Message::Notification { method: method.to_owned(), data },

@@ -214,6 +214,9 @@ fn verdict(summary: &Summary) -> String {
     let connect = summary.connect.map_or_else(String::new, |took| format!("; connected in {}", millis(took)));
     match &summary.error {
         Some(_) => format!("failed{connect}"),
+        None if summary.ok && summary.rows.iter().any(|row| row.room.is_none()) => {
+            format!("ok: every encoding was sent, the room does not say what it receives{connect}")
+        }
         None if summary.ok => format!("ok: the room received every encoding{connect}"),
         None => format!("failed: the room did not receive every encoding{connect}"),
     }

@@ -3,9 +3,11 @@
 mod encoding;
 mod error;
 mod feed;
+mod line;
 mod recording;
 mod session;
 mod stop;
+mod told;
 mod v2;
 mod v3;
 
@@ -26,6 +28,9 @@ use recording::Recordings;
 use stop::Stop;
 
 pub use error::RunError;
+
+/// How often numbers are shown, and asked for.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two attempts to join again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -93,9 +98,13 @@ impl Run {
         let tracks = input::open(&self.args.media).await?;
         for (index, track) in tracks.iter().enumerate() {
             for file in &track.reordered {
-                self.event(reordered(file).with("file", &**file));
+                self.event(told::reordered(file).with("file", &**file));
                 self.reordered.insert(index);
             }
+        }
+        if let Some(wish) = self.args.room.codec.iter().find(|wish| tracks.iter().all(|track| !wish.is_of(track.codec)))
+        {
+            return Err(RunError::NoInput(wish.clone()));
         }
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
@@ -165,19 +174,13 @@ impl Run {
     }
 }
 
-/// Of media whose pictures are shown in another order than they are sent in.
-fn reordered(what: &str) -> Event {
-    let text = "has pictures in another order than they are shown in (B-frames): receivers of WebRTC do not sort them, \
-                and will show few; encode without (ffmpeg: -bf 0)";
-    Event::new("reordered", format!("{what} {text}")).with("remedy", "-bf 0")
-}
-
 impl RoomArgs {
     /// What is spoken: as named, or as the URL's query has it.
     fn dialect(&self) -> Dialect {
         let given = self.url.as_deref().and_then(|url| {
             let url = Url::parse(url).ok()?;
-            url.query_pairs().find_map(|(name, _)| [Dialect::V2, Dialect::V3].into_iter().find(|d| name == peer_key(*d)))
+            url.query_pairs()
+                .find_map(|(name, _)| [Dialect::V2, Dialect::V3].into_iter().find(|d| name == peer_key(*d)))
         });
         self.dialect.or(self.embedded).or(given).unwrap_or(Dialect::V2)
     }

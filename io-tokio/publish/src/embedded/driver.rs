@@ -43,6 +43,7 @@ pub(super) trait Server: Send + 'static {
 }
 
 /// What a room wants done.
+#[derive(Debug)]
 pub(super) enum Output {
     Transmit(Transmit),
     Say(ConnectionId, Message),

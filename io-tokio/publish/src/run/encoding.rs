@@ -93,8 +93,7 @@ impl Encodings {
     /// Whether the room has received all that was sent of these producers, as far as it said.
     pub(super) fn all_received(&self, of: impl Fn(ProducerId) -> bool) -> bool {
         let told = self.all.iter().filter(|_| !self.untold);
-        told
-            .filter(|encoding| encoding.producer.is_some_and(&of))
+        told.filter(|encoding| encoding.producer.is_some_and(&of))
             .all(|encoding| encoding.latest.as_ref().is_none_or(|latest| encoding.room.packets >= latest.packets_sent))
     }
 
@@ -119,8 +118,7 @@ impl Encodings {
 
     /// For the report: what is sent, or was.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let row = |encoding: &Encoding| Some(Row { room: encoding.row()?.room.filter(|_| !self.untold), ..encoding.row()? });
-        self.all.iter().filter_map(row).collect()
+        self.all.iter().filter_map(|encoding| encoding.row(!self.untold)).collect()
     }
 
     fn find(&mut self, wanted: impl Fn(&Encoding) -> bool) -> Option<&mut Encoding> {
@@ -146,7 +144,8 @@ impl Encoding {
         received
     }
 
-    fn row(&self) -> Option<Row> {
+    /// `None` before it is sent. Where the room does not tell what it receives, nothing is said of that.
+    fn row(&self, told: bool) -> Option<Row> {
         Some(Row {
             producer: self.producer?,
             profile: self.layer.profile,
@@ -156,7 +155,7 @@ impl Encoding {
             bitrate_bps: self.bitrate_bps,
             rtt: self.latest.as_ref().and_then(|latest| latest.round_trip_time),
             target_bps: self.latest.as_ref().and_then(|latest| latest.target_bitrate_bps),
-            room: Some(self.received()),
+            room: told.then(|| self.received()),
         })
     }
 }
