@@ -184,7 +184,8 @@ impl Handle {
         self.producers.clone()
     }
 
-    /// Pauses a producer from the server's side. The publisher is told, and stops sending.
+    /// Pauses a producer from the server's side. In v2 the publisher is told, and stops sending; in v3 it is not, and what
+    /// it sends is for nobody.
     pub async fn pause(&self, producer: ProducerKey) {
         self.command(Command::Pause(producer)).await;
     }
