@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use crate::harness::Program;
 
 /// An address behind which rooms can be exchanged.
-struct Front {
-    address: String,
+pub(crate) struct Front {
+    pub(crate) address: String,
     room: Arc<Mutex<String>>,
 }
 
 impl Front {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_media(None).await
     }
 
@@ -55,7 +55,7 @@ impl Front {
         Self { address, room }
     }
 
-    fn lead_to(&self, ws_url: &str) {
+    pub(crate) fn lead_to(&self, ws_url: &str) {
         let host = ws_url.trim_start_matches("ws://").split('/').next().unwrap();
         *self.room.lock().unwrap() = host.to_owned();
     }
