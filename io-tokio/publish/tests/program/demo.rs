@@ -1,6 +1,7 @@
 //! The words of mediasoup 3's newer demo: a server that has them, in front of an embedded room that has the older.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{accept_hdr_async, connect_async};
 
 use crate::harness::Program;
+use crate::reconnect::MediaWay;
 
 /// The server's requests have ids of their own.
 const NEW_CONSUMER: u64 = 7;
@@ -28,16 +30,22 @@ struct Server {
     listener: TcpListener,
     /// Methods that are refused, with these words; or not answered.
     refused: BTreeMap<&'static str, Option<&'static str>>,
+    /// The way that media takes; directly if there is none.
+    media: Option<Arc<MediaWay>>,
     /// What the peer has said, in order.
     heard: Mutex<Vec<Message>>,
 }
 
 impl Server {
     async fn start(refused: &[(&'static str, Option<&'static str>)]) -> Arc<Self> {
+        Self::start_with(refused, None).await
+    }
+
+    async fn start_with(refused: &[(&'static str, Option<&'static str>)], media: Option<Arc<MediaWay>>) -> Arc<Self> {
         let room = Room::start_for(Dialect::V3, Vec::new()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let refused = refused.iter().copied().collect();
-        let server = Arc::new(Self { room, listener, refused, heard: Mutex::default() });
+        let server = Arc::new(Self { room, listener, refused, media, heard: Mutex::default() });
         let serving = Arc::clone(&server);
         tokio::spawn(async move {
             while let Ok((stream, _)) = serving.listener.accept().await {
@@ -99,7 +107,11 @@ impl Server {
                 room.send(Frame::text(message.to_text())).await?;
             }
             for message in to_peer {
-                peer.send(Frame::text(message.to_text())).await?;
+                let mut text = message.to_text().into_bytes();
+                if let Some(media) = &self.media {
+                    media.exchange(&mut text);
+                }
+                peer.send(Frame::text(String::from_utf8(text).unwrap())).await?;
             }
         }
     }
@@ -228,6 +240,25 @@ async fn a_server_that_does_not_count_fails_no_run() {
     assert!(run.encodings().iter().all(|encoding| encoding["room"].is_null()), "{run:#?}");
     let asked = server.methods().into_iter().filter(|method| method == "getProducerStats").count();
     assert_eq!(asked, 1, "it is not asked again");
+}
+
+/// The room has taken new credentials: with the old ones nobody gets through any more.
+#[tokio::test]
+async fn a_path_that_is_lost_is_looked_for_with_new_credentials() {
+    let way = MediaWay::new().await;
+    let server = Server::start_with(&[], Some(Arc::clone(&way))).await;
+    let mut program = Program::start(&["--timeout", "30", "--room", &server.url()]);
+    program.sample("high", |sample| sample["room"]["packets"].as_u64() > Some(0)).await;
+    way.cut.store(true, Relaxed);
+    program.line(|line| line["state"] == "disconnected").await;
+    program.sample("high", |_| server.methods().iter().any(|method| method == "restartIce")).await;
+    way.cut.store(false, Relaxed);
+    program.line(|line| line["state"] == "connected").await;
+    let before = program.sample("high", |_| true).await["room"]["packets"].as_u64();
+    program.sample("high", |sample| sample["room"]["packets"].as_u64() > before).await;
+    program.interrupt().await;
+    let run = program.finish().await;
+    assert_eq!((run.status, &run.summary()["ok"]), (Some(0), &true.into()), "{run:#?}");
 }
 
 async fn fails(refused: (&'static str, Option<&'static str>), words: &[&str]) {
