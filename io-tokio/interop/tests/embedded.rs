@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mediasoup_interop::{Browser, Page, eventually};
 use mediasoup_producer::v2::Profile;
 use mediasoup_producer::{Codec, MediaKind};
+use mediasoup_publish::args::Dialect;
 use mediasoup_publish::embedded::{EmbeddedRoom, LayerView, ProducerKey, ProducerView, Room};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ async fn mediasoup_client_sends_simulcast_to_our_room() {
 
 async fn sends(query: &[(&str, &str)], layers: &[Profile]) {
     let browser = Browser::start().await;
-    let room = Room::start_for(vec![browser.origin().to_owned()]).await.unwrap();
+    let room = Room::start_for(Dialect::V2, vec![browser.origin().to_owned()]).await.unwrap();
     let (ws, _) = room.ws_url.split_once('?').unwrap();
     let sender = browser.open("carol", "sender", ws, query).await;
     eventually("it sends", async || {
