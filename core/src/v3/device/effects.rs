@@ -99,6 +99,10 @@ impl Device {
                 let event = TransportEvent::ConnectionStateChange { state };
                 self.outputs.push(Output::Event(Event::Transport { id, event }));
             }
+            transport::Effect::ConnectLost(refusal) => {
+                let event = TransportEvent::ConnectLost { refusal };
+                self.outputs.push(Output::Event(Event::Transport { id, event }));
+            }
             transport::Effect::Gone => self.transport_gone(now, id),
             transport::Effect::EmitClose => {
                 self.outputs.push(Output::Event(Event::Transport { id, event: TransportEvent::Close }));
