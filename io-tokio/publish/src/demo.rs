@@ -2,7 +2,8 @@
 //!
 //! They are the application's, and no part of mediasoup. There are two dialects of them: servers of the older JavaScript demo
 //! answer `getRouterRtpCapabilities` with the capabilities themselves, those of the newer TypeScript one with an object that
-//! has them as `routerRtpCapabilities`. That answer comes first, and tells which it is.
+//! has them as `routerRtpCapabilities`. That answer comes first, and tells which it is. (The newest servers differ from those in
+//! what they want to know of SCTP, of which a sender of media says nothing.)
 //!
 //! | | older | newer |
 //! | --- | --- | --- |

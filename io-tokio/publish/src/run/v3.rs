@@ -36,6 +36,8 @@ pub(super) struct Line {
     device: Device,
     force_tcp: bool,
     wishes: Arc<[CodecWish]>,
+    /// Sound and picture belong together, and with nobody else's.
+    stream_id: Arc<str>,
     /// What the room counts is wanted at once.
     recount: Arc<Notify>,
 }
@@ -72,7 +74,14 @@ impl line::Line for Line {
         });
         let device = Device::with_options(config, random_seed(), Options::default().udp(!args.tcp), signalling);
         let (events, recount) = (device.events(), Arc::default());
-        let line = Self { demo, device, force_tcp: args.tcp, wishes: args.codec.as_slice().into(), recount };
+        let line = Self {
+            demo,
+            device,
+            force_tcp: args.tcp,
+            wishes: args.codec.as_slice().into(),
+            stream_id: format!("{:016x}", random_seed()).into(),
+            recount,
+        };
         let ear = Ear {
             line: line.clone(),
             events,
@@ -99,7 +108,7 @@ impl line::Line for Line {
 
     async fn produce(&self, transport: &Transport, index: usize, track: &TrackInfo) -> Result<Producer, RunError> {
         let kind = track.kind();
-        let mut options = ProduceOptions::default().codec(self.choice(track.codec)?);
+        let mut options = ProduceOptions::default().codec(self.choice(track.codec)?).stream_id(&*self.stream_id);
         if track.simulcast {
             options = options.encodings(vec![EncodingOptions::default(); Profile::SIMULCAST.len()]);
         }

@@ -186,6 +186,8 @@ async fn a_pause_from_the_page_stops_the_picture_and_resuming_brings_it_back() {
     for dialect in DIALECTS {
         let mut watching = Watching::start_in(dialect).await;
         for _ in 0..2 {
+            // The picture may be there before the first numbers are.
+            watching.browser.until("!document.querySelector('#pause').disabled").await;
             let _: Option<bool> = watching.browser.value("press('#pause')").await;
             watching
                 .browser

@@ -92,12 +92,12 @@ impl Server {
         loop {
             let (to_room, to_peer) = tokio::select! {
                 Some(frame) = peer.next() => match frame? {
-                    Frame::Text(text) => self.from_peer(Message::read(&text).unwrap(), &mut asked),
+                    Frame::Text(text) => self.peer_said(Message::read(&text).unwrap(), &mut asked),
                     Frame::Close(_) => return Ok(()),
                     _ => continue,
                 },
                 Some(frame) = room.next() => match frame? {
-                    Frame::Text(text) => (Vec::new(), from_room(Message::read(&text).unwrap(), &mut asked)),
+                    Frame::Text(text) => (Vec::new(), room_said(Message::read(&text).unwrap(), &mut asked)),
                     Frame::Close(_) => return Ok(()),
                     _ => continue,
                 },
@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// What is said to the room, and to the peer.
-    fn from_peer(&self, message: Message, asked: &mut BTreeMap<u64, String>) -> (Vec<Message>, Vec<Message>) {
+    fn peer_said(&self, message: Message, asked: &mut BTreeMap<u64, String>) -> (Vec<Message>, Vec<Message>) {
         self.heard.lock().unwrap().push(message.clone());
         let (id, method, mut data) = match message {
             Message::Request { id, method, data } => (id, method, data),
@@ -151,7 +151,7 @@ impl Server {
 }
 
 /// What the room says, in the newer words.
-fn from_room(message: Message, asked: &mut BTreeMap<u64, String>) -> Vec<Message> {
+fn room_said(message: Message, asked: &mut BTreeMap<u64, String>) -> Vec<Message> {
     match message {
         Message::Response { id, result } => {
             let Some(method) = asked.remove(&id) else { return Vec::new() };
