@@ -314,3 +314,19 @@ fn temporal_layers_arrive_as_the_frames_say() {
         assert_eq!(*layers, Some((base.wrapping_add((number / 4) as u8), index, sync)), "frame {number}");
     }
 }
+
+/// One server has one address for all its transports: what is under way to a socket that is closed must not reach another.
+#[test]
+fn a_transport_closed_amid_its_handshake_does_not_take_another_with_it() {
+    for milliseconds in (0..120).step_by(3) {
+        let mut scenario = plain(14).loaded();
+        let (closing, staying) = (scenario.create_transport(), scenario.create_transport());
+        scenario.send(closing, Source::opus(32_000));
+        scenario.drive(Duration::from_millis(12));
+        scenario.send(staying, Source::opus(32_000));
+        scenario.drive(Duration::from_millis(milliseconds));
+        let now = scenario.now();
+        scenario.device.transport(closing).unwrap().close(now).unwrap();
+        scenario.drive_until("the other transport to connect", Scenario::connected);
+    }
+}
