@@ -8,9 +8,14 @@ const MIN_LAYER_BPS: u64 = 30_000;
 /// What is set aside for each audio stream: Opus for speech and music at its usual best, with headers.
 pub(crate) const AUDIO_BPS: u64 = 64_000;
 
-/// Divides `limit_bps` among layers, each with the most it should take (none: all it can get), lowest first. The lowest
-/// layer of each producer always gets [`MIN_LAYER_BPS`]: v2's estimate follows what is sent, and nothing would come of
-/// nothing.
+/// What a lowest layer that nobody has set a maximum for is worth, when there are others above it. Each layer is worth
+/// [`STEP`] times the one below: its picture has four times the pixels.
+const LOWEST_BPS: u64 = 100_000;
+const STEP: u64 = 3;
+
+/// Divides `limit_bps` among layers, each with the most it should take, lowest first. Without one the highest layer takes all
+/// that it can get, and one below it leaves those above theirs. The lowest layer of each producer always gets
+/// [`MIN_LAYER_BPS`]: the server's estimate follows what is sent, and nothing would come of nothing.
 ///
 /// Layers are given as `(index of producer, maximum)`, each producer's lowest first.
 pub(crate) fn allocate(limit_bps: u64, audio_streams: u64, layers: &[(usize, Option<u64>)]) -> Vec<u64> {
@@ -34,7 +39,10 @@ pub(crate) fn allocate(limit_bps: u64, audio_streams: u64, layers: &[(usize, Opt
         let mut waiting = peers.len() as u64;
         for index in peers {
             let fair = left / waiting;
-            let share = layers[index].1.map_or(fair, |max| max.min(fair));
+            let share = match layers[index].1 {
+                Some(max) => max.min(fair),
+                None => unbounded(fair, rank, above(layers, &ranks, index)),
+            };
             let share = if share >= MIN_LAYER_BPS.min(layers[index].1.unwrap_or(u64::MAX)) {
                 share
             } else if rank == 0 {
@@ -48,6 +56,23 @@ pub(crate) fn allocate(limit_bps: u64, audio_streams: u64, layers: &[(usize, Opt
         }
     }
     shares
+}
+
+/// How many layers of the same producer take something, and are above this one.
+fn above(layers: &[(usize, Option<u64>)], ranks: &[usize], index: usize) -> usize {
+    let (producer, _) = layers[index];
+    let later = layers.iter().zip(ranks).filter(|((of, max), _)| *of == producer && *max != Some(0));
+    later.filter(|(_, rank)| **rank > ranks[index]).count()
+}
+
+/// The share of a layer without a maximum, of what is left for it and the layers of its producer above it.
+fn unbounded(left: u64, rank: usize, above: usize) -> u64 {
+    if above == 0 {
+        return left;
+    }
+    let power = |exponent: usize| STEP.saturating_pow(u32::try_from(exponent).unwrap_or(u32::MAX));
+    let parts = (0..=above).fold(0_u64, |parts, exponent| parts.saturating_add(power(exponent)));
+    (left / parts).max(LOWEST_BPS.saturating_mul(power(rank))).min(left)
 }
 
 #[cfg(test)]
@@ -71,6 +96,17 @@ mod tests {
     #[test]
     fn audio_comes_first() {
         assert_eq!(allocate(264_000, 1, &SIMULCAST), [100_000, 100_000, 0]);
+    }
+
+    #[test]
+    fn layers_without_a_maximum_leave_room_for_those_above() {
+        let layers = [(0, None); 3];
+        assert_eq!(allocate(2_600_000, 0, &layers), [200_000, 600_000, 1_800_000]);
+        assert_eq!(allocate(600_000, 0, &layers), [100_000, 300_000, 200_000]);
+        assert_eq!(allocate(200_000, 0, &layers), [100_000, 100_000, 0]);
+        assert_eq!(allocate(200_000, 0, &layers[..1]), [200_000]);
+        // Those above are switched off.
+        assert_eq!(allocate(200_000, 0, &[(0, None), (0, Some(0))]), [200_000, 0]);
     }
 
     #[test]

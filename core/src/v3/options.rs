@@ -234,7 +234,8 @@ impl EncodingOptions {
     }
 
     /// The most it should take, in bits per second: its [target](super::ProducerEvent::TargetBitrate) never is more. Default:
-    /// no bound.
+    /// no bound. Of several encodings without one the lowest is filled to 100 kbit/s first, the next to 300, and so on; of
+    /// what the server takes beyond that each gets three times as much as the one below it.
     pub const fn max_bitrate(mut self, max_bitrate: u32) -> Self {
         self.max_bitrate = Some(max_bitrate);
         self

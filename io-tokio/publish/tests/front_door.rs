@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::SinkExt;
+use mediasoup_publish::args::Dialect;
 use mediasoup_publish::embedded::{EmbeddedRoom, Room};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -39,7 +40,7 @@ async fn web_pages_are_not_let_in_unless_named() {
         assert_eq!(knock(&room, Some(origin)).await.err(), Some(403), "{origin}");
     }
 
-    let room = Room::start_for(vec!["http://localhost:8080".to_owned()]).await.unwrap();
+    let room = Room::start_for(Dialect::V2, vec!["http://localhost:8080".to_owned()]).await.unwrap();
     assert!(knock(&room, None).await.is_ok());
     assert!(knock(&room, Some("http://localhost:8080")).await.is_ok());
     for origin in ["http://localhost", "http://localhost:80801", "https://localhost:8080", "https://evil.example"] {
