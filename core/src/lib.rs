@@ -61,7 +61,9 @@ pub use event::{ConnectionState, Originator};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use json::Redacted;
 pub use limits::Limits;
-pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
+pub use media::{
+    AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError, TemporalLayer,
+};
 pub use net::{
     DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, LocalAddresses, Receive,
     Transmit,

@@ -121,7 +121,9 @@
 //! | `restart_ice` asks the server | the application asks, and hands in what it says |
 //! | statistics of the server as events | the application's own |
 //!
-//! Frames, packets, tracks, media time, limits, sockets and the loop are the same.
+//! Frames, packets, tracks, media time, limits, sockets and the loop are the same. `core/examples/own_signalling.rs`
+//! (`cargo run -p mediasoup-producer --example own_signalling`) has an application with words of its own, and all that it has
+//! to tell its server.
 //!
 //! # From libmediasoupclient
 //!

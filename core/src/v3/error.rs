@@ -132,6 +132,17 @@ pub enum ProduceError {
     /// Several spatial layers in one stream, which this library does not send.
     #[error("scalability mode {0:?} has several spatial layers in one stream: give several encodings, of VP8 or H264")]
     SpatialLayers(String),
+    /// More temporal layers than the server can be told of in this codec: those of VP8 and VP9 stand in their packets, up to
+    /// three; those of H264 in a header extension that this library does not send, so that it has one.
+    #[error("scalability mode {mode:?} has more temporal layers than the {limit} that can be told of {codec}")]
+    TemporalLayers {
+        /// The codec.
+        codec: Codec,
+        /// What was given.
+        mode: String,
+        /// How many there can be.
+        limit: u8,
+    },
     /// It does not begin with `L` or `S`, a number, `T` and a number (W3C webrtc-svc section 5).
     #[error("{0:?} is no scalability mode")]
     BadScalabilityMode(String),

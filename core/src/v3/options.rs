@@ -241,7 +241,9 @@ impl EncodingOptions {
         self
     }
 
-    /// Its temporal layers, if its frames say to which they belong: `L1T2`, `L1T3` (W3C webrtc-svc section 5). Several
+    /// Its temporal layers: `L1T2`, `L1T3` (W3C webrtc-svc section 5). The server sends a viewer as many as there is room for.
+    /// In VP8 each [`Frame`](crate::Frame::temporal_layer) says to which it belongs then; in VP9 ready-made packets can; of H264
+    /// the server would have to be told in a header extension that this library does not send, so that it has one. Several
     /// spatial layers in one stream are refused. Default: `L1T1` with several encodings, and nothing is said of one.
     pub fn scalability_mode(mut self, mode: impl Into<String>) -> Self {
         self.scalability_mode = Some(mode.into());

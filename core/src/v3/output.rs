@@ -190,7 +190,8 @@ pub enum TransportEvent {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub enum ProducerEvent {
-    /// `newproducer`: the server has it. Media may be written as soon as its transport is connected.
+    /// `newproducer`: the server has it. Media may be written as soon as its transport is connected. If it was paused
+    /// meanwhile, or its track is not enabled, the server does not know that: the application has it pause its side.
     Produced {
         /// By which the server knows it.
         producer_id: String,

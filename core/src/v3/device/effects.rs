@@ -12,6 +12,7 @@ use crate::net::{DtlsRole as RoleOnWire, RemoteTransport};
 use crate::track::Track;
 use crate::v3::error::OperationError;
 use crate::v3::options::EncodingOptions;
+use crate::v3::ortc::temporal_layers;
 use crate::v3::output::{Event, Output, Request, TransportEvent};
 use crate::v3::parameters::{DtlsParameters, DtlsRole};
 use crate::v3::rtp::{RtcpParameters, RtpEncodingParameters, RtpParameters, RtxParameters};
@@ -250,7 +251,8 @@ impl Device {
                 Some(Encoding { ssrc: encoding.ssrc?, rtx_ssrc, rid: encoding.rid.clone() })
             })
             .collect();
-        let streams = Streams::new(info.codec, encodings.len(), &mut self.rng);
+        let temporal = encodings.iter().map(|encoding| temporal_layers(encoding.scalability_mode.as_deref())).collect();
+        let streams = Streams::with_temporal_layers(info.codec, temporal, &mut self.rng);
         let sender = SenderParameters {
             mux_id: &mid,
             kind: info.kind,

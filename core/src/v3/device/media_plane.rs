@@ -21,13 +21,18 @@ use crate::v3::transport::Event;
 impl Device {
     pub(super) fn receive(&mut self, now: Instant, receive: &Receive) {
         let to = (receive.protocol, receive.destination);
-        // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
+        // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
+        // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
         let is_named = self.transports.values().any(|transport| transport.local_addresses.contains(&to));
         let mut asked = Vec::new();
         let mut refused = None;
         let mut taken = false;
         for (id, transport) in &mut self.transports {
-            if transport.local_addresses.contains(&to) != is_named {
+            let expects_it = match is_named {
+                true => transport.local_addresses.contains(&to),
+                false => transport.connection.had_address(to.0, to.1),
+            };
+            if !expects_it {
                 continue;
             }
             asked.push(*id);
