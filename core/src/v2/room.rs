@@ -104,8 +104,9 @@ pub struct Room {
     rng: Rng,
     now: Option<Instant>,
     join: join::Machine,
-    transports: BTreeMap<TransportId, transport::Machine>,
-    producers: BTreeMap<ProducerId, producer::Machine>,
+    // Boxed, as a node of a map has room for eleven.
+    transports: BTreeMap<TransportId, Box<transport::Machine>>,
+    producers: BTreeMap<ProducerId, Box<producer::Machine>>,
     /// What the server calls them, or will.
     transport_names: Names<TransportId>,
     producer_names: Names<ProducerId>,
@@ -198,7 +199,7 @@ impl Room {
         let now = self.advance(now);
         // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
         let names = |transport: &transport::Machine| transport.info.has_address(receive.protocol, receive.destination);
-        let is_named = self.transports.values().any(names);
+        let is_named = self.transports.values().any(|transport| names(transport));
         let expects_it = |id| self.transports.get(&id).is_some_and(|transport| names(transport) == is_named);
         if let Err(why) = self.media.handle_receive(now, receive, expects_it, &mut self.outputs) {
             self.count_refused(why);

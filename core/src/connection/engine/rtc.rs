@@ -76,7 +76,8 @@ pub(crate) struct RtcEngine {
     checks: Checks,
     /// Where the last datagram that is no check went.
     path: Option<Path>,
-    streams: BTreeMap<String, Vec<Stream>>,
+    /// By MID.
+    streams: Vec<(Mid, Vec<Stream>)>,
     /// Retransmissions by the SSRC that carries them.
     resent: BTreeMap<u32, u64>,
     outputs: VecDeque<EngineOutput>,
@@ -138,7 +139,7 @@ impl RtcEngine {
             remote_credentials: None,
             checks: Checks::default(),
             path: None,
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             resent: BTreeMap::new(),
             outputs: VecDeque::new(),
             secured: false,
@@ -217,7 +218,7 @@ impl RtcEngine {
     }
 
     fn stream(&self, mid: Mid, rid: Option<Rid>) -> Option<&Stream> {
-        let (_, streams) = self.streams.iter().find(|(mux_id, _)| Mid::from(mux_id.as_str()) == mid)?;
+        let (_, streams) = self.streams.iter().find(|(of, _)| *of == mid)?;
         streams.iter().find(|stream| stream.rid == rid)
     }
 
@@ -272,6 +273,7 @@ impl Engine for RtcEngine {
             .ok_or(SetupError::NoFingerprint)?;
         let fingerprint = parse_fingerprint(fingerprint).ok_or(SetupError::BadFingerprint)?;
         self.remote_candidates = remote.ice_candidates.iter().filter_map(remote_candidate).collect();
+        self.remote_candidates.shrink_to_fit();
         if self.remote_candidates.is_empty() {
             return Err(SetupError::NoAddress);
         }
@@ -301,6 +303,7 @@ impl Engine for RtcEngine {
         let Some(candidate) = local_candidate(protocol, address, TcpType::Active) else { return false };
         let added = self.endpoint.rtc().add_local_candidate(candidate.clone()).is_some();
         if added && !self.local_candidates.contains(&candidate) {
+            self.local_candidates.reserve_exact(1);
             self.local_candidates.push(candidate);
         }
         self.flush(now);
@@ -325,7 +328,7 @@ impl Engine for RtcEngine {
                 MediaKind::Video => RtcKind::Video,
             },
         );
-        let mut streams = Vec::new();
+        let mut streams = Vec::with_capacity(encodings.len());
         for (layer, encoding) in encodings.iter().enumerate() {
             // str0m keys streams by (mid, rid): each layer without one gets a rid for its eyes only, and the extension is not
             // to be agreed on then.
@@ -337,12 +340,13 @@ impl Engine for RtcEngine {
             streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
             self.resent.extend(rtx.map(|rtx| (rtx, 0)));
         }
-        self.streams.insert(mux_id.to_owned(), streams);
+        self.streams.push((mid, streams));
         self.endpoint.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
     }
 
     fn remove_streams(&mut self, mux_id: &str) {
-        if let Some(streams) = self.streams.remove(mux_id) {
+        let mid = Mid::from(mux_id);
+        for (_, streams) in self.streams.extract_if(.., |(of, _)| *of == mid) {
             let mut api = self.endpoint.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
@@ -350,7 +354,7 @@ impl Engine for RtcEngine {
                     self.resent.remove(&rtx);
                 }
             }
-            api.remove_media(Mid::from(mux_id));
+            api.remove_media(mid);
         }
     }
 
@@ -403,7 +407,7 @@ impl Engine for RtcEngine {
     }
 
     fn packets_resent(&self, ssrc: u32) -> u64 {
-        let stream = self.streams.values().flatten().find(|stream| stream.ssrc == ssrc);
+        let stream = self.streams.iter().flat_map(|(_, streams)| streams).find(|stream| stream.ssrc == ssrc);
         stream.and_then(|stream| self.resent.get(&stream.rtx?)).copied().unwrap_or(0)
     }
 
