@@ -60,7 +60,7 @@ fn main() {
         row("frame_bytes", 64 << 10, frame_bytes),
         row("bytes of an RTP packet", 1400, packet_bytes),
         row("packets_waiting", default_of("packets_waiting"), packets_waiting),
-        row("repair_packets", default_of("repair_packets"), repair_packets),
+        row("repair_packets", 1024, repair_packets),
         row("local_addresses", default_of("local_addresses"), local_addresses),
         row("remote_candidates", default_of("remote_candidates"), remote_candidates),
         row("outputs: events", default_of("outputs"), outputs_of_events),
@@ -324,7 +324,10 @@ fn packets_waiting(limit: usize, times: usize) -> Driven {
 
 /// On the real media plane: what is older is forgotten, which a NACK for it finds out.
 fn repair_packets(limit: usize, times: usize) -> Driven {
-    let mut scenario = scenario(ScenarioConfig::default(), 1).sending_with([Source::vp8(300_000)]);
+    let limits = Limits::default().repair_packets(limit);
+    let config =
+        ScenarioConfig::default().room(RoomConfig::default().repair_time(Duration::from_secs(60)).limits(limits));
+    let mut scenario = scenario(config, 1).sending_with([Source::vp8(300_000)]);
     scenario.stop_media();
     let producer = scenario.producer_id(MediaKind::Video).unwrap();
     // As much as the figure within a second and a half.

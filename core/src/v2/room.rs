@@ -20,7 +20,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::connection::engine::endpoint::Refused;
-use crate::connection::engine::{EngineFactory, Identity, SelectedPath};
+use crate::connection::engine::{EngineFactory, Identity, Repair, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
@@ -128,8 +128,8 @@ impl Room {
     /// among all its peers, wherever they run: one that is refused as taken is drawn anew, a few times. Keys and ICE
     /// credentials do not come from the seed.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
-        let (dtls, repair_packets) = (config.dtls_backend, config.limits.repair_packets);
-        let engines = Box::new(Identity::new(dtls, repair_packets, config.certificate.clone()));
+        let repair = Repair { time: config.repair_time, packets: config.limits.repair_packets };
+        let engines = Box::new(Identity::new(config.dtls_backend, repair, config.certificate.clone()));
         Self::with_engines(config, seed, engines)
     }
 

@@ -23,7 +23,7 @@ use super::producer::ProducerInfo;
 use super::rtp::RtpCapabilities;
 use super::stats::DeviceStats;
 use super::transport::TransportInfo;
-use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
+use crate::connection::engine::{EngineEvent, EngineFactory, Identity, Repair};
 use crate::error::OutputsNotPolled;
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::net::Receive;
@@ -139,7 +139,8 @@ impl Device {
     /// give the same run, which is for tests; take it from [`random_seed`](crate::random_seed). Keys and ICE credentials do
     /// not come from the seed.
     pub fn new(config: DeviceConfig, seed: u64) -> Self {
-        let engines = Identity::new(config.dtls_backend, config.limits.repair_packets, config.certificate.clone());
+        let repair = Repair { time: config.repair_time, packets: config.limits.repair_packets };
+        let engines = Identity::new(config.dtls_backend, repair, config.certificate.clone());
         Self::with_engines(config, seed, Box::new(engines))
     }
 

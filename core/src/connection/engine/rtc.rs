@@ -9,7 +9,7 @@ use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Frequency, MediaKind as RtcKind, Mid, Rid};
 use str0m::net::TcpType;
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrientation};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, StreamTx, VideoOrientation};
 use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
@@ -35,14 +35,30 @@ use crate::rtp::{Codec, MediaKind};
 #[derive(Debug)]
 pub(crate) struct Identity {
     dtls: DtlsBackend,
-    repair_packets: usize,
+    repair: Repair,
     certificate: Option<Certificate>,
+}
+
+/// How much of what was sent is kept for retransmission, of each stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repair {
+    /// So old: what a stream takes is its bitrate times this.
+    pub(crate) time: Duration,
+    /// So many packets at most, however high the bitrate.
+    pub(crate) packets: usize,
+}
+
+impl Repair {
+    /// Whatever was kept is forgotten.
+    fn begin(self, stream: &mut StreamTx) {
+        stream.set_rtx_cache(self.packets, self.time, Some(RTX_RATIO_CAP));
+    }
 }
 
 impl Identity {
     /// Without a certificate it makes one when it is needed.
-    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize, certificate: Option<Certificate>) -> Self {
-        Self { dtls, repair_packets, certificate }
+    pub(crate) const fn new(dtls: DtlsBackend, repair: Repair, certificate: Option<Certificate>) -> Self {
+        Self { dtls, repair, certificate }
     }
 }
 
@@ -56,8 +72,6 @@ impl EngineFactory for Identity {
     }
 }
 
-/// How long sent packets are kept for retransmission.
-const RTX_CACHE_AGE: Duration = Duration::from_secs(3);
 /// Retransmissions may be up to this share of what is sent: beyond it NACKs would make congestion worse.
 const RTX_RATIO_CAP: f32 = 0.5;
 /// While the path is lost, all paths are tried from the beginning this often; str0m gives up after one round. Within a round
@@ -67,8 +81,7 @@ const RETRY_PATH: Duration = Duration::from_secs(10);
 pub(crate) struct RtcEngine {
     endpoint: Endpoint,
     dtls: DtlsBackend,
-    /// How many packets of each stream are kept for retransmission.
-    repair_packets: usize,
+    repair: Repair,
     fingerprint: DtlsFingerprint,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
@@ -94,6 +107,10 @@ struct Stream {
     ssrc: u32,
     rtx: Option<u32>,
     rid: Option<Rid>,
+    /// Packets sent, as the statistics have it.
+    packets: u64,
+    /// When they were found to be more than before; none when nothing is kept of them.
+    sent_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for RtcEngine {
@@ -107,7 +124,7 @@ impl std::fmt::Debug for RtcEngine {
 
 impl RtcEngine {
     fn new(now: Instant, of: &Identity, certificate: DtlsCert, agreed: &Agreed) -> Self {
-        let Identity { dtls, repair_packets, .. } = *of;
+        let Identity { dtls, repair, .. } = *of;
         let mut config = Rtc::builder()
             .set_dtls_cert(certificate)
             .clear_codecs()
@@ -132,7 +149,7 @@ impl RtcEngine {
         Self {
             endpoint,
             dtls,
-            repair_packets,
+            repair,
             fingerprint: DtlsFingerprint { algorithm, value },
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
@@ -207,10 +224,13 @@ impl RtcEngine {
             Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
                 EngineEvent::BitrateLimit { bitrate_bps: estimate.as_u64() }
             }
-            Event::MediaEgressStats(stats) => match self.feedback(&stats) {
-                Some(event) => event,
-                None => return,
-            },
+            Event::MediaEgressStats(stats) => {
+                self.forget_old(now, &stats);
+                match self.feedback(&stats) {
+                    Some(event) => event,
+                    None => return,
+                }
+            }
             Event::Closed => EngineEvent::Closed,
             _ => return,
         };
@@ -220,6 +240,20 @@ impl RtcEngine {
     fn stream(&self, mid: Mid, rid: Option<Rid>) -> Option<&Stream> {
         let (_, streams) = self.streams.iter().find(|(of, _)| *of == mid)?;
         streams.iter().find(|stream| stream.rid == rid)
+    }
+
+    /// str0m forgets what is too old with the next packet of the stream. Of one that falls silent it would keep the last ones.
+    fn forget_old(&mut self, now: Instant, stats: &MediaEgressStats) {
+        let streams = self.streams.iter_mut().filter(|(mid, _)| *mid == stats.mid).flat_map(|(_, streams)| streams);
+        let Some(stream) = { streams }.find(|stream| stream.rid == stats.rid) else { return };
+        if stream.packets != stats.packets {
+            (stream.packets, stream.sent_at) = (stats.packets, Some(now));
+        } else if stream.sent_at.is_some_and(|at| now.saturating_duration_since(at) > self.repair.time) {
+            stream.sent_at = None;
+            if let Some(stream) = self.endpoint.api().stream_tx(&stream.ssrc.into()) {
+                self.repair.begin(stream);
+            }
+        }
     }
 
     fn feedback(&self, stats: &MediaEgressStats) -> Option<EngineEvent> {
@@ -336,8 +370,8 @@ impl Engine for RtcEngine {
             let rid = encoding.rid.clone().or_else(several).map(|rid| Rid::from(rid.as_str()));
             let rtx = encoding.rtx_ssrc;
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
-            stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
-            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
+            self.repair.begin(stream);
+            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets: 0, sent_at: None });
             self.resent.extend(rtx.map(|rtx| (rtx, 0)));
         }
         self.streams.push((mid, streams));
