@@ -57,7 +57,8 @@ pub(crate) struct Connection {
     pacer: Pacer,
     /// Addresses of ours that were in use, the last at the end.
     withdrawn: VecDeque<(IceProtocol, SocketAddr)>,
-    senders: BTreeMap<ProducerId, Sender>,
+    // Boxed, as a node of a map has room for eleven.
+    senders: BTreeMap<ProducerId, Box<Sender>>,
     /// Packets that the engine was given since it was last flushed.
     unflushed: usize,
     /// What the server last said it can take, or what is reckoned with until then.
@@ -157,7 +158,7 @@ impl Connection {
         let SenderParameters { mux_id, kind, payload_type, encodings } = parameters;
         let cname = self.engine.add_streams(mux_id, kind, encodings);
         streams.start(payload_type, encodings, rng);
-        self.senders.insert(id, Sender { mux_id: mux_id.to_owned(), kind, streams });
+        self.senders.insert(id, Box::new(Sender { mux_id: mux_id.to_owned(), kind, streams }));
         cname
     }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// | `late_answers` | 256 | the oldest are forgotten: `requests_forgotten` |
 /// | `frame_bytes` | 4 MiB | [`MediaError::TooLarge`](crate::MediaError::TooLarge) |
 /// | `packets_waiting` of a transport | 4096, and those of one frame more | [`MediaError::TooManyPackets`](crate::MediaError::TooManyPackets) |
-/// | `repair_packets` of a stream | 1024, and 3 s | the oldest are forgotten; a NACK for them goes unanswered |
+/// | `repair_packets` of a stream | 4096, and those of the last 2 s (`repair_time`) | the oldest are forgotten; a NACK for them goes unanswered |
 /// | `outputs`, messages and events | 8192 | [`OutputsNotPolled`](crate::OutputsNotPolled), [`MediaError::OutputsNotPolled`](crate::MediaError::OutputsNotPolled), `events_dropped` |
 /// | `outputs`, datagrams | 8192 | `MediaError::OutputsNotPolled`, `transmits_dropped` |
 /// | `output_bytes` | 32 MiB | `events_dropped` |
@@ -97,7 +97,7 @@ impl Default for Limits {
             operations: 256,
             frame_bytes: 4 << 20,
             packets_waiting: 4096,
-            repair_packets: 1024,
+            repair_packets: 4096,
             remote_candidates: 64,
             local_addresses: 16,
             outputs: 8192,
@@ -169,7 +169,9 @@ impl Limits {
         self
     }
 
-    /// Packets of one stream kept for retransmission, at most 1.4 kB each and none for longer than 3 s. Default: 1024.
+    /// Packets of one stream kept for retransmission at most, of 1.8 kB each at most; below that it is a matter of bitrate and
+    /// time ([`RoomConfig::repair_time`](crate::v2::RoomConfig::repair_time),
+    /// [`DeviceConfig::repair_time`](crate::v3::DeviceConfig::repair_time)). Default: 4096, 18 Mbit/s of full packets for 2 s.
     pub const fn repair_packets(mut self, repair_packets: usize) -> Self {
         self.repair_packets = repair_packets;
         self

@@ -10,7 +10,8 @@ use crate::id::RequestId;
 #[derive(Debug)]
 pub(crate) struct Requests<P, L> {
     last_id: u64,
-    pending: BTreeMap<RequestId, Pending<P>>,
+    // Boxed, as a node of a map has room for eleven, and stays when there is none.
+    pending: BTreeMap<RequestId, Box<Pending<P>>>,
     /// Given up: timed out, or cancelled.
     late: BTreeMap<RequestId, L>,
     /// How many of those are remembered.
@@ -33,7 +34,7 @@ impl<P, L> Requests<P, L> {
     pub(crate) fn begin(&mut self, what: P, now: Instant, timeout: Duration) -> RequestId {
         self.last_id += 1;
         let id = RequestId::new(self.last_id);
-        self.pending.insert(id, Pending { what, deadline: now.checked_add(timeout) });
+        self.pending.insert(id, Box::new(Pending { what, deadline: now.checked_add(timeout) }));
         id
     }
 
@@ -44,7 +45,7 @@ impl<P, L> Requests<P, L> {
 
     /// Ends the wait of one request that is overdue.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(RequestId, P)> {
-        let overdue = |(_, pending): &(&RequestId, &Pending<P>)| pending.deadline.is_some_and(|at| at <= now);
+        let overdue = |(_, pending): &(&RequestId, &Box<Pending<P>>)| pending.deadline.is_some_and(|at| at <= now);
         let id = *self.pending.iter().find(overdue)?.0;
         self.end(id).map(|what| (id, what))
     }

@@ -182,11 +182,11 @@ fn many_cost(all: &mut [impl Sender]) -> f64 {
     times[times.len() / 2]
 }
 
-/// How many bytes go with something when it is dropped.
-fn dropped(what: impl Sized) -> usize {
+/// How many bytes go with something when it is dropped, its own among them.
+fn dropped<T>(what: T) -> usize {
     let before = crate::ALLOCATOR.stats();
     drop(what);
-    crate::ALLOCATOR.stats().bytes_deallocated - before.bytes_deallocated
+    size_of::<T>() + crate::ALLOCATOR.stats().bytes_deallocated - before.bytes_deallocated
 }
 
 /// How much faster than the time that goes by for it a session is simulated.

@@ -23,7 +23,7 @@ use crate::net::Transmit;
 use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
 use crate::rtp::{Codec, MediaKind};
 
-pub(crate) use rtc::Identity;
+pub(crate) use rtc::{Identity, Repair};
 #[cfg(feature = "sim")]
 pub(crate) use scripted::Scripted;
 

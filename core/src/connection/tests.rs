@@ -13,7 +13,7 @@ use str0m::{Event, IceCreds, Rtc};
 
 use super::engine::crypto::{DtlsBackend, provider};
 use super::engine::endpoint::{Endpoint, EndpointOutput, Kind, local_candidate};
-use super::engine::{Agreed, AgreedCodec, EngineEvent, EngineFactory, EngineOutput, Identity};
+use super::engine::{Agreed, AgreedCodec, EngineEvent, EngineFactory, EngineOutput, Identity, Repair};
 use super::*;
 use crate::media::{Frame, RtpPacket};
 use crate::net::{DtlsParameters, IceCandidate};
@@ -50,7 +50,9 @@ impl Pair {
         for (id, _, extension) in header_extensions {
             map.set(*id, extension.clone());
         }
-        let engine = Identity::new(backend, 1024, None).engine(now, &agreed).expect("an engine");
+        let engine = Identity::new(backend, Repair { time: Duration::from_secs(2), packets: 1024 }, None)
+            .engine(now, &agreed)
+            .expect("an engine");
         let mut connection = Connection::new(engine, Duration::from_millis(100), None);
 
         let certificate = provider(backend).dtls_provider.generate_certificate().expect("a certificate");

@@ -23,6 +23,7 @@ pub struct RoomConfig {
     pub(crate) spy: bool,
     pub(crate) dtls_role: DtlsRole,
     pub(crate) burst: Duration,
+    pub(crate) repair_time: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -45,6 +46,7 @@ impl Default for RoomConfig {
             spy: false,
             dtls_role: DtlsRole::default(),
             burst: Duration::from_millis(100),
+            repair_time: Duration::from_secs(2),
             dtls_backend: DtlsBackend::default(),
             certificate: None,
             initial_bitrate_bps: None,
@@ -97,6 +99,14 @@ impl RoomConfig {
     /// a larger frame follows in steps of 5 ms, within 30 ms. Default: 100 ms, three frames of usual size at 30 a second.
     pub const fn burst(mut self, burst: Duration) -> Self {
         self.burst = burst;
+        self
+    }
+
+    /// How long what was sent is kept, to be sent again when the server has lost it: a stream takes its bitrate times this in
+    /// memory, and about a third more, up to [`Limits::repair_packets`]. A loss is told of a round trip after it, and told
+    /// again if the repair is lost, too. Zero: nothing is repaired. Default: 2 s, 0.4 MB for each Mbit/s.
+    pub const fn repair_time(mut self, time: Duration) -> Self {
+        self.repair_time = time;
         self
     }
 

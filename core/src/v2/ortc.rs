@@ -69,6 +69,8 @@ impl SharedCapabilities {
                 header_extensions.push(RtpHeaderExtension { preferred_id: id, ..extension.clone() });
             }
         }
+        codecs.shrink_to_fit();
+        header_extensions.shrink_to_fit();
         Self { codecs, header_extensions }
     }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::connection::Connection;
 use crate::connection::engine::endpoint::Refused;
-use crate::connection::engine::{EngineFactory, Identity, SelectedPath};
+use crate::connection::engine::{EngineFactory, Identity, Repair, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
@@ -103,8 +103,9 @@ pub struct Room {
     rng: Rng,
     now: Option<Instant>,
     join: join::Machine,
-    transports: BTreeMap<TransportId, transport::Machine>,
-    producers: BTreeMap<ProducerId, producer::Machine>,
+    // Boxed, as a node of a map has room for eleven.
+    transports: BTreeMap<TransportId, Box<transport::Machine>>,
+    producers: BTreeMap<ProducerId, Box<producer::Machine>>,
     /// What the server calls them, or will.
     transport_names: Names<TransportId>,
     producer_names: Names<ProducerId>,
@@ -126,8 +127,8 @@ impl Room {
     /// among all its peers, wherever they run: one that is refused as taken is drawn anew, a few times. Keys and ICE
     /// credentials do not come from the seed.
     pub fn new(config: RoomConfig, seed: u64) -> Self {
-        let (dtls, repair_packets) = (config.dtls_backend, config.limits.repair_packets);
-        let engines = Box::new(Identity::new(dtls, repair_packets, config.certificate.clone()));
+        let repair = Repair { time: config.repair_time, packets: config.limits.repair_packets };
+        let engines = Box::new(Identity::new(config.dtls_backend, repair, config.certificate.clone()));
         Self::with_engines(config, seed, engines)
     }
 
@@ -198,9 +199,9 @@ impl Room {
         // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
         // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
         let names = |transport: &transport::Machine| transport.info.has_address(receive.protocol, receive.destination);
-        let is_named = self.transports.values().any(names);
+        let is_named = self.transports.values().any(|transport| names(transport));
         let expects_it = |id, connection: &Connection| match is_named {
-            true => self.transports.get(&id).is_some_and(names),
+            true => self.transports.get(&id).is_some_and(|transport| names(transport)),
             false => connection.had_address(receive.protocol, receive.destination),
         };
         if let Err(why) = self.media.handle_receive(now, receive, expects_it, &mut self.outputs) {

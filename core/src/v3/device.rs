@@ -24,7 +24,7 @@ use super::producer::ProducerInfo;
 use super::rtp::RtpCapabilities;
 use super::stats::DeviceStats;
 use super::transport::TransportInfo;
-use crate::connection::engine::{EngineEvent, EngineFactory, Identity};
+use crate::connection::engine::{EngineEvent, EngineFactory, Identity, Repair};
 use crate::error::OutputsNotPolled;
 use crate::id::{OperationId, ProducerId, TransportId};
 use crate::journal::{Entered, Entry, Journal};
@@ -118,8 +118,9 @@ pub struct Device {
     now: Option<Instant>,
     /// None: not loaded.
     capabilities: Option<SharedCapabilities>,
-    pub(crate) transports: BTreeMap<TransportId, TransportInfo>,
-    producers: BTreeMap<ProducerId, ProducerInfo>,
+    // Boxed, as a node of a map has room for eleven.
+    pub(crate) transports: BTreeMap<TransportId, Box<TransportInfo>>,
+    producers: BTreeMap<ProducerId, Box<ProducerInfo>>,
     requests: Requests<Waiting, Waiting>,
     last_operation: u64,
     last_transport: u32,
@@ -141,7 +142,8 @@ impl Device {
     /// give the same run, which is for tests; take it from [`random_seed`](crate::random_seed). Keys and ICE credentials do
     /// not come from the seed.
     pub fn new(config: DeviceConfig, seed: u64) -> Self {
-        let engines = Identity::new(config.dtls_backend, config.limits.repair_packets, config.certificate.clone());
+        let repair = Repair { time: config.repair_time, packets: config.limits.repair_packets };
+        let engines = Identity::new(config.dtls_backend, repair, config.certificate.clone());
         Self::with_engines(config, seed, Box::new(engines))
     }
 
@@ -292,23 +294,23 @@ impl Device {
 
     /// A transport, to be looked at.
     pub fn transport_info(&self, id: TransportId) -> Option<&TransportInfo> {
-        self.transports.get(&id)
+        self.transports.get(&id).map(Box::as_ref)
     }
 
     /// A producer, to be looked at.
     pub fn producer_info(&self, id: ProducerId) -> Option<&ProducerInfo> {
-        self.producers.get(&id)
+        self.producers.get(&id).map(Box::as_ref)
     }
 
     /// The transports that are not closed, in the order in which they were made.
     pub fn transports(&self) -> impl Iterator<Item = &TransportInfo> {
-        self.transports.values()
+        self.transports.values().map(Box::as_ref)
     }
 
     /// The producers that are not closed, those that the server has not made yet among them, in the order in which they
     /// were asked for.
     pub fn producers(&self) -> impl Iterator<Item = &ProducerInfo> {
-        self.producers.values()
+        self.producers.values().map(Box::as_ref)
     }
 
     /// Our own statistics of a producer, one entry for each encoding; none before the server was asked for it.

@@ -22,6 +22,7 @@ pub struct DeviceConfig {
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     pub(crate) burst: Duration,
+    pub(crate) repair_time: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) certificate: Option<Certificate>,
     pub(crate) limits: Limits,
@@ -37,6 +38,7 @@ impl Default for DeviceConfig {
             dtls_role: DtlsRole::Auto,
             dtls_backend: DtlsBackend::default(),
             burst: Duration::from_millis(100),
+            repair_time: Duration::from_secs(2),
             certificate: None,
             limits: Limits::default(),
             #[cfg(feature = "record")]
@@ -69,6 +71,14 @@ impl DeviceConfig {
     /// frame follows in steps of 5 ms, within 30 ms. Default: 100 ms.
     pub const fn burst(mut self, burst: Duration) -> Self {
         self.burst = burst;
+        self
+    }
+
+    /// How long what was sent is kept, to be sent again when the server has lost it: a stream takes its bitrate times this in
+    /// memory, and about a third more, up to [`Limits::repair_packets`]. A loss is told of a round trip after it, and told
+    /// again if the repair is lost, too. Zero: nothing is repaired. Default: 2 s, 0.4 MB for each Mbit/s.
+    pub const fn repair_time(mut self, time: Duration) -> Self {
+        self.repair_time = time;
         self
     }
 

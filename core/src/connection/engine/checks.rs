@@ -8,7 +8,7 @@
 //! (RFC 8445 section 7.2.5.3.1). TCP has a new one for each connection, a NAT as often as it likes, and a hostile server for
 //! each answer. So ICE hears that the server saw the address from which the check was sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ type TransactionId = [u8; 12];
 pub(super) struct Checks {
     awaited: VecDeque<Check>,
     /// The last round trip of each path.
-    round_trips: BTreeMap<Path, Duration>,
+    round_trips: Vec<(Path, Duration)>,
 }
 
 /// A pair of addresses: ours and the server's.
@@ -66,7 +66,7 @@ impl Checks {
 
     /// How long the last check of a path took to be answered.
     pub(super) fn round_trip_time(&self, path: Path) -> Option<Duration> {
-        self.round_trips.get(&path).copied()
+        self.round_trips.iter().find_map(|(of, time)| (*of == path).then_some(*time))
     }
 
     /// What ICE is to hear of a STUN message: none unless it is authentic and answers a check of ours that was not answered
@@ -96,10 +96,17 @@ impl Checks {
         }
         let Check { protocol, source, destination, sent_at, .. } = self.awaited.remove(place)?;
         let path = (protocol, source, destination);
-        if self.round_trips.len() == MAX_AWAITED && !self.round_trips.contains_key(&path) {
-            self.round_trips.clear();
+        let time = now.saturating_duration_since(sent_at);
+        match self.round_trips.iter_mut().find(|(of, _)| *of == path) {
+            Some((_, last)) => *last = time,
+            None => {
+                if self.round_trips.len() == MAX_AWAITED {
+                    self.round_trips.clear();
+                }
+                self.round_trips.reserve_exact(1);
+                self.round_trips.push((path, time));
+            }
         }
-        self.round_trips.insert(path, now.saturating_duration_since(sent_at));
         if !succeeded || message.mapped_address() == Some(source) {
             return Some(receive.contents.clone());
         }

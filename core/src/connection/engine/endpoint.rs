@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use str0m::change::DirectApi;
 use str0m::net::{Protocol, Receive as RtcReceive, TcpType};
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, Input, Output, Reason, Rtc, RtcConfig};
 
 use crate::connection::engine::crypto::{self, DtlsBackend, DtlsFailure, DtlsWatch, RtcpGuard, RtcpVerdict};
 use crate::net::Receive;
@@ -23,6 +23,9 @@ use crate::net::{DtlsRole, IceProtocol};
 const MIN_TICK: Duration = Duration::from_millis(1);
 /// str0m's "not happening" is years away.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
+/// What comes as often as this, reports of RTCP and statistics, waits for the next whole one since the beginning: each stream
+/// and the statistics would have a wake of their own otherwise.
+const ROUTINE: Duration = Duration::from_secs(1);
 /// How often, at most, a deadline of str0m's that is due at once is served before others have their turn.
 const ROUNDS: u8 = 64;
 /// How many of those a goodbye gets.
@@ -40,6 +43,7 @@ pub(crate) struct Endpoint {
     /// DTLS has been up.
     secured: bool,
     rtcp: RtcpGuard,
+    began_at: Instant,
     timeout: Option<Instant>,
     /// Of the poll that is going on: rounds that are left, and whether this one gave anything.
     rounds: u8,
@@ -117,6 +121,7 @@ impl Endpoint {
             role: None,
             secured: false,
             rtcp: RtcpGuard::default(),
+            began_at: now,
             timeout: None,
             rounds: ROUNDS,
             yielded: false,
@@ -182,7 +187,7 @@ impl Endpoint {
 
     /// A round ends with str0m's next deadline. One that is due now is served at once, as long as that yields something.
     fn goes_on(&mut self, now: Instant, timeout: Instant) -> bool {
-        self.timeout = (timeout < now + NEVER).then_some(timeout.max(now + MIN_TICK));
+        self.timeout = (timeout < now + NEVER).then(|| self.deadline(timeout).max(now + MIN_TICK));
         let yielded = std::mem::take(&mut self.yielded);
         let closing = matches!(self.stage, Stage::Closing);
         if self.rtc.is_alive() && self.rounds > 0 && (closing || yielded && timeout <= now) {
@@ -195,6 +200,18 @@ impl Endpoint {
             self.timeout = None;
         }
         false
+    }
+
+    /// When str0m is to be called for a deadline of its own. It knows the first alone: what another reason wants soon after one
+    /// that waits would come late, so nothing waits before there is a connection, and in the end all routine is due together.
+    fn deadline(&self, timeout: Instant) -> Instant {
+        let routine = matches!(self.rtc.last_timeout_reason(), Reason::Feedback | Reason::Stats);
+        if !routine || !self.secured || self.receives {
+            return timeout;
+        }
+        let since = timeout.saturating_duration_since(self.began_at);
+        let seconds = since.as_nanos().div_ceil(ROUTINE.as_nanos());
+        u32::try_from(seconds).ok().and_then(|seconds| self.began_at.checked_add(ROUTINE * seconds)).unwrap_or(timeout)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {

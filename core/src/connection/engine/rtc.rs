@@ -9,7 +9,7 @@ use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Frequency, MediaKind as RtcKind, Mid, Rid};
 use str0m::net::TcpType;
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, VideoOrientation};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, StreamTx, VideoOrientation};
 use str0m::stats::MediaEgressStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Rtc};
 
@@ -35,14 +35,30 @@ use crate::rtp::{Codec, MediaKind};
 #[derive(Debug)]
 pub(crate) struct Identity {
     dtls: DtlsBackend,
-    repair_packets: usize,
+    repair: Repair,
     certificate: Option<Certificate>,
+}
+
+/// How much of what was sent is kept for retransmission, of each stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repair {
+    /// So old: what a stream takes is its bitrate times this.
+    pub(crate) time: Duration,
+    /// So many packets at most, however high the bitrate.
+    pub(crate) packets: usize,
+}
+
+impl Repair {
+    /// Whatever was kept is forgotten.
+    fn begin(self, stream: &mut StreamTx) {
+        stream.set_rtx_cache(self.packets, self.time, Some(RTX_RATIO_CAP));
+    }
 }
 
 impl Identity {
     /// Without a certificate it makes one when it is needed.
-    pub(crate) const fn new(dtls: DtlsBackend, repair_packets: usize, certificate: Option<Certificate>) -> Self {
-        Self { dtls, repair_packets, certificate }
+    pub(crate) const fn new(dtls: DtlsBackend, repair: Repair, certificate: Option<Certificate>) -> Self {
+        Self { dtls, repair, certificate }
     }
 }
 
@@ -56,8 +72,6 @@ impl EngineFactory for Identity {
     }
 }
 
-/// How long sent packets are kept for retransmission.
-const RTX_CACHE_AGE: Duration = Duration::from_secs(3);
 /// Retransmissions may be up to this share of what is sent: beyond it NACKs would make congestion worse.
 const RTX_RATIO_CAP: f32 = 0.5;
 /// A pair of addresses is checked this often; one that does not answer, more often (RFC 7675 section 5.1 wants 5 s at most).
@@ -72,8 +86,7 @@ const RETRY_PATH: Duration = Duration::from_secs(5);
 pub(crate) struct RtcEngine {
     endpoint: Endpoint,
     dtls: DtlsBackend,
-    /// How many packets of each stream are kept for retransmission.
-    repair_packets: usize,
+    repair: Repair,
     fingerprint: DtlsFingerprint,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
@@ -81,7 +94,8 @@ pub(crate) struct RtcEngine {
     checks: Checks,
     /// Where the last datagram that is no check went.
     path: Option<Path>,
-    streams: BTreeMap<String, Vec<Stream>>,
+    /// By MID.
+    streams: Vec<(Mid, Vec<Stream>)>,
     /// Retransmissions by the SSRC that carries them.
     resent: BTreeMap<u32, u64>,
     outputs: VecDeque<EngineOutput>,
@@ -98,6 +112,10 @@ struct Stream {
     ssrc: u32,
     rtx: Option<u32>,
     rid: Option<Rid>,
+    /// Packets sent, as the statistics have it.
+    packets: u64,
+    /// When they were found to be more than before; none when nothing is kept of them.
+    sent_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for RtcEngine {
@@ -111,7 +129,7 @@ impl std::fmt::Debug for RtcEngine {
 
 impl RtcEngine {
     fn new(now: Instant, of: &Identity, certificate: DtlsCert, agreed: &Agreed) -> Self {
-        let Identity { dtls, repair_packets, .. } = *of;
+        let Identity { dtls, repair, .. } = *of;
         let mut config = Rtc::builder()
             .set_dtls_cert(certificate)
             .clear_codecs()
@@ -138,14 +156,14 @@ impl RtcEngine {
         Self {
             endpoint,
             dtls,
-            repair_packets,
+            repair,
             fingerprint: DtlsFingerprint { algorithm, value },
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
             remote_credentials: None,
             checks: Checks::default(),
             path: None,
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             resent: BTreeMap::new(),
             outputs: VecDeque::new(),
             secured: false,
@@ -213,10 +231,13 @@ impl RtcEngine {
             Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
                 EngineEvent::BitrateLimit { bitrate_bps: estimate.as_u64() }
             }
-            Event::MediaEgressStats(stats) => match self.feedback(&stats) {
-                Some(event) => event,
-                None => return,
-            },
+            Event::MediaEgressStats(stats) => {
+                self.forget_old(now, &stats);
+                match self.feedback(&stats) {
+                    Some(event) => event,
+                    None => return,
+                }
+            }
             Event::Closed => EngineEvent::Closed,
             _ => return,
         };
@@ -224,8 +245,22 @@ impl RtcEngine {
     }
 
     fn stream(&self, mid: Mid, rid: Option<Rid>) -> Option<&Stream> {
-        let (_, streams) = self.streams.iter().find(|(mux_id, _)| Mid::from(mux_id.as_str()) == mid)?;
+        let (_, streams) = self.streams.iter().find(|(of, _)| *of == mid)?;
         streams.iter().find(|stream| stream.rid == rid)
+    }
+
+    /// str0m forgets what is too old with the next packet of the stream. Of one that falls silent it would keep the last ones.
+    fn forget_old(&mut self, now: Instant, stats: &MediaEgressStats) {
+        let streams = self.streams.iter_mut().filter(|(mid, _)| *mid == stats.mid).flat_map(|(_, streams)| streams);
+        let Some(stream) = { streams }.find(|stream| stream.rid == stats.rid) else { return };
+        if stream.packets != stats.packets {
+            (stream.packets, stream.sent_at) = (stats.packets, Some(now));
+        } else if stream.sent_at.is_some_and(|at| now.saturating_duration_since(at) > self.repair.time) {
+            stream.sent_at = None;
+            if let Some(stream) = self.endpoint.api().stream_tx(&stream.ssrc.into()) {
+                self.repair.begin(stream);
+            }
+        }
     }
 
     fn feedback(&self, stats: &MediaEgressStats) -> Option<EngineEvent> {
@@ -279,6 +314,7 @@ impl Engine for RtcEngine {
             .ok_or(SetupError::NoFingerprint)?;
         let fingerprint = parse_fingerprint(fingerprint).ok_or(SetupError::BadFingerprint)?;
         self.remote_candidates = remote.ice_candidates.iter().filter_map(remote_candidate).collect();
+        self.remote_candidates.shrink_to_fit();
         if self.remote_candidates.is_empty() {
             return Err(SetupError::NoAddress);
         }
@@ -308,6 +344,7 @@ impl Engine for RtcEngine {
         let Some(candidate) = local_candidate(protocol, address, TcpType::Active) else { return false };
         let added = self.endpoint.rtc().add_local_candidate(candidate.clone()).is_some();
         if added && !self.local_candidates.contains(&candidate) {
+            self.local_candidates.reserve_exact(1);
             self.local_candidates.push(candidate);
         }
         self.flush(now);
@@ -332,7 +369,7 @@ impl Engine for RtcEngine {
                 MediaKind::Video => RtcKind::Video,
             },
         );
-        let mut streams = Vec::new();
+        let mut streams = Vec::with_capacity(encodings.len());
         for (layer, encoding) in encodings.iter().enumerate() {
             // str0m keys streams by (mid, rid): each layer without one gets a rid for its eyes only, and the extension is not
             // to be agreed on then.
@@ -340,16 +377,17 @@ impl Engine for RtcEngine {
             let rid = encoding.rid.clone().or_else(several).map(|rid| Rid::from(rid.as_str()));
             let rtx = encoding.rtx_ssrc;
             let stream = api.declare_stream_tx(encoding.ssrc.into(), rtx.map(Into::into), mid, rid);
-            stream.set_rtx_cache(self.repair_packets, RTX_CACHE_AGE, Some(RTX_RATIO_CAP));
-            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid });
+            self.repair.begin(stream);
+            streams.push(Stream { ssrc: encoding.ssrc, rtx, rid, packets: 0, sent_at: None });
             self.resent.extend(rtx.map(|rtx| (rtx, 0)));
         }
-        self.streams.insert(mux_id.to_owned(), streams);
+        self.streams.push((mid, streams));
         self.endpoint.rtc().media(mid).map(|media| media.cname().to_owned()).unwrap_or_default()
     }
 
     fn remove_streams(&mut self, mux_id: &str) {
-        if let Some(streams) = self.streams.remove(mux_id) {
+        let mid = Mid::from(mux_id);
+        for (_, streams) in self.streams.extract_if(.., |(of, _)| *of == mid) {
             let mut api = self.endpoint.api();
             for stream in streams {
                 api.remove_stream_tx(stream.ssrc.into());
@@ -357,7 +395,7 @@ impl Engine for RtcEngine {
                     self.resent.remove(&rtx);
                 }
             }
-            api.remove_media(Mid::from(mux_id));
+            api.remove_media(mid);
         }
     }
 
@@ -410,7 +448,7 @@ impl Engine for RtcEngine {
     }
 
     fn packets_resent(&self, ssrc: u32) -> u64 {
-        let stream = self.streams.values().flatten().find(|stream| stream.ssrc == ssrc);
+        let stream = self.streams.iter().flat_map(|(_, streams)| streams).find(|stream| stream.ssrc == ssrc);
         stream.and_then(|stream| self.resent.get(&stream.rtx?)).copied().unwrap_or(0)
     }
 

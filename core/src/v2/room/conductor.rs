@@ -248,7 +248,7 @@ impl Room {
     fn key_frames_needed(&mut self, now: Instant, id: ProducerId) {
         let Some(producer) = self.producers.get(&id) else { return };
         let transport = producer.info.transport().and_then(|id| self.transports.get(&id));
-        if !transport.is_some_and(transport::Machine::flows) || producer.info.kind() != MediaKind::Video {
+        if !transport.is_some_and(|transport| transport.flows()) || producer.info.kind() != MediaKind::Video {
             return;
         }
         let Some(streams) = self.media.streams_mut(id) else { return };

@@ -148,7 +148,8 @@ impl Room {
         }
         let (id, name) = self.transport_names.add(&mut self.rng);
         self.created += 1;
-        self.transports.insert(id, transport::Machine::new(id, name, self.created, app_data));
+        let transport = transport::Machine::new(id, name, self.created, app_data);
+        self.transports.insert(id, Box::new(transport));
         Ok(id)
     }
 
@@ -186,7 +187,7 @@ impl Room {
         self.created += 1;
         let producer = producer::Machine::new(ids, self.created, (codec, simulcast), (track, clone), app_data);
         self.media.add_streams(id, Streams::new(codec, producer.info.profiles().len(), &mut self.rng));
-        self.producers.insert(id, producer);
+        self.producers.insert(id, Box::new(producer));
         Ok(id)
     }
 
@@ -268,7 +269,7 @@ impl Room {
             Makes::Peer => join.state == RoomState::Joined,
             Makes::Transport(name) => {
                 let transport = self.transport_names.handle(name).and_then(|id| transports.get(&id));
-                transport.is_some_and(transport::Machine::created)
+                transport.is_some_and(|transport| transport.created())
             }
             Makes::Producer(name) => {
                 let producer = self.producer_names.handle(name).and_then(|id| producers.get(&id));

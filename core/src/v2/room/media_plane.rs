@@ -20,9 +20,10 @@ use crate::v2::rtp::{Profile, RtpEncodingParameters, RtxParameters};
 #[derive(Debug)]
 pub(crate) struct MediaPlane {
     pub(crate) engines: Box<dyn EngineFactory>,
-    paths: BTreeMap<TransportId, Path>,
+    // Boxed, as a node of a map has room for eleven.
+    paths: BTreeMap<TransportId, Box<Path>>,
     /// Those of producers that are sent over no transport.
-    idle: BTreeMap<ProducerId, Streams>,
+    idle: BTreeMap<ProducerId, Box<Streams>>,
     /// Transports with media that was written and has not left: it does when outputs are polled.
     written: Vec<TransportId>,
     /// What engines have said and the control plane has not heard yet.
@@ -51,7 +52,7 @@ impl MediaPlane {
     }
 
     pub(crate) fn add_connection(&mut self, id: TransportId, connection: Connection) {
-        self.paths.insert(id, Path { connection, next_mux_id: 0, ssrcs: BTreeMap::new() });
+        self.paths.insert(id, Box::new(Path { connection, next_mux_id: 0, ssrcs: BTreeMap::new() }));
     }
 
     pub(crate) fn connection(&self, id: TransportId) -> Option<&Connection> {
@@ -65,7 +66,7 @@ impl MediaPlane {
     /// Nothing will be sent over a connection any more: its streams are idle.
     pub(crate) fn drop_connection(&mut self, id: TransportId) {
         if let Some(path) = self.paths.remove(&id) {
-            self.idle.extend(path.connection.into_senders());
+            self.idle.extend(path.connection.into_senders().map(|(id, streams)| (id, Box::new(streams))));
         }
     }
 
@@ -85,7 +86,7 @@ impl MediaPlane {
     // Streams.
 
     pub(crate) fn add_streams(&mut self, id: ProducerId, streams: Streams) {
-        self.idle.insert(id, streams);
+        self.idle.insert(id, Box::new(streams));
     }
 
     /// The producer is gone.
@@ -96,7 +97,7 @@ impl MediaPlane {
     /// The streams of a producer, wherever they are.
     pub(crate) fn streams_mut(&mut self, id: ProducerId) -> Option<&mut Streams> {
         let sent = self.paths.values_mut().find_map(|path| path.connection.streams_mut(id));
-        sent.or_else(|| self.idle.get_mut(&id))
+        sent.or_else(|| self.idle.get_mut(&id).map(Box::as_mut))
     }
 
     /// Makes the streams of a producer begin on a connection.
@@ -108,7 +109,7 @@ impl MediaPlane {
         rng: &mut Rng,
     ) -> Option<Sending> {
         let path = self.paths.get_mut(&transport)?;
-        let streams = self.idle.remove(&id)?;
+        let streams = *self.idle.remove(&id)?;
         let mut ours = BTreeSet::new();
         let mut ssrc = || loop {
             let ssrc = rng.next_u32();
@@ -138,7 +139,7 @@ impl MediaPlane {
         let Some(path) = self.paths.get_mut(&transport) else { return };
         path.ssrcs.remove(&id);
         if let Some(streams) = path.connection.remove_sender(now, id) {
-            self.idle.insert(id, streams);
+            self.idle.insert(id, Box::new(streams));
         }
     }
 

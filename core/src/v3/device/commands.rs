@@ -157,7 +157,8 @@ impl Device {
         });
         self.stats.candidates_dropped += (before - candidates.len()) as u64;
         self.last_transport = id.value();
-        self.transports.insert(id, TransportInfo::new(id, parameters, app_data, connection));
+        let transport = TransportInfo::new(id, parameters, app_data, connection);
+        self.transports.insert(id, Box::new(transport));
         self.settle(id);
         Ok(id)
     }
@@ -206,7 +207,7 @@ impl Device {
             app_data: options.app_data,
             rtp_parameters: None,
         };
-        self.producers.insert(producer, info);
+        self.producers.insert(producer, Box::new(info));
         self.transport_event(now, id, transport::Event::Queued(Operation::Produce { operation, producer }));
         Ok(Producing { producer, operation })
     }
@@ -244,11 +245,11 @@ impl Device {
     }
 
     fn transport_mut(&mut self, id: TransportId) -> Result<&mut TransportInfo, TransportError> {
-        self.transports.get_mut(&id).ok_or(TransportError::NotFound(id))
+        self.transports.get_mut(&id).map(Box::as_mut).ok_or(TransportError::NotFound(id))
     }
 
     fn producer_mut(&mut self, id: ProducerId) -> Result<&mut ProducerInfo, ProducerError> {
-        self.producers.get_mut(&id).ok_or(ProducerError::NotFound(id))
+        self.producers.get_mut(&id).map(Box::as_mut).ok_or(ProducerError::NotFound(id))
     }
 
     /// Whether another operation can wait for a transport; else how many do.

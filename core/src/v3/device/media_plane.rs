@@ -68,8 +68,9 @@ impl Device {
 
     /// Has each connection do what is due.
     pub(super) fn connections_due(&mut self, now: Instant) {
-        let due =
-            |transport: &&mut super::TransportInfo| transport.connection.poll_timeout().is_some_and(|at| at <= now);
+        let due = |transport: &&mut Box<super::TransportInfo>| {
+            transport.connection.poll_timeout().is_some_and(|at| at <= now)
+        };
         let mut served = Vec::new();
         for transport in self.transports.values_mut().filter(due) {
             transport.connection.handle_timeout(now);
@@ -264,7 +265,7 @@ impl Device {
     /// Divides what the server can take among the video encodings of a transport, and tells the encoders what is new.
     pub(super) fn reallocate(&mut self, id: TransportId) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
-        let sends = |producer: &&super::ProducerInfo| producer.transport == id && producer.machine.sends();
+        let sends = |producer: &&Box<super::ProducerInfo>| producer.transport == id && producer.machine.sends();
         let sending = self.producers.values().filter(sends).map(|producer| {
             let max = move |layer| producer.machine.max_bitrate(layer);
             (producer.id, max)
