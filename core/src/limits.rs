@@ -52,10 +52,9 @@ use serde::{Deserialize, Serialize};
 /// | --- | --- | --- |
 /// | messages waiting for the server | 4096 | the connection is given up: `SignallingError::Overrun` |
 /// | events waiting for a reader | 256 (`Options::events`) | the oldest are lost: `Events::missed` |
-/// | datagrams waiting for one path of a blocked socket | 256 | media is refused: [`MediaError::Blocked`](crate::MediaError::Blocked), `IoStats::media_refused` |
+/// | datagrams waiting for one path of a blocked UDP socket or TCP connection | 256 | media is refused: [`MediaError::Blocked`](crate::MediaError::Blocked), `IoStats::media_refused`; audio when so many wait without the video |
 /// | the same | 1024 | dropped, video first: `IoStats::datagrams_dropped` |
-/// | bytes waiting for one TCP connection | 128 KiB | media is refused, as above |
-/// | the same | 256 KiB | `IoStats::datagrams_dropped` |
+/// | bytes written ahead to a TCP connection | 16 KiB, and 32 KiB unsent in the system | the datagrams wait, as above |
 /// | WebSocket message, and frame | 1 MiB | the connection breaks: `SignallingError::Broken` |
 /// | bytes written ahead to a WebSocket | 4 MiB | the messages wait |
 /// | answers to a WebSocket server waiting to be written | 64 | nothing more is read |

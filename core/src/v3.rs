@@ -94,6 +94,7 @@
 //! | | mediasoup-client | here |
 //! | --- | --- | --- |
 //! | a request without an answer | waits for ever | fails after 10 s ([`DeviceConfig::request_timeout`]); an answer after that is dealt with |
+//! | the answer to `connect` is lost | every `produce` asks again, and the server refuses: it was called already | the first such refusal closes the transport, and [`TransportEvent::ConnectLost`] tells |
 //! | a producer that the server has not made yet | cannot be closed | can be |
 //! | pause | stops RTP with `zeroRtpOnPause`, else goes on with black or silence | stops RTP |
 //! | pause, `replaceTrack`, `setMaxSpatialLayer` behind a `produce` | wait for its answer | done at once: nothing is asked for them |

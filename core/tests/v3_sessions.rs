@@ -233,3 +233,29 @@ fn several_producers_of_both_kinds_share_a_transport() {
         assert_eq!(sent, received);
     }
 }
+
+#[test]
+fn a_transport_whose_connect_answer_was_lost_is_closed_at_both_ends_and_another_serves() {
+    let mut scenario = plain(12).loaded();
+    let lost = scenario.create_transport();
+    scenario.drop_answers("connect");
+    scenario.send(lost, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(11));
+    scenario.release();
+    scenario.send(lost, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(1));
+    let events = scenario.take_events();
+    let cause = events.iter().find_map(|event| match event {
+        Event::Transport { event: TransportEvent::ConnectLost { refusal }, .. } => Some(refusal.reason.clone()),
+        _ => None,
+    });
+    // The router's own words: it had taken the first.
+    assert!(cause.unwrap().contains("connect() already called"));
+    assert_eq!(scenario.router.transports().count(), 0);
+
+    let another = scenario.create_transport();
+    let audio = scenario.send(another, Source::opus(32_000));
+    scenario.drive_until("media over another transport", |scenario| {
+        scenario.encodings(audio).first().is_some_and(|encoding| encoding.received.packets > 0)
+    });
+}

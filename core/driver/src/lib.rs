@@ -24,7 +24,7 @@
 //!
 //! | from | to | what happens |
 //! | --- | --- | --- |
-//! | encoder | socket | a datagram that the socket does not take holds up nothing but its own path; audio goes before video; 256 waiting: media is refused ([`v2::Producer::write_frame`]); 1024: datagrams are dropped, video first (`IoStats::datagrams_dropped`) |
+//! | encoder | socket | a datagram that the socket does not take, over UDP or TCP, holds up nothing but its own path; audio goes before video; 256 waiting: media is refused ([`v2::Producer::write_frame`]), audio not for video's sake; 1024: datagrams are dropped, video first (`IoStats::datagrams_dropped`) |
 //! | network | room | the system's buffer: the room takes what is there, so many at a time |
 //! | room | server | 4096 messages wait, then the connection is given up ([`SignallingError::Overrun`]) |
 //! | room | reader of events | the oldest are lost ([`Events::missed`]) |

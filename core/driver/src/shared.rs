@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::Shared as SharedFuture;
 use futures_util::task::AtomicWaker;
 use mediasoup_producer::adapter::{self, Outbox, Step};
-use mediasoup_producer::{ConnectionState, OperationId, ProducerId, TransportId};
+use mediasoup_producer::{ConnectionState, MediaKind, OperationId, ProducerId, TransportId};
 
 use crate::dialect::Dialect;
 use crate::error::{ConnectedError, Error, SignallingError};
@@ -235,14 +235,19 @@ impl<R: Runtime, D: Dialect> State<R, D> {
         grid.and_then(|since| self.start.checked_add(since)).unwrap_or(at)
     }
 
-    /// Tells whether media for a producer finds its transport blocked: so it knows of the frame that is missing.
-    fn tell_backlog(&mut self, id: ProducerId) {
-        if !self.backlogged && !self.outbox.is_blocked() && self.sockets.connections() == 0 {
+    /// Tells whether media for a producer finds its transport blocked: so it knows of the frame that is missing. Audio does
+    /// not wait behind video, and is not refused for it.
+    fn tell_backlog(&mut self, id: ProducerId, kind: MediaKind) {
+        if !self.backlogged && !self.outbox.is_blocked() {
             return;
         }
         let Some(id) = self.conductor.transport_of(id) else { return };
-        let waiting: usize = self.sockets.addresses(id).map(|address| self.outbox.waiting(address)).sum();
-        let backlog = if waiting >= Outbox::<D>::BACKLOG { waiting } else { self.sockets.behind(id) };
+        let waiting = |address| match kind {
+            MediaKind::Audio => self.outbox.waiting_before_video(address),
+            MediaKind::Video => self.outbox.waiting(address),
+        };
+        let waiting: usize = self.sockets.addresses(id).map(waiting).sum();
+        let backlog = if waiting >= Outbox::<D>::BACKLOG { waiting } else { 0 };
         self.backlogged |= backlog > 0;
         self.conductor.set_backlog(id, backlog);
     }
@@ -403,7 +408,7 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
     /// Hands media in. Never waits for the network: what the sockets do not take at once waits, within bounds.
     pub(crate) fn write<E>(
         &self,
-        id: ProducerId,
+        (id, kind): (ProducerId, MediaKind),
         gone: E,
         is_blocked: impl FnOnce(&E) -> bool,
         write: impl FnOnce(&mut D, Instant) -> Result<(), E>,
@@ -412,7 +417,7 @@ impl<R: Runtime, D: Dialect> Handle<R, D> {
         if state.ended {
             return Err(gone);
         }
-        state.tell_backlog(id);
+        state.tell_backlog(id, kind);
         let result = write(&mut state.conductor, self.shared.runtime.now());
         state.stats.media_refused += u64::from(result.as_ref().is_err_and(is_blocked));
         self.follow_up(state);

@@ -183,13 +183,23 @@ impl<R: Runtime> Sockets<R> {
             udp.closes = Some(now + CLOSED);
             waiting(udp.address)
         });
-        for tcp in self.tcp.extract_if(.., |tcp| tcp.transport == transport) {
-            for ((source, _), connection) in &mut self.connections {
+        let connections = &mut self.connections;
+        self.tcp.retain_mut(|tcp| {
+            if tcp.transport != transport {
+                return true;
+            }
+            let mut of_it = connections.iter_mut().filter(|((source, _), _)| *source == tcp.address);
+            if waiting(tcp.address) && of_it.by_ref().any(|(_, connection)| connection.is_open()) {
+                tcp.closes = Some(now + CLOSED);
+                return true;
+            }
+            for ((source, _), connection) in connections.iter_mut() {
                 if *source == tcp.address {
                     connection.finish(now);
                 }
             }
-        }
+            false
+        });
     }
 
     /// Sends the first of these datagrams, and more if they can go with it.
@@ -208,38 +218,16 @@ impl<R: Runtime> Sockets<R> {
                     Sent::Taken(datagrams.len())
                 }
             },
+            IceProtocol::Tcp if self.tcp.iter().any(|tcp| tcp.address == path.source) => {
+                let key = (path.source, path.destination);
+                let connection = self.connections.entry(key).or_insert_with(|| Connection::new(key.0.ip(), key.1));
+                connection.poll_send(cx, &self.runtime, datagrams, stats)
+            }
             IceProtocol::Tcp => {
-                for datagram in datagrams {
-                    if self.poll_send_tcp(cx, path, datagram) {
-                        stats.datagrams_sent += 1;
-                        stats.bytes_sent += datagram.len() as u64;
-                    } else {
-                        stats.datagrams_dropped += 1;
-                    }
-                }
+                stats.datagrams_dropped += datagrams.len() as u64;
                 Sent::Taken(datagrams.len())
             }
         }
-    }
-
-    fn poll_send_tcp(&mut self, cx: &mut Context<'_>, path: Path, datagram: &[u8]) -> bool {
-        if !self.tcp.iter().any(|tcp| tcp.address == path.source) {
-            return false;
-        }
-        let key = (path.source, path.destination);
-        let connection = self.connections.entry(key).or_insert_with(|| Connection::new(key.0.ip(), key.1));
-        connection.send(cx, &self.runtime, datagram)
-    }
-
-    /// How many datagrams, about, wait for connections of this transport that have fallen behind.
-    pub(crate) fn behind(&self, transport: TransportId) -> usize {
-        let of = |source: &SocketAddr| self.tcp.iter().any(|tcp| tcp.transport == transport && tcp.address == *source);
-        self.connections.iter().filter(|((source, _), _)| of(source)).map(|(_, connection)| connection.behind()).sum()
-    }
-
-    /// How many TCP connections there are.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.len()
     }
 
     /// Gives up all at once.
@@ -249,9 +237,11 @@ impl<R: Runtime> Sockets<R> {
         self.connections.clear();
     }
 
-    /// The UDP addresses of a transport.
+    /// The addresses of a transport.
     pub(crate) fn addresses(&self, transport: TransportId) -> impl Iterator<Item = SocketAddr> {
-        self.udp.iter().filter(move |udp| udp.transport == transport).map(|udp| udp.address)
+        let udp = self.udp.iter().map(|udp| (udp.transport, udp.address));
+        let tcp = self.tcp.iter().map(|tcp| (tcp.transport, tcp.address));
+        udp.chain(tcp).filter_map(move |(of, address)| (of == transport).then_some(address))
     }
 
     /// Hands over what came in, `budget` datagrams or a little more, and moves connections on. True if there was any.

@@ -127,6 +127,7 @@ macro_rules! suite {
                 a_blocked_socket_holds_up_nothing_but_its_own_path,
                 a_blocked_socket_refuses_media_and_memory_stays_flat,
                 audio_goes_before_video_when_the_socket_takes_again,
+                a_tcp_peer_that_stops_reading_is_a_blocked_socket,
                 what_the_system_refuses_to_send_ends_no_session,
                 a_datagram_too_large_for_the_network_is_told,
                 a_card_that_cannot_cut_is_sent_one_by_one,

@@ -147,13 +147,11 @@ impl<C: Conductor> Outbox<C> {
         for lane in &mut self.lanes {
             lane.blocked = false;
             while lane.len() > 0 {
-                if lane.waiting.is_empty() {
-                    std::mem::swap(&mut lane.waiting, &mut lane.video);
-                }
-                match send(lane.path, &lane.waiting) {
+                let next = if lane.waiting.is_empty() { &mut lane.video } else { &mut lane.waiting };
+                match send(lane.path, next) {
                     Sent::Taken(count) => {
                         busy = true;
-                        lane.waiting.drain(..count.clamp(1, lane.waiting.len()));
+                        next.drain(..count.clamp(1, next.len()));
                     }
                     Sent::Blocked => {
                         lane.blocked = true;
@@ -168,6 +166,11 @@ impl<C: Conductor> Outbox<C> {
     /// Datagrams that wait to be sent from one of our addresses.
     pub fn waiting(&self, source: SocketAddr) -> usize {
         self.lanes.iter().filter(|lane| lane.path.source == source).map(Lane::len).sum()
+    }
+
+    /// Those of them that go before video.
+    pub fn waiting_before_video(&self, source: SocketAddr) -> usize {
+        self.lanes.iter().filter(|lane| lane.path.source == source).map(|lane| lane.waiting.len()).sum()
     }
 
     /// Whether any path is blocked.

@@ -4,13 +4,11 @@ mod conductor;
 mod handles;
 pub(crate) mod inflight;
 mod inputs;
-pub(crate) mod journal;
 mod media_plane;
 mod names;
 pub(crate) mod outputs;
 pub(crate) mod peers;
-#[cfg(feature = "record")]
-pub(crate) mod recorder;
+mod recording;
 #[cfg(feature = "sim")]
 mod scripted;
 
@@ -24,6 +22,7 @@ use crate::connection::engine::{EngineFactory, Identity, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
+use crate::journal::{Entered, Entry, Journal};
 use crate::media::Media;
 use crate::net::Receive;
 use crate::outputs::Outputs;
@@ -47,7 +46,6 @@ use crate::v2::{join, producer, transport};
 pub use handles::{Producer, Transport};
 
 use inflight::Inflight;
-use journal::{Entered, Journal};
 use media_plane::MediaPlane;
 use names::Names;
 
@@ -117,7 +115,7 @@ pub struct Room {
     /// What is to be done still: nothing, between two inputs.
     effects: VecDeque<Effect>,
     outputs: Outputs<Output>,
-    journal: Journal,
+    journal: Journal<Self>,
     stats: RoomStats,
 }
 
@@ -452,7 +450,7 @@ impl Room {
     }
 
     /// An input is dealt with: it is written down, and then comes what the engines have said meanwhile.
-    fn entered(&mut self, now: Instant, entry: journal::Entry) {
+    fn entered(&mut self, now: Instant, entry: Entry) {
         self.journal.entered(now, entry);
         self.hear(now);
     }

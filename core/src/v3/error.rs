@@ -250,6 +250,11 @@ pub enum ProducerError {
 /// [`Event::Orphan`](super::Event::Orphan) tells its id when the answer comes. A late answer to `connect` is taken as if it had
 /// come in time: the server takes no second one.
 ///
+/// When the answer to `connect` is lost for good, the next `produce` asks for it again. If the first had not reached the
+/// server, all is well. Else the server refuses: whether it has our side of DTLS cannot be told from its words, so that the
+/// transport is closed ([`ConnectLost`](Self::ConnectLost)), and the application makes another. One that knows better, or
+/// whose server lets `connect` be repeated, answers [`Connected`](super::Answer::Connected).
+///
 /// The late answer in this table is to a request that was given up, the other answers are to the oldest that is out:
 ///
 #[doc = include_str!("../../states/v3-late.md")]
@@ -269,6 +274,10 @@ pub enum OperationError {
     /// The answer is of no use.
     #[error("the answer makes no sense: {0}")]
     InvalidAnswer(InvalidAnswer),
+    /// `connect` was refused after one that was not answered. The transport is
+    /// [closed](super::TransportEvent::ConnectLost) with it.
+    #[error("connect was refused after one that was not answered, and the transport is closed: make another. {0}")]
+    ConnectLost(Refusal),
     /// The transport was closed meanwhile (`AwaitQueueStoppedError`).
     #[error("the transport was closed")]
     TransportClosed,
@@ -281,6 +290,21 @@ pub enum OperationError {
     /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),
+}
+
+impl OperationError {
+    /// Whether the server may have done what it was asked for all the same.
+    pub(crate) const fn leaves_open(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::InvalidAnswer(_) => true,
+            Self::Refused(_)
+            | Self::ConnectLost(_)
+            | Self::TransportClosed
+            | Self::ProducerClosed
+            | Self::Setup(_)
+            | Self::TooManyRequests(_) => false,
+        }
+    }
 }
 
 /// Why an answer is of no use.

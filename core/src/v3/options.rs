@@ -18,11 +18,16 @@ use crate::rtp::Codec;
 pub struct DeviceConfig {
     pub(crate) request_timeout: Duration,
     pub(crate) dtls_role: DtlsRole,
+    /// Not every build has each of them.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     pub(crate) burst: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) certificate: Option<Certificate>,
     pub(crate) limits: Limits,
+    #[cfg(feature = "record")]
+    #[serde(skip)]
+    pub(crate) record: Option<crate::journal::recorder::RecordOptions>,
 }
 
 impl Default for DeviceConfig {
@@ -34,6 +39,8 @@ impl Default for DeviceConfig {
             burst: Duration::from_millis(100),
             certificate: None,
             limits: Limits::default(),
+            #[cfg(feature = "record")]
+            record: None,
         }
     }
 }
@@ -74,6 +81,14 @@ impl DeviceConfig {
     /// Bounds on memory. Default: see [`Limits`].
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Records the device from its beginning, wherever it is made: [`Device::poll_record`](super::Device::poll_record) brings
+    /// the lines. Default: not.
+    #[cfg(feature = "record")]
+    pub const fn record(mut self, options: crate::journal::recorder::RecordOptions) -> Self {
+        self.record = Some(options);
         self
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::OperationError;
+use super::input::Refusal;
 use super::parameters::DtlsParameters;
 use super::rtp::RtpParameters;
 use crate::connection::engine::crypto::DtlsFailure;
@@ -40,7 +41,9 @@ impl Classed for Output {
             Self::Event(Event::Settled { .. } | Event::Orphan { .. }) => Class::Bounded,
             Self::Event(Event::Transport { event, .. }) => match event {
                 TransportEvent::ConnectionStateChange { .. } => Class::Lesser(0),
-                TransportEvent::DtlsFailed { .. } | TransportEvent::Close => Class::Bounded,
+                TransportEvent::DtlsFailed { .. } | TransportEvent::ConnectLost { .. } | TransportEvent::Close => {
+                    Class::Bounded
+                }
             },
             Self::Event(Event::Producer { event, .. }) => match event {
                 ProducerEvent::KeyFrameRequest { .. }
@@ -170,6 +173,13 @@ pub enum TransportEvent {
     DtlsFailed {
         /// The cause and the remedy.
         cause: DtlsFailure,
+    },
+    /// `connect` was refused after one that was not answered in time, or not with sense. A mediasoup server takes it once, so
+    /// this may be the refusal of a second. Whether the server has our side of DTLS is not known, and nothing can come of the
+    /// transport: [`Close`](Self::Close) follows. Have the server make another.
+    ConnectLost {
+        /// The words of the refusal.
+        refusal: Refusal,
     },
     /// `close`: it was closed. Nothing about it follows. The server's side stays until the application has it closed.
     Close,

@@ -1,5 +1,6 @@
 //! One TCP connection to the server, opened by us, with RFC 4571 framing.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{AsyncRead, AsyncWrite};
+use mediasoup_producer::adapter::Sent;
 use mediasoup_producer::framing::{self, Decoder};
 
+use crate::options::IoStats;
 use crate::runtime::Runtime;
 
-/// Bytes that wait to be written at most: about a second of video. Datagrams beyond are dropped, as a network would.
-const MAX_WAITING: usize = 256 << 10;
+/// Bytes that are handed to the system at a time, or one datagram.
+const MAX_WRITE: usize = 16 << 10;
+/// Bytes that the system may hold and has not sent. By itself it takes megabytes, and audio would wait behind all of them.
+const MAX_UNSENT: u32 = 32 << 10;
 /// A connection that failed is not tried again sooner.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -22,7 +27,8 @@ pub(crate) struct Connection<R: Runtime> {
     local: IpAddr,
     remote: SocketAddr,
     state: State<R::TcpStream>,
-    waiting: BytesMut,
+    /// What the system has not taken of the datagrams that were.
+    writing: BytesMut,
     decoder: Decoder,
     /// It is to end when all is written.
     finishing: bool,
@@ -40,36 +46,60 @@ impl<R: Runtime> Connection<R> {
             local,
             remote,
             state: State::Failed { retry_at: None },
-            waiting: BytesMut::new(),
+            writing: BytesMut::new(),
             decoder: Decoder::default(),
             finishing: false,
         }
     }
 
-    /// Takes a datagram to be written; opens the connection if need be. False: there is no room for it.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, runtime: &R, datagram: &[u8]) -> bool {
+    /// Takes the first of these datagrams, and as many after it as go in one write; opens the connection if need be. None
+    /// waits here but what is being written: the rest keeps its order of importance in the queue it comes from.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        runtime: &R,
+        datagrams: &VecDeque<Bytes>,
+        stats: &mut IoStats,
+    ) -> Sent {
         let now = runtime.now();
-        if let State::Failed { retry_at } = &self.state {
-            if retry_at.is_some_and(|at| now < at) {
-                return false;
-            }
+        if let State::Failed { retry_at } = &self.state
+            && retry_at.is_none_or(|at| at <= now)
+        {
             match connect(self.local, self.remote) {
                 Ok(connecting) => self.state = State::Connecting(Box::pin(runtime.tcp_stream(connecting))),
-                Err(_) => {
-                    self.fail(now);
-                    return false;
-                }
+                Err(_) => self.fail(now),
             }
         }
-        let taken = self.waiting.len() + datagram.len() <= MAX_WAITING && framing::encode(datagram, &mut self.waiting);
+        let written = self.poll_flush(cx, now);
+        match &self.state {
+            // As on a network that leads nowhere.
+            State::Failed { .. } => {
+                stats.datagrams_dropped += datagrams.len() as u64;
+                return Sent::Taken(datagrams.len());
+            }
+            State::Connecting(_) => return Sent::Blocked,
+            State::Open(_) if !written => return Sent::Blocked,
+            State::Open(_) => {}
+        }
+        let mut taken = 0;
+        for datagram in datagrams {
+            if taken > 0 && self.writing.len() + datagram.len() > MAX_WRITE {
+                break;
+            }
+            taken += 1;
+            if framing::encode(datagram, &mut self.writing) {
+                stats.datagrams_sent += 1;
+                stats.bytes_sent += datagram.len() as u64;
+            } else {
+                stats.datagrams_too_large += 1;
+            }
+        }
         self.poll_flush(cx, now);
-        taken
+        Sent::Taken(taken)
     }
 
-    /// How many datagrams wait, about, if they are too many for more to be added.
-    pub(crate) fn behind(&self) -> usize {
-        const USUAL: usize = 1200;
-        if self.waiting.len() > MAX_WAITING / 2 { self.waiting.len() / USUAL } else { 0 }
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
     }
 
     /// Lets it end when all is written; at once if it is not open: nothing was said over it then.
@@ -81,15 +111,15 @@ impl<R: Runtime> Connection<R> {
     }
 
     pub(crate) fn finished(&self) -> bool {
-        self.finishing && (self.waiting.is_empty() || matches!(self.state, State::Failed { .. }))
+        self.finishing && (self.writing.is_empty() || matches!(self.state, State::Failed { .. }))
     }
 
-    /// Moves on what can be moved. True when nothing waits to be written.
+    /// Moves on what can be moved. True when nothing is left to be written.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if let Err(Ended) = self.poll_write(cx) {
             self.fail(now);
         }
-        self.waiting.is_empty()
+        self.writing.is_empty()
     }
 
     /// The next whole datagram.
@@ -116,9 +146,9 @@ impl<R: Runtime> Connection<R> {
                     Poll::Ready(Err(_)) => return Err(Ended),
                     Poll::Pending => return Ok(()),
                 },
-                State::Open(_) if self.waiting.is_empty() => return Ok(()),
-                State::Open(stream) => match Pin::new(stream).poll_write(cx, &self.waiting) {
-                    Poll::Ready(Ok(written @ 1..)) => self.waiting.advance(written),
+                State::Open(_) if self.writing.is_empty() => return Ok(()),
+                State::Open(stream) => match Pin::new(stream).poll_write(cx, &self.writing) {
+                    Poll::Ready(Ok(written @ 1..)) => self.writing.advance(written),
                     Poll::Ready(_) => return Err(Ended),
                     Poll::Pending => return Ok(()),
                 },
@@ -129,7 +159,7 @@ impl<R: Runtime> Connection<R> {
 
     fn fail(&mut self, now: Instant) {
         self.state = State::Failed { retry_at: Some(now + RETRY) };
-        self.waiting = BytesMut::new();
+        self.writing = BytesMut::new();
         self.decoder = Decoder::default();
     }
 }
@@ -138,7 +168,13 @@ impl<R: Runtime> Connection<R> {
 struct Ended;
 
 fn connect(local: IpAddr, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
-    connecting(Some(SocketAddr::new(local, 0)), remote)
+    let stream = connecting(Some(SocketAddr::new(local, 0)), remote)?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT)?;
+    // The nearest that others have: it bounds what is on its way, too.
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    socket2::SockRef::from(&stream).set_send_buffer_size(4 * MAX_UNSENT as usize)?;
+    Ok(stream)
 }
 
 /// A non-blocking TCP socket that is being connected.

@@ -1,8 +1,9 @@
 //! Sockets that take nothing, and systems that refuse.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mediasoup_producer::IceProtocol::Udp;
+use mediasoup_producer::IceProtocol::{Tcp, Udp};
 use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, Room as Machine, RoomConfig};
@@ -114,6 +115,50 @@ pub async fn audio_goes_before_video_when_the_socket_takes_again<R: Runtime>(run
     let ssrc = audio.rtp_parameters().unwrap().encodings[0].ssrc;
     let ssrcs = server.knobs().ssrcs.lock().unwrap().take().unwrap();
     assert!(ssrcs.len() > 6 && ssrcs[..3] == [ssrc; 3], "{ssrc}: {ssrcs:?}");
+}
+
+/// The peer's system takes what its buffers have room for; all that comes after waits here, and is told.
+pub async fn a_tcp_peer_that_stops_reading_is_a_blocked_socket<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let server = TestRoom::start(runtime, &[Tcp]);
+    let peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
+    let audio = microphone(&peer).await;
+    let (mut vp8, mut opus) = (source(), Source::opus(32_000));
+    peer.write(&server, &mut vp8, 1).await;
+    server.knobs().tcp_stopped.store(true, Ordering::Relaxed);
+    let mut refused = 0;
+    for _ in 0..2000 {
+        for frame in vp8.frames() {
+            match peer.video.write_frame(frame) {
+                Err(MediaError::Blocked(waiting)) => {
+                    assert!((Outbox::<Machine>::BACKLOG..=Outbox::<Machine>::WAITING).contains(&waiting), "{waiting}");
+                    refused += 1;
+                }
+                Ok(()) | Err(MediaError::KeyFrameNeeded { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        super::yield_now().await;
+    }
+    let stats = peer.room.io_stats();
+    assert!(refused > 1000 && stats.media_refused == refused, "{stats:?}");
+    assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());
+
+    // Audio is taken, and goes before the video that waits.
+    audio.write_frame(opus.frames().remove(0)).unwrap();
+    *server.knobs().ssrcs.lock().unwrap() = Some(Vec::new());
+    server.knobs().tcp_stopped.store(false, Ordering::Relaxed);
+    all_arrives(&server, &audio).await;
+    all_arrives(&server, &peer.video).await;
+    let microphone = audio.rtp_parameters().unwrap().encodings[0].ssrc;
+    let ssrcs = server.knobs().ssrcs.lock().unwrap().take().unwrap();
+    let after = ssrcs.iter().rev().position(|ssrc| *ssrc == microphone).unwrap();
+    assert!(
+        after > Outbox::<Machine>::BACKLOG / 2,
+        "{after} packets of video came after the audio, of {}",
+        ssrcs.len()
+    );
+    assert_eq!(peer.room.io_stats().datagrams_dropped, 0);
 }
 
 pub async fn what_the_system_refuses_to_send_ends_no_session<R: Runtime>(runtime: R) {

@@ -55,6 +55,8 @@ impl<M> Shared<M> {
 
 #[derive(Default)]
 pub(crate) struct Knobs {
+    /// Nothing is read from TCP connections.
+    pub(crate) tcp_stopped: AtomicBool,
     /// UDP goes nowhere, either way.
     pub(crate) udp_cut: AtomicBool,
     /// Where RTP and RTCP last came from.
@@ -202,6 +204,10 @@ fn listen<M: Machine>(shared: &Arc<Shared<M>>, listener: &TcpListener, inbox: &m
         thread::spawn(move || {
             let (mut decoder, mut buffer) = (framing::Decoder::default(), [0; 2048]);
             while !shared.over.load(Ordering::Relaxed) {
+                if shared.knobs.tcp_stopped.load(Ordering::Relaxed) {
+                    thread::park_timeout(Duration::from_millis(2));
+                    continue;
+                }
                 match stream.read(&mut buffer) {
                     Ok(length @ 1..) => decoder.push(&buffer[..length]),
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,

@@ -60,16 +60,17 @@ impl<R: Runtime> Producer<R> {
     ) -> Result<(), MediaError> {
         let gone = || MediaError::ProducerNotFound(self.id);
         let is_blocked = |error: &MediaError| matches!(error, MediaError::Blocked(_));
-        self.handle
-            .write(self.id, gone(), is_blocked, |device, now| write(device.producer(self.id).ok_or_else(gone)?, now))
+        self.handle.write((self.id, self.kind), gone(), is_blocked, |device, now| {
+            write(device.producer(self.id).ok_or_else(gone)?, now)
+        })
     }
 
     /// Sends an encoded frame: it leaves at once, or in steps if it is large, or is refused.
     ///
-    /// Never waits, and is no future. Back-pressure: what a socket does not take waits, behind audio if it is video; when too
-    /// much does, media for its transport is refused with [`Blocked`](MediaError::Blocked) and counted in
-    /// [`IoStats::media_refused`](crate::IoStats::media_refused). Encode less then: the next frame that is taken must be a key
-    /// frame.
+    /// Never waits, and is no future. Back-pressure: what a socket does not take, over UDP or TCP, waits, behind audio if it is
+    /// video; when too much does, it is refused with [`Blocked`](MediaError::Blocked) and counted in
+    /// [`IoStats::media_refused`](crate::IoStats::media_refused). Audio is not refused for the video that waits. Encode less
+    /// then: the next frame of video that is taken must be a key frame.
     pub fn write_frame(&self, frame: Frame) -> Result<(), MediaError> {
         self.write(|mut producer, now| producer.write_frame(now, frame))
     }

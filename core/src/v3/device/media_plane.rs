@@ -11,6 +11,7 @@ use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::connection::streams::{MAX_PACKET_BYTES, Streams};
 use crate::error::MediaError;
 use crate::id::{ProducerId, TransportId};
+use crate::journal::Entered;
 use crate::media::Media;
 use crate::net::Receive;
 use crate::rtp::MediaKind;
@@ -125,17 +126,24 @@ impl Device {
 
     pub(crate) fn write(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
         let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
         if let (Err(error), Media::Frame(frame)) = (&result, media) {
-            if let Some(streams) = self.streams_mut(id) {
-                streams.frame_refused(frame.layer);
-            }
-            if error.is_key_frame_needed() {
-                self.request_key_frame(now, id, frame.layer);
-            }
+            self.frame_refused(now, id, frame.layer, error.is_key_frame_needed());
         }
-        self.run(now);
+        self.entered(now, entry.refused(&result));
         result
+    }
+
+    /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
+    /// more often than they.
+    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, layer: usize, deltas: bool) {
+        if let Some(streams) = self.streams_mut(id) {
+            streams.frame_refused(layer);
+        }
+        if deltas {
+            self.request_key_frame(now, id, layer);
+        }
     }
 
     fn write_media(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {

@@ -7,6 +7,7 @@ mod loss;
 mod matching;
 mod paths;
 mod pause_and_close;
+mod program;
 mod refusals;
 mod simulcast;
 mod tracks;

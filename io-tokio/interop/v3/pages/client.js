@@ -64,6 +64,10 @@ export class Client {
     this.events.push({ t: Math.round(performance.now()), event, ...fields });
   }
 
+  leave() {
+    this.#socket.close();
+  }
+
   async restartIce() {
     const { iceParameters } = await this.ask('restartIce', { transportId: this.transport.id });
     await this.transport.restartIce({ iceParameters });

@@ -78,7 +78,8 @@ struct ToProducer {
 
 impl Room {
     pub(super) fn new(address: SocketAddr, seed: u64) -> Self {
-        let config = RouterConfig::default().address(IceProtocol::Udp, address).forward_media(true);
+        // A browser is told what it may send by REMB.
+        let config = RouterConfig::default().address(IceProtocol::Udp, address).forward_media(true).transport_cc(false);
         Self {
             router: Router::new(config, seed),
             peers: BTreeMap::new(),
