@@ -42,7 +42,7 @@ pub struct Args {
     pub no_page: bool,
 
     /// Record the session, as lines of JSON without media and without secrets, to be run again with mediasoup-producer's
-    /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ... Rooms of v2 alone.
+    /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ...
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 

@@ -87,9 +87,6 @@ struct Run {
 impl Run {
     async fn publish(&mut self) -> Result<(), RunError> {
         let dialect = self.args.room.dialect();
-        if dialect == Dialect::V3 && self.args.record.is_some() {
-            return Err(RunError::CannotRecord);
-        }
         if dialect == Dialect::V2 && !self.args.room.codec.is_empty() {
             return Err(RunError::CannotChoose);
         }

@@ -48,9 +48,6 @@ pub enum RunError {
     /// Signals of the operating system.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    /// Rooms of v3 are not recorded.
-    #[error("--record is for rooms of v2: leave it out for a room of v3")]
-    CannotRecord,
     /// Rooms of v2 have each codec once.
     #[error("--codec is for rooms of v3: a room of v2 has each codec once")]
     CannotChoose,
@@ -176,7 +173,6 @@ impl RunError {
             | Self::Page(_)
             | Self::Signals(_)
             | Self::TooEarly
-            | Self::CannotRecord
             | Self::CannotChoose
             | Self::NoInput(_)
             | Self::Load(_)

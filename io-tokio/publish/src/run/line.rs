@@ -6,12 +6,11 @@ use mediasoup_producer_tokio::{v2, v3};
 
 use super::RunError;
 use super::feed::TrackInfo;
-use super::recording::{Recording, Recordings};
 use crate::args::Args;
 use crate::report::{Event, RoomCount};
 
 /// The connection to a server, and what is made over it. A cheap handle.
-pub(super) trait Line: Clone {
+pub(super) trait Line: Clone + Send + 'static {
     type Ear: Ear;
     type Transport: Clone;
     type Producer: Sending;
@@ -19,8 +18,8 @@ pub(super) trait Line: Clone {
     /// Connects to the server.
     async fn connect(args: &Args, url: &str) -> Result<(Self, Self::Ear), RunError>;
 
-    /// Begins to write the stay down, where the dialect can be.
-    fn record(&self, recordings: &mut Recordings) -> Option<Recording>;
+    /// What was recorded since the last call, if it is to be.
+    fn take_record(&self) -> Vec<String>;
 
     /// Joins the room and makes a transport. Gives who else is there, too.
     async fn enter(&self, peer: &str) -> Result<(Self::Transport, Vec<String>), RunError>;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use mediasoup_producer_tokio::v2::Room;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -34,8 +33,8 @@ impl Recordings {
         Ok(Self { path, first: Some(file), stays: 0 })
     }
 
-    /// Begins to write what a room records.
-    pub(super) fn begin(&mut self, room: &Room) -> Recording {
+    /// Begins to write what a stay records: each time it is asked, the lines since the last time.
+    pub(super) fn begin(&mut self, lines: impl FnMut() -> Vec<String> + Send + 'static) -> Recording {
         self.stays += 1;
         let mut path = self.path.clone();
         if self.stays > 1 {
@@ -44,11 +43,10 @@ impl Recordings {
         let file = self.first.take().map_or_else(|| File::create(&path), Ok);
         let (stop, stopped) = mpsc::channel();
         let (done, end) = oneshot::channel();
-        let room = room.clone();
         let named = path.clone();
         // Not on the runtime: at its end that would wait for a disk that hangs.
         std::thread::spawn(move || {
-            let result = file.and_then(|file| write(&room, file, &stopped));
+            let result = file.and_then(|file| write(lines, file, &stopped));
             // Nobody waits for it any more.
             let _ = done.send(result.err().map(|error| told(&named, &error)));
         });
@@ -81,10 +79,10 @@ impl Recording {
     }
 }
 
-fn write(room: &Room, mut file: File, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
+fn write(mut recorded: impl FnMut() -> Vec<String>, mut file: File, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
     loop {
         let over = stopped.recv_timeout(WRITE_EVERY) != Err(RecvTimeoutError::Timeout);
-        let lines = room.take_record();
+        let lines = recorded();
         if !lines.is_empty() {
             file.write_all((lines.join("\n") + "\n").as_bytes())?;
         }

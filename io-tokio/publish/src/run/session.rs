@@ -50,7 +50,8 @@ impl Run {
             connected = L::connect(&self.args, url) => connected?,
             () = stop.requested() => return Ok(()),
         };
-        let recording = self.recordings.as_mut().and_then(|recordings| line.record(recordings));
+        let recorded = line.clone();
+        let recording = self.recordings.as_mut().map(|recordings| recordings.begin(move || recorded.take_record()));
         let tracks = feeds.tracks().to_vec();
         let refused = vec![false; tracks.len()];
         let mut stay =

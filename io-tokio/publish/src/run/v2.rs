@@ -12,7 +12,6 @@ use mediasoup_producer_tokio::v2::{self as io, Events, Producer, ProtooConnector
 
 use super::feed::TrackInfo;
 use super::line::{self, News, OfProducer};
-use super::recording::{Recording, Recordings};
 use super::{RunError, SAMPLE_EVERY, told};
 use crate::args::{Args, Dialect};
 use crate::report::RoomCount;
@@ -54,8 +53,8 @@ impl line::Line for Line {
         Ok((Self(room), Ear(events)))
     }
 
-    fn record(&self, recordings: &mut Recordings) -> Option<Recording> {
-        Some(recordings.begin(&self.0))
+    fn take_record(&self) -> Vec<String> {
+        self.0.take_record()
     }
 
     async fn enter(&self, peer: &str) -> Result<(Transport, Vec<String>), RunError> {

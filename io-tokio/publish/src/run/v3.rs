@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::v2::Profile;
 use mediasoup_producer::v3::{
     CodecChoice, DeviceConfig, EncodingOptions, Event as DeviceEvent, ProduceOptions, ProducerEvent,
@@ -21,7 +22,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::feed::TrackInfo;
 use super::line::{self, News, OfProducer};
-use super::recording::{Recording, Recordings};
 use super::{RunError, SAMPLE_EVERY, told};
 use crate::args::{Args, CodecWish, Dialect};
 use crate::demo::{Demo, DemoError, Said, StreamCount, peer_id};
@@ -63,11 +63,15 @@ impl line::Line for Line {
     type Producer = Producer;
 
     async fn connect(args: &Args, url: &str) -> Result<(Self, Ear), RunError> {
+        let records = args.record.is_some();
         let args = &args.room;
         let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
         let (demo, said) =
             Demo::connect(&connector, url, args.timeout).await.map_err(RunError::connect(Dialect::V3))?;
-        let config = DeviceConfig::default().dtls_role(args.dtls_role.into()).request_timeout(args.timeout);
+        let mut config = DeviceConfig::default().dtls_role(args.dtls_role.into()).request_timeout(args.timeout);
+        if records {
+            config = config.record(RecordOptions::default());
+        }
         let signalling = answered_by({
             let demo = demo.clone();
             move |request| demo.clone().answer(request)
@@ -94,8 +98,8 @@ impl line::Line for Line {
         Ok((line, ear))
     }
 
-    fn record(&self, _: &mut Recordings) -> Option<Recording> {
-        None
+    fn take_record(&self) -> Vec<String> {
+        self.device.take_record()
     }
 
     async fn enter(&self, peer: &str) -> Result<(Transport, Vec<String>), RunError> {
