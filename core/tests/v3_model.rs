@@ -60,7 +60,7 @@ fn so_it_does_on_the_real_media_plane() {
 fn when_all_is_said_both_sides_have_the_same() {
     let start = Instant::now();
     let steps = proptest::collection::vec(strategies::step(), 1..100);
-    proptest!(config(2 * sequences()), |(steps in steps)| {
+    proptest!(config(sequences()), |(steps in steps)| {
         let mut both = BothSides::new(start, 1);
         play(&mut both, &steps)?;
     });

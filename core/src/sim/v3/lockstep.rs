@@ -106,10 +106,9 @@ impl Lockstep {
         let result = self.hand_in(step, &track, asks_produce, engine_speaks);
         if self.plane == Plane::Real {
             // The engine has more to do than what follows from the step.
-            for _ in 0..TURNS {
-                if self.device.poll_timeout().is_some_and(|at| at <= self.now) {
-                    self.device.handle_timeout(self.now);
-                }
+            let mut turns = 0..TURNS;
+            while self.device.poll_timeout().is_some_and(|at| at <= self.now) && turns.next().is_some() {
+                self.device.handle_timeout(self.now);
             }
         }
         let (said, media) = self.outputs();
