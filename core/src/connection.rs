@@ -19,7 +19,7 @@ pub(crate) mod streams;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,9 @@ use engine::{Encoding, Engine, EngineOutput, OutgoingPacket, SelectedPath, Strea
 use pacer::Pacer;
 use streams::{StreamError, Streams};
 
+/// So many addresses that were withdrawn are remembered, the last ones: what is under way to them arrives soon or never.
+const MAX_WITHDRAWN: usize = 16;
+
 /// Packets that are written and wait for outputs to be polled; more leave at once.
 const MAX_UNFLUSHED: usize = 256;
 
@@ -52,6 +55,8 @@ const LIMIT_SETTLES: Duration = Duration::from_secs(5);
 pub(crate) struct Connection {
     engine: Box<dyn Engine>,
     pacer: Pacer,
+    /// Addresses of ours that were in use, the last at the end.
+    withdrawn: VecDeque<(IceProtocol, SocketAddr)>,
     // Boxed, as a node of a map has room for eleven.
     senders: BTreeMap<ProducerId, Box<Sender>>,
     /// Packets that the engine was given since it was last flushed.
@@ -96,6 +101,7 @@ impl Connection {
         Self {
             engine,
             pacer: Pacer::new(burst),
+            withdrawn: VecDeque::new(),
             senders: BTreeMap::new(),
             unflushed: 0,
             limit_bps,
@@ -129,6 +135,16 @@ impl Connection {
     /// Withdraws one of our addresses.
     pub(crate) fn remove_local_address(&mut self, now: Instant, protocol: IceProtocol, address: SocketAddr) {
         self.engine.remove_local_address(now, protocol, address);
+        self.withdrawn.retain(|known| *known != (protocol, address));
+        self.withdrawn.push_back((protocol, address));
+        if self.withdrawn.len() > MAX_WITHDRAWN {
+            self.withdrawn.pop_front();
+        }
+    }
+
+    /// Whether this was one of our addresses until it was withdrawn, so that what is under way to it is ours.
+    pub(crate) fn had_address(&self, protocol: IceProtocol, address: SocketAddr) -> bool {
+        self.withdrawn.contains(&(protocol, address))
     }
 
     /// Makes the streams of a producer begin here; returns their CNAME.

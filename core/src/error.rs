@@ -104,6 +104,33 @@ pub enum MediaError {
         /// The layer.
         layer: usize,
     },
+    /// Its [temporal layer](crate::Frame::temporal_layer) is none of those that its encoding was
+    /// [declared](crate::v3::EncodingOptions::scalability_mode) to have. A key frame, and any frame of another codec than VP8,
+    /// is of the base layer.
+    #[error("a frame of temporal layer {given}, where encoding {layer} of producer {producer} can have {declared}")]
+    TemporalLayer {
+        /// The producer.
+        producer: ProducerId,
+        /// The encoding.
+        layer: usize,
+        /// What was given.
+        given: u8,
+        /// How many there can be.
+        declared: u8,
+    },
+    /// Its encoding was [declared](crate::v3::EncodingOptions::scalability_mode) to have several temporal layers, and it does
+    /// not say of which it is.
+    #[error(
+        "the frame must say its temporal layer: encoding {layer} of producer {producer} was declared to have {declared}"
+    )]
+    NoTemporalLayer {
+        /// The producer.
+        producer: ProducerId,
+        /// The encoding.
+        layer: usize,
+        /// How many were declared.
+        declared: u8,
+    },
     /// Longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes), or a packet that fits no datagram.
     #[error("{bytes} bytes are more than the limit of {limit}")]
     TooLarge {

@@ -25,7 +25,7 @@
 //! | `proptest` | `sim`, and strategies for commands, messages and inputs: an embedding is tested against the reference model |
 //! | `arbitrary` | `sim`, and the model's steps from a fuzzer's bytes |
 //! | `serde` | [`v2::Input`], [`v2::Output`] and all within them can be serialised |
-//! | `record` | `serde`, and `record`: a run of a room is written down; with `sim` it is run again |
+//! | `record` | `serde`, and `record`: a run of a room or a device is written down; with `sim` it is run again |
 //! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
@@ -35,6 +35,7 @@ mod error;
 mod event;
 pub mod framing;
 mod id;
+mod journal;
 mod json;
 mod limits;
 mod media;
@@ -60,7 +61,9 @@ pub use event::{ConnectionState, Originator};
 pub use id::{OperationId, ProducerId, RequestId, TransportId};
 pub use json::Redacted;
 pub use limits::Limits;
-pub use media::{AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError};
+pub use media::{
+    AudioLevel, Frame, Media, MediaTime, PacketizeError, Rotation, RtpPacket, RtpPacketError, TemporalLayer,
+};
 pub use net::{
     DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol, LocalAddresses, Receive,
     Transmit,

@@ -57,6 +57,10 @@ pub struct Frame {
     /// Whether the frame can be decoded on its own. For video.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub key_frame: bool,
+    /// Its temporal layer, if its encoding has [several](crate::v3::EncodingOptions::scalability_mode): each of its frames says
+    /// it then. For VP8.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub temporal_layer: Option<TemporalLayer>,
     /// Loudness (RFC 6464). For audio.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub audio_level: Option<AudioLevel>,
@@ -68,7 +72,15 @@ pub struct Frame {
 impl Frame {
     /// A frame of the only encoding, not a key frame, without audio level or rotation.
     pub fn new(data: impl Into<Bytes>, time: impl Into<MediaTime>) -> Self {
-        Self { data: data.into(), time: time.into(), layer: 0, key_frame: false, audio_level: None, rotation: None }
+        Self {
+            data: data.into(),
+            time: time.into(),
+            layer: 0,
+            key_frame: false,
+            temporal_layer: None,
+            audio_level: None,
+            rotation: None,
+        }
     }
 
     /// Sets the simulcast layer: its index, or what has one.
@@ -80,6 +92,12 @@ impl Frame {
     /// Says whether this is a key frame.
     pub const fn key_frame(mut self, key_frame: bool) -> Self {
         self.key_frame = key_frame;
+        self
+    }
+
+    /// Sets the temporal layer.
+    pub const fn temporal_layer(mut self, temporal_layer: TemporalLayer) -> Self {
+        self.temporal_layer = Some(temporal_layer);
         self
     }
 
@@ -257,6 +275,52 @@ impl AudioLevel {
     }
 }
 
+/// To which temporal layer a frame belongs (RFC 7741 section 4.2).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mediasoup_producer::{Frame, TemporalLayer};
+///
+/// // 15 pictures a second, and 15 more between them, each of which depends on the one before it alone.
+/// let frames = (0..30u32).map(|number| {
+///     let layer = if number % 2 == 0 { TemporalLayer::new(0) } else { TemporalLayer::new(1).sync(true) };
+///     Frame::new(vec![0x11], Duration::from_millis(33) * number).key_frame(number == 0).temporal_layer(layer)
+/// });
+/// assert_eq!(frames.filter(|frame| frame.temporal_layer.unwrap().index() == 0).count(), 15);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct TemporalLayer {
+    index: u8,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    sync: bool,
+}
+
+impl TemporalLayer {
+    /// `index`: 0 for the base, which is decoded without the others. Frames of a layer depend on none of a higher one.
+    pub const fn new(index: u8) -> Self {
+        Self { index, sync: false }
+    }
+
+    /// Whether the frame depends on the last of the base layer alone. Only there a server takes up its layer for a viewer who
+    /// had less: a layer whose frames never say so reaches nobody. Default: false.
+    pub const fn sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// 0 for the base.
+    pub const fn index(self) -> u8 {
+        self.index
+    }
+
+    /// Whether it depends on the last frame of the base layer alone.
+    pub const fn is_sync(self) -> bool {
+        self.sync
+    }
+}
+
 /// How far a picture must be turned clockwise to be upright (3GPP TS 26.114, coordination of video orientation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
@@ -313,15 +377,17 @@ impl Packetizer {
         }
     }
 
+    /// `temporal_layer`: only VP8 has a place for it.
     pub(crate) fn packetize(
         &mut self,
         frame: &[u8],
+        temporal_layer: Option<TemporalLayer>,
         max_payload: usize,
         out: &mut Vec<Arc<[u8]>>,
     ) -> Result<(), PacketizeError> {
         match self {
             Self::Audio => opus::packetize(frame, max_payload, out),
-            Self::Vp8(packetizer) => packetizer.packetize(frame, max_payload, out),
+            Self::Vp8(packetizer) => packetizer.packetize(frame, temporal_layer, max_payload, out),
             Self::Vp9(packetizer) => packetizer.packetize(frame, max_payload, out),
             Self::H264(packetizer) => packetizer.packetize(frame, max_payload, out),
             Self::H265(packetizer) => packetizer.packetize(frame, max_payload, out),

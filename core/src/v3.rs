@@ -94,6 +94,7 @@
 //! | | mediasoup-client | here |
 //! | --- | --- | --- |
 //! | a request without an answer | waits for ever | fails after 10 s ([`DeviceConfig::request_timeout`]); an answer after that is dealt with |
+//! | the answer to `connect` is lost | every `produce` asks again, and the server refuses: it was called already | the first such refusal closes the transport, and [`TransportEvent::ConnectLost`] tells |
 //! | a producer that the server has not made yet | cannot be closed | can be |
 //! | pause | stops RTP with `zeroRtpOnPause`, else goes on with black or silence | stops RTP |
 //! | pause, `replaceTrack`, `setMaxSpatialLayer` behind a `produce` | wait for its answer | done at once: nothing is asked for them |
@@ -120,7 +121,9 @@
 //! | `restart_ice` asks the server | the application asks, and hands in what it says |
 //! | statistics of the server as events | the application's own |
 //!
-//! Frames, packets, tracks, media time, limits, sockets and the loop are the same.
+//! Frames, packets, tracks, media time, limits, sockets and the loop are the same. `core/examples/own_signalling.rs`
+//! (`cargo run -p mediasoup-producer --example own_signalling`) has an application with words of its own, and all that it has
+//! to tell its server.
 //!
 //! # From libmediasoupclient
 //!

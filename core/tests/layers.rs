@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["id", "rng", "json", "event", "net", "track", "limits", "rtp", "media", "error", "stats", "outputs", "requests"],
     &["connection::engine"],
     &["connection"],
+    &["journal"],
     // The dialects.
     &["v2", "v3"],
     &["record", "adapter", "framing", "protoo"],

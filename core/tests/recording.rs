@@ -2,7 +2,8 @@
 
 #![allow(clippy::disallowed_methods)] // a test may ask for the time once
 
-use std::process::Command as Process;
+mod recording_common;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,9 +14,10 @@ use mediasoup_producer::sim::{EngineAnswer, EngineEvent, StreamFeedback};
 use mediasoup_producer::v2::protocol::{Refusal, Request};
 use mediasoup_producer::v2::{Input, Output, ProducerOptions, Room, RoomConfig};
 use mediasoup_producer::{Frame, MediaKind, Receive, RequestId, RtpPacket, SetupError, Track};
+use recording_common::{assert_repeats, assert_repeats_in_two_processes};
 use serde_json::{Value, json};
 
-#[path = "../examples/record/faults.rs"]
+#[path = "../examples/record/v2.rs"]
 mod faults;
 
 const PASSWORD: &str = "3Jw0qfIcePassword";
@@ -190,15 +192,6 @@ fn scripted(options: RecordOptions) -> Vec<String> {
     Session::new(Room::scripted(RoomConfig::default(), 7), options).run(true)
 }
 
-fn assert_repeats(lines: &[String]) -> usize {
-    let replayed = replay(Instant::now(), &lines.join("\n")).unwrap();
-    if let Some(difference) = replayed.difference {
-        panic!("{difference}");
-    }
-    assert_eq!(replayed.recording, lines);
-    replayed.compared
-}
-
 #[test]
 fn a_run_with_faults_repeats() {
     let compared = assert_repeats(&scripted(RecordOptions::default()));
@@ -370,6 +363,9 @@ fn a_file_that_cannot_be_run_says_where() {
         (r#"{"mediasoup-producer-record":2,"sede":1}"#.to_owned(), "unknown field `sede`"),
         (r#"{"mediasoup-producer-record":3,"new":1}"#.to_owned(), "line 1: the recording has version 3"),
         (r#"{"mediasoup-producer-record":"1"}"#.to_owned(), r#"version "1""#),
+        (r#"{"mediasoup-producer-record":2,"dialect":"v4"}"#.to_owned(), "unknown variant `v4`"),
+        (r#"{"mediasoup-producer-record":1,"dialect":"v3"}"#.to_owned(), "version 1 has the dialect v2 alone"),
+        (r#"{"mediasoup-producer-record":2,"config":7}"#.to_owned(), "line 1: no header of a recording: "),
         (format!("{header}\n{{"), "line 2: EOF while parsing an object at column 1"),
         (format!("{header}\n{{\"response\":{{\"id\":1}}}}"), "line 2: a response has either ok or refusal"),
         (format!("{header}\n{{\"notification\":{}1", "[".repeat(100_000)), "line 2: recursion limit exceeded"),
@@ -389,30 +385,12 @@ fn a_file_that_cannot_be_run_says_where() {
 #[test]
 #[ignore = "run by another test"]
 fn child() {
-    let (from, to) = (std::env::var("REPLAY_FROM").unwrap(), std::env::var("REPLAY_TO").unwrap());
-    let replayed = replay(Instant::now(), &std::fs::read_to_string(from).unwrap()).unwrap();
-    assert_eq!(replayed.difference, None);
-    std::fs::write(to, replayed.recording.join("\n")).unwrap();
+    recording_common::child();
 }
 
 #[test]
 fn two_processes_give_the_same_bytes() {
-    let folder = std::env::temp_dir().join(format!("mediasoup-producer-recording-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let recording = scripted(RecordOptions::default()).join("\n");
-    std::fs::write(folder.join("from"), &recording).unwrap();
-    for to in ["first", "second"] {
-        let status = Process::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--ignored"])
-            .env("REPLAY_FROM", folder.join("from"))
-            .env("REPLAY_TO", folder.join(to))
-            .output()
-            .unwrap()
-            .status;
-        assert!(status.success());
-        assert_eq!(std::fs::read_to_string(folder.join(to)).unwrap(), recording);
-    }
-    std::fs::remove_dir_all(&folder).unwrap();
+    assert_repeats_in_two_processes(&scripted(RecordOptions::default()));
 }
 
 /// Sockets and messages come as they like, and outputs are polled when both were looked at.

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use mediasoup_producer::sim::v3::model::{Said, Step};
-use mediasoup_producer::sim::v3::{Lockstep, strategies::Reference};
+use mediasoup_producer::sim::v3::strategies::{self, Reference};
+use mediasoup_producer::sim::v3::{BothSides, Lockstep};
 use mediasoup_producer::v3::{Event, ProducerEvent, TransportEvent};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -34,6 +35,58 @@ fn a_device_does_what_the_model_says() {
             }
         }
     });
+}
+
+/// Nobody is there: what an engine would say is left out, and there is no time for ICE to give up.
+#[test]
+fn so_it_does_on_the_real_media_plane() {
+    let start = Instant::now();
+    proptest!(config(sequences().div_ceil(4)), |((_, steps, _) in Reference::sequential_strategy(1..=100))| {
+        let mut lockstep = Lockstep::real(start, 1);
+        for step in &steps {
+            let step = match *step {
+                Step::Engine { .. } => Step::Pass { milliseconds: 5 },
+                Step::Pass { milliseconds } => Step::Pass { milliseconds: milliseconds % 200 },
+                other => other,
+            };
+            if let Err(difference) = lockstep.step(&step) {
+                prop_assert!(false, "{difference}\n{:#?}", lockstep.story());
+            }
+        }
+    });
+}
+
+#[test]
+fn when_all_is_said_both_sides_have_the_same() {
+    let start = Instant::now();
+    let steps = proptest::collection::vec(strategies::step(), 1..100);
+    proptest!(config(2 * sequences()), |(steps in steps)| {
+        let mut both = BothSides::new(start, 1);
+        play(&mut both, &steps)?;
+    });
+}
+
+/// With ICE, DTLS, SRTP and frames; what has begun is connected at both ends.
+#[test]
+fn so_they_have_on_the_real_media_plane() {
+    let start = Instant::now();
+    let steps = proptest::collection::vec(strategies::step(), 1..100);
+    proptest!(config(sequences().div_ceil(4)), |(steps in steps)| {
+        let mut both = BothSides::real(start, 1);
+        play(&mut both, &steps)?;
+    });
+}
+
+fn play(both: &mut BothSides, steps: &[Step]) -> Result<(), TestCaseError> {
+    for (at, step) in steps.iter().enumerate() {
+        // Else most would be about nothing.
+        if at % 10 == 0 {
+            both.step(&Step::CreateTransport { nameless: false });
+            both.step(&Step::Pass { milliseconds: 30 });
+        }
+        both.step(step);
+    }
+    both.settled().map_err(TestCaseError::fail)
 }
 
 /// What the sequences are meant to reach. That the model agrees says nothing about what never happens.
@@ -70,6 +123,7 @@ const REACHED: &[&str] = &[
     "settled: Refused",
     "settled: TimedOut",
     "settled: InvalidAnswer",
+    "settled: ConnectLost",
     "settled: TransportClosed",
     "settled: ProducerClosed",
     "orphan",
@@ -78,6 +132,7 @@ const REACHED: &[&str] = &[
     "transport: Disconnected",
     "transport: Failed",
     "transport: DtlsFailed",
+    "transport: ConnectLost",
     "transport: Close",
     "producer: Produced",
     "producer: Close",

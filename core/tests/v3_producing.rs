@@ -12,7 +12,9 @@ use mediasoup_producer::v3::{
     EncodingUpdate, Event, LoadError, ProduceError, ProduceOptions, ProducerError, ProducerEvent, ReplaceTrackError,
     Request, RtpCapabilities, RtpCodecCapability, RtpParameters, SetMaxSpatialLayerError, TransportOptions,
 };
-use mediasoup_producer::{Codec, Frame, Limits, MediaError, MediaKind, ProducerId, SetupError, Track, TransportId};
+use mediasoup_producer::{
+    Codec, Frame, Limits, MediaError, MediaKind, ProducerId, SetupError, TemporalLayer, Track, TransportId,
+};
 use serde_json::{Map, json};
 use v3_common::{World, key_frame, parameters, router, track};
 
@@ -124,6 +126,16 @@ fn what_cannot_be_produced_is_refused_in_the_client_s_order() {
         (VIDEO, of_mode("T3"), BadScalabilityMode("T3".to_owned())),
         (VIDEO, of_mode("L0T3"), BadScalabilityMode("L0T3".to_owned())),
         (VIDEO, of_mode("L1T3h"), BadScalabilityMode("L1T3h".to_owned())),
+        (
+            VIDEO,
+            of_mode("L1T4").codec(Codec::Vp8),
+            TemporalLayers { codec: Codec::Vp8, mode: "L1T4".to_owned(), limit: 3 },
+        ),
+        (
+            VIDEO,
+            of_mode("L1T2").codec(Codec::H264),
+            TemporalLayers { codec: Codec::H264, mode: "L1T2".to_owned(), limit: 1 },
+        ),
         (VIDEO, of_mode("L3T3_KEY").codec(Codec::Vp9), SpatialLayers("L3T3_KEY".to_owned())),
         (
             VIDEO,
@@ -440,5 +452,35 @@ fn of_h264_the_profile_must_be_one_of_the_router_s() {
         let codecs = device.send_rtp_capabilities().unwrap().codecs;
         let found = codecs.first().and_then(|codec| codec.parameters.text("profile-level-id").map(str::to_owned));
         assert_eq!(found.as_deref(), matched, "{id}, packetization mode {mode}");
+    }
+}
+
+/// What is declared is what is sent.
+#[test]
+fn a_frame_that_contradicts_the_declared_temporal_layers_is_refused() {
+    let mode = |mode: &str| EncodingOptions::default().scalability_mode(mode);
+    let options = ProduceOptions::default().codec(Codec::Vp8).encodings([mode("L1T1"), mode("L1T2")]);
+    let (mut world, id) = flowing(VIDEO, options);
+    let frame = |layer: usize, temporal: Option<u8>, key: bool| {
+        let frame = if key { key_frame() } else { Frame::new(vec![0x11; 50], Duration::ZERO) };
+        let frame = frame.layer(layer);
+        temporal.map_or(frame.clone(), |index| frame.temporal_layer(TemporalLayer::new(index)))
+    };
+    let now = world.now;
+    let mut write = |frame| world.device.producer(id).unwrap().write_frame(now, frame);
+    let wrong = |layer, given, declared| Err(MediaError::TemporalLayer { producer: id, layer, given, declared });
+    for (given, result) in [
+        (frame(0, None, true), Ok(())),
+        (frame(0, Some(0), false), Ok(())),
+        (frame(0, Some(1), false), wrong(0, 1, 1)),
+        (frame(1, None, true), Err(MediaError::NoTemporalLayer { producer: id, layer: 1, declared: 2 })),
+        (frame(1, Some(1), true), wrong(1, 1, 1)),
+        (frame(1, Some(0), true), Ok(())),
+        (frame(1, Some(1), false), Ok(())),
+        (frame(1, Some(2), false), wrong(1, 2, 2)),
+        // One was refused, as of any stream.
+        (frame(1, Some(1), false), Err(MediaError::KeyFrameNeeded { producer: id, layer: 1 })),
+    ] {
+        assert_eq!(write(given.clone()), result, "{given:?}");
     }
 }

@@ -303,12 +303,42 @@ fn connect_is_for_once_and_says_what_it_misses() {
         |fingerprints| router.connect(now, &on, &parameters(fingerprints)).map_err(|error| error.to_string());
     let empty = Err("empty dtlsParameters.fingerprints array".to_owned());
     assert_eq!(connect(json!([])), empty);
-    let unknown = json!([{ "algorithm": "md5", "value": "00" }]);
-    assert_eq!(connect(unknown), Err("invalid FingerprintAlgorithm: md5".to_owned()));
-    let value = ["AB"; 32].join(":");
-    assert_eq!(connect(json!([{ "algorithm": "sha-256", "value": value }])), Ok(()));
+    let good = json!({ "algorithm": "sha-256", "value": (["AB"; 32].join(":")) });
+    // It never gets to the worker, which knows what was called already, and takes the first.
+    let unknown = json!([good.clone(), { "algorithm": "md5", "value": "00" }]);
+    assert_eq!(connect(unknown.clone()), Err("invalid FingerprintAlgorithm: md5".to_owned()));
+    assert_eq!(connect(json!([good])), Ok(()));
     assert_eq!(connect(json!([])), Err("connect() already called".to_owned()));
-    assert_eq!(router.counters().requests_refused, 3);
+    assert_eq!(connect(unknown), Err("invalid FingerprintAlgorithm: md5".to_owned()));
+    assert_eq!(router.counters().requests_refused, 4);
+    let too_much = router.set_max_incoming_bitrate(&on, u64::MAX).unwrap_err();
+    assert_eq!(too_much.to_string(), "bitrate must be <= 9223372036854775806 or 0 (unlimited)");
+}
+
+#[test]
+fn a_producer_has_the_cname_of_its_transport_and_the_level_that_is_agreed_on() {
+    let (mut router, on) = router();
+    let mut wrong = audio();
+    wrong["rtcp"]["cname"] = "first".into();
+    wrong["codecs"][0]["clockRate"] = 16_000.into();
+    produce(&mut router, &on, MediaKind::Audio, &wrong).unwrap_err();
+    let mut parameters = video();
+    parameters["codecs"] = json!([{ "mimeType": "video/H264", "payloadType": 96, "clockRate": 90000, "parameters":
+        { "packetization-mode": 1, "profile-level-id": "42e034", "level-asymmetry-allowed": 0 } }]);
+    for parameters in [&parameters, &audio()] {
+        let kind = if parameters["mid"] == "1" { MediaKind::Video } else { MediaKind::Audio };
+        let id = produce(&mut router, &on, kind, parameters).unwrap();
+        let parameters = router.producer(&id).unwrap().rtp_parameters();
+        assert_eq!(parameters.rtcp.cname.as_deref(), Some("first"), "of one that was refused, as the real one has it");
+        let level = parameters.codecs[0].parameters.text("profile-level-id");
+        assert_eq!(level, (kind == MediaKind::Video).then_some("42e01f"));
+    }
+
+    let on = router.create_web_rtc_transport(Instant::now(), WebRtcTransportOptions::default()).unwrap().id;
+    let mut nameless = audio();
+    nameless["rtcp"] = json!({});
+    let id = produce(&mut router, &on, MediaKind::Audio, &nameless).unwrap();
+    assert_eq!(router.producer(&id).unwrap().rtp_parameters().rtcp.cname.as_ref().unwrap().len(), 8);
 }
 
 #[test]

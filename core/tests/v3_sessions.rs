@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::v3::{Bandwidth, ProducerType, RouterConfig, Scenario, ScenarioConfig};
 use mediasoup_producer::sim::{Direction, Link, Source};
-use mediasoup_producer::v3::{Event, OperationError, ProducerEvent, TransportEvent};
-use mediasoup_producer::{ConnectionState, IceProtocol, MediaKind, ProducerId};
+use mediasoup_producer::v3::{EncodingOptions, Event, OperationError, ProduceOptions, ProducerEvent, TransportEvent};
+use mediasoup_producer::{Codec, ConnectionState, Frame, IceProtocol, MediaKind, ProducerId, TemporalLayer, Track};
 
 fn scenario(config: ScenarioConfig, seed: u64) -> Scenario {
     Scenario::new(config, Instant::now(), seed)
@@ -231,5 +231,102 @@ fn several_producers_of_both_kinds_share_a_transport() {
         let (sent, received) = both_ends(&scenario, id)[0];
         assert!(sent > 0);
         assert_eq!(sent, received);
+    }
+}
+
+#[test]
+fn a_transport_whose_connect_answer_was_lost_is_closed_at_both_ends_and_another_serves() {
+    let mut scenario = plain(12).loaded();
+    let lost = scenario.create_transport();
+    scenario.drop_answers("connect");
+    scenario.send(lost, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(11));
+    scenario.release();
+    scenario.send(lost, Source::opus(32_000));
+    scenario.drive(Duration::from_secs(1));
+    let events = scenario.take_events();
+    let cause = events.iter().find_map(|event| match event {
+        Event::Transport { event: TransportEvent::ConnectLost { refusal }, .. } => Some(refusal.reason.clone()),
+        _ => None,
+    });
+    // The router's own words: it had taken the first.
+    assert!(cause.unwrap().contains("connect() already called"));
+    assert_eq!(scenario.router.transports().count(), 0);
+
+    let another = scenario.create_transport();
+    let audio = scenario.send(another, Source::opus(32_000));
+    scenario.drive_until("media over another transport", |scenario| {
+        scenario.encodings(audio).first().is_some_and(|encoding| encoding.received.packets > 0)
+    });
+}
+
+/// S, picture id, TL0PICIDX, TID and Y of a VP8 packet (RFC 7741 section 4.2), as mediasoup's worker reads them.
+fn vp8_descriptor(payload: &[u8]) -> (bool, u16, Option<(u8, u8, bool)>) {
+    assert_eq!((payload[0] & 0x87, payload[1] & 0x9f, payload[2] >> 7), (0x80, 0x80, 1), "X, PID 0, I without K, M");
+    let picture_id = u16::from_be_bytes([payload[2] & 0x7f, payload[3]]);
+    let (base, temporal) = (payload[1] & 0x40 != 0, payload[1] & 0x20 != 0);
+    assert_eq!(base, temporal, "TL0PICIDX and TID are there together");
+    let layers = base.then(|| (payload[4], payload[5] >> 6, payload[5] & 0x20 != 0));
+    (payload[0] & 0x10 != 0, picture_id, layers)
+}
+
+#[test]
+fn temporal_layers_arrive_as_the_frames_say() {
+    let mut scenario = plain(13).loaded();
+    let transport = scenario.create_transport();
+    let now = scenario.now();
+    let encoding = |mode: &str| EncodingOptions::default().scalability_mode(mode);
+    let options = ProduceOptions::default().codec(Codec::Vp8).encodings([encoding("L1T1"), encoding("L1T3")]);
+    let camera = Track::new(MediaKind::Video, "camera", "");
+    let id = scenario.device.transport(transport).unwrap().produce(now, camera, options).unwrap().producer;
+    scenario
+        .drive_until("the producer to be live", |scenario| scenario.connected() && scenario.router_id(id).is_some());
+    // The pattern of three layers: each picture depends on none of a higher layer.
+    let pattern = [(0, false), (2, true), (1, true), (2, false)];
+    for number in 0..400u32 {
+        let (index, sync) = pattern[number as usize % 4];
+        let now = scenario.now();
+        let data = vec![u8::from(number != 0); 1 + 700 * (number as usize % 5)];
+        let frame = Frame::new(data, Duration::from_millis(33) * number).key_frame(number == 0);
+        let mut producer = scenario.device.producer(id).unwrap();
+        producer.write_frame(now, frame.clone()).unwrap();
+        producer.write_frame(now, frame.layer(1usize).temporal_layer(TemporalLayer::new(index).sync(sync))).unwrap();
+        scenario.drive(Duration::from_millis(33));
+    }
+    scenario.drive(Duration::from_secs(1));
+    let packets = scenario.take_packets();
+    let frames_of = |layer| {
+        let of_layer = packets.iter().filter(|packet| packet.layer == layer);
+        let descriptors: Vec<_> = of_layer.map(|packet| vp8_descriptor(&packet.payload)).collect();
+        // The packets of a frame say the same.
+        for pair in descriptors.windows(2).filter(|pair| !pair[1].0) {
+            assert_eq!((pair[0].1, pair[0].2), (pair[1].1, pair[1].2));
+        }
+        descriptors.into_iter().filter(|(starts, ..)| *starts).collect::<Vec<_>>()
+    };
+    assert_eq!(frames_of(0).iter().filter(|(_, _, layers)| layers.is_none()).count(), 400, "one layer says nothing");
+    let frames = frames_of(1);
+    assert_eq!(frames.len(), 400);
+    let (first, Some((base, ..))) = (frames[0].1, frames[0].2) else { panic!("it has layers") };
+    for (number, (_, picture_id, layers)) in (0u16..).zip(&frames) {
+        let (index, sync) = pattern[usize::from(number) % 4];
+        assert_eq!(*picture_id, first.wrapping_add(number) & 0x7fff);
+        assert_eq!(*layers, Some((base.wrapping_add((number / 4) as u8), index, sync)), "frame {number}");
+    }
+}
+
+/// One server has one address for all its transports: what is under way to a socket that is closed must not reach another.
+#[test]
+fn a_transport_closed_amid_its_handshake_does_not_take_another_with_it() {
+    for milliseconds in (0..120).step_by(3) {
+        let mut scenario = plain(14).loaded();
+        let (closing, staying) = (scenario.create_transport(), scenario.create_transport());
+        scenario.send(closing, Source::opus(32_000));
+        scenario.drive(Duration::from_millis(12));
+        scenario.send(staying, Source::opus(32_000));
+        scenario.drive(Duration::from_millis(milliseconds));
+        let now = scenario.now();
+        scenario.device.transport(closing).unwrap().close(now).unwrap();
+        scenario.drive_until("the other transport to connect", Scenario::connected);
     }
 }

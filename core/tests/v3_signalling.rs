@@ -174,6 +174,55 @@ fn a_late_connect_serves_the_next_produce() {
     assert_eq!(world.names(), ["produce"]);
 }
 
+/// A mediasoup server takes `connect` once, and its words are not to be read: nobody can tell a second from a refusal.
+#[test]
+fn a_refusal_after_a_connect_without_an_answer_closes_the_transport_with_the_cause() {
+    let mut world = World::new();
+    world.produce(MediaKind::Audio);
+    world.time_goes_on(Duration::from_secs(10));
+    world.events();
+    let (second, third) = (world.produce(MediaKind::Audio), world.produce(MediaKind::Audio));
+    assert_eq!(world.names(), ["connect"]);
+    let refusal = Refusal::new("connect() already called");
+    world.answer(Err(refusal.clone()));
+    let id = world.transport;
+    let events = world.events();
+    let told: Vec<_> = events.iter().filter(|event| !matches!(event, Event::Producer { .. })).cloned().collect();
+    let expected = [
+        settled(second.operation, Err(OperationError::ConnectLost(refusal.clone()))),
+        Event::Transport { id, event: TransportEvent::ConnectLost { refusal } },
+        settled(third.operation, Err(OperationError::TransportClosed)),
+        Event::Transport { id, event: TransportEvent::Close },
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((world.device.transports().count(), world.device.producers().count()), (0, 0));
+    assert_eq!(world.requests(), []);
+}
+
+#[test]
+fn a_connect_that_never_reached_the_server_is_asked_again_and_serves() {
+    let mut world = World::new();
+    world.produce(MediaKind::Audio);
+    world.time_goes_on(Duration::from_secs(10));
+    world.live_after_connect();
+}
+
+/// All that was given up is known to have been refused: so is what was asked for then.
+#[test]
+fn a_refusal_after_a_late_refusal_leaves_the_transport_as_it_is() {
+    let mut world = World::new();
+    world.produce(MediaKind::Audio);
+    let (late, _) = world.requests()[0].clone();
+    world.time_goes_on(Duration::from_secs(10));
+    world.answer_to(late, Err(Refusal::new("not joined yet")));
+    world.events();
+    let second = world.produce(MediaKind::Audio);
+    let refusal = Refusal::new("not joined yet");
+    world.answer(Err(refusal.clone()));
+    assert_eq!(world.events().last(), Some(&settled(second.operation, Err(OperationError::Refused(refusal)))));
+    world.live_after_connect();
+}
+
 #[test]
 fn a_producer_closed_in_the_queue_is_never_asked_for() {
     let mut world = World::connected();

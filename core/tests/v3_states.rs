@@ -153,6 +153,7 @@ fn short(event: &Event) -> String {
         Event::Transport { event, .. } => match event {
             TransportEvent::ConnectionStateChange { state } => format!("transport: {state}"),
             TransportEvent::DtlsFailed { .. } => "transport: DTLS failed".to_owned(),
+            TransportEvent::ConnectLost { .. } => "transport: connect lost".to_owned(),
             TransportEvent::Close => "transport: close".to_owned(),
             other => format!("{other:?}"),
         },
@@ -287,8 +288,13 @@ fn producer() {
 /// The late answer is to the oldest request that was given up, the other to the oldest that is out.
 #[test]
 fn late() {
-    let cases: [Reached<'_>; 7] = [
+    let cases: [Reached<'_>; 9] = [
         ("`connect` timed out", &["produce", "no answer in time"]),
+        (
+            "`connect` timed out, was refused late, and is asked again",
+            &["produce", "no answer in time", "late refusal", "produce"],
+        ),
+        ("`connect` was answered without sense, and is asked again", &["produce", "nonsense", "produce"]),
         ("`connect` timed out, and is asked again", &["produce", "no answer in time", "produce"]),
         ("transport closed during `connect`", &["produce", "close transport"]),
         ("`produce` timed out", &["produce", "answer", "no answer in time"]),

@@ -37,7 +37,10 @@ pub enum ConnectedError {
 #[non_exhaustive]
 pub enum SignallingError {
     /// Not a URL of a WebSocket.
-    #[error("{url} is not the URL of a room: {reason}; it looks like wss://host:3443/?roomId=R&peerName=P")]
+    #[error(
+        "{url} is not the URL of a room: {reason}; it looks like wss://host:3443/?roomId=R&peerName=P, or with mediasoup 3 \
+         like wss://host:4443/?roomId=R&peerId=P"
+    )]
     InvalidUrl {
         /// What was given.
         url: String,
@@ -68,7 +71,7 @@ pub enum SignallingError {
         status: u16,
     },
     /// The server speaks WebSocket, but not the sub-protocol `protoo`.
-    #[error("the server does not speak protoo: is this the URL of a mediasoup v2 room?")]
+    #[error("the server does not speak protoo: is this the URL of a mediasoup room?")]
     NotProtoo,
     /// The connection was not set up in time.
     #[error("the server did not take up the connection within {0:?}")]

@@ -8,6 +8,9 @@ mod tls;
 #[cfg(feature = "websocket")]
 pub(crate) mod websocket;
 
+#[cfg(feature = "websocket")]
+pub use websocket::{Envelope, Messages, ProtooConnector, ProtooWebSocket};
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

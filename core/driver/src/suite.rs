@@ -142,6 +142,7 @@ macro_rules! suite {
                 a_room_is_joined_over_websocket,
                 the_goodbye_arrives_before_the_connection_ends,
                 the_servers_own_questions_are_answered_and_handed_on,
+                plain_protoo_is_carried_under_the_urls_own_origin,
                 nobody_there_is_said,
                 a_url_that_is_none_is_said,
                 a_refused_upgrade_is_said,

@@ -9,7 +9,7 @@ use crate::error::MediaError;
 use crate::id::ProducerId;
 #[cfg(all(feature = "sim", feature = "record"))]
 use crate::media::Media;
-use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket};
+use crate::media::{Frame, MediaTime, PacketizeError, Packetizer, RtpPacket, TemporalLayer};
 use crate::rng::Rng;
 use crate::rtp::{Codec, MediaKind};
 use crate::stats::OutboundRtpStats;
@@ -36,6 +36,8 @@ pub(crate) struct Streams {
     timeline: Timeline,
     /// By layer.
     streams: Vec<Stream>,
+    /// How many temporal layers each layer is declared to have.
+    temporal_layers: Vec<u8>,
     /// Layers of which a frame was refused: those after it decode against a picture that never came, until a key frame.
     incomplete: Vec<bool>,
     /// Kept from one frame to the next.
@@ -86,8 +88,13 @@ struct Timeline {
 }
 
 impl Streams {
-    /// Of so many layers.
+    /// Of so many layers, each of which has one temporal layer.
     pub(crate) fn new(codec: Codec, layers: usize, rng: &mut Rng) -> Self {
+        Self::with_temporal_layers(codec, vec![1; layers], rng)
+    }
+
+    /// Of as many layers as there are numbers, each with so many temporal layers.
+    pub(crate) fn with_temporal_layers(codec: Codec, temporal_layers: Vec<u8>, rng: &mut Rng) -> Self {
         // RFC 3550 section 5.1: the initial timestamp should be random.
         let timeline = Timeline { offset: rng.next_u32(), last: None, new_source: false };
         Self {
@@ -95,7 +102,8 @@ impl Streams {
             payload_type: 0,
             timeline,
             streams: Vec::new(),
-            incomplete: vec![false; layers],
+            incomplete: vec![false; temporal_layers.len()],
+            temporal_layers,
             payloads: Vec::new(),
         }
     }
@@ -166,18 +174,33 @@ impl Streams {
         frame: &Frame,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<bool, StreamError> {
-        let (Some(stream), Some(incomplete)) =
-            (self.streams.get_mut(frame.layer), self.incomplete.get_mut(frame.layer))
-        else {
+        let (Some(stream), Some(incomplete), Some(declared)) = (
+            self.streams.get_mut(frame.layer),
+            self.incomplete.get_mut(frame.layer),
+            self.temporal_layers.get(frame.layer).copied(),
+        ) else {
             return Err(StreamError::UnknownLayer);
         };
         let decodes_alone = || frame.key_frame || self.codec.is_key_frame(&frame.data);
+        // What all are of need not be said; and only VP8's packets have a place for more.
+        let (declared, temporal_layer) = match self.codec {
+            Codec::Vp8 => (declared, frame.temporal_layer.filter(|_| declared > 1)),
+            Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::Vp9 | Codec::H264 | Codec::H265 => (1, None),
+        };
+        match frame.temporal_layer.map(TemporalLayer::index) {
+            None if declared > 1 => return Err(StreamError::NoTemporalLayer { declared }),
+            None | Some(0) => {}
+            Some(given) if given >= declared => return Err(StreamError::TemporalLayer { given, declared }),
+            Some(given) if decodes_alone() => return Err(StreamError::TemporalLayer { given, declared: 1 }),
+            Some(_) => {}
+        }
         if *incomplete && !decodes_alone() {
             return Err(StreamError::KeyFrameNeeded);
         }
         let payloads = &mut self.payloads;
         payloads.clear();
-        stream.packetizer.packetize(&frame.data, MAX_PAYLOAD_BYTES, payloads).map_err(StreamError::Packetize)?;
+        let packetized = stream.packetizer.packetize(&frame.data, temporal_layer, MAX_PAYLOAD_BYTES, payloads);
+        packetized.map_err(StreamError::Packetize)?;
         let timestamp = self.timeline.map(now, frame.time, self.codec.clock_rate());
         let last = payloads.len().saturating_sub(1);
         for (index, payload) in payloads.drain(..).enumerate() {
@@ -270,6 +293,8 @@ impl Streams {
 pub(crate) enum StreamError {
     UnknownLayer,
     KeyFrameNeeded,
+    TemporalLayer { given: u8, declared: u8 },
+    NoTemporalLayer { declared: u8 },
     Packetize(PacketizeError),
     Empty,
     Duplicate,
@@ -282,6 +307,8 @@ impl StreamError {
         match self {
             Self::KeyFrameNeeded => MediaError::KeyFrameNeeded { producer, layer },
             Self::UnknownLayer => MediaError::UnknownLayer { producer, layer },
+            Self::TemporalLayer { given, declared } => MediaError::TemporalLayer { producer, layer, given, declared },
+            Self::NoTemporalLayer { declared } => MediaError::NoTemporalLayer { producer, layer, declared },
             Self::Packetize(error) => MediaError::Malformed { codec, error },
             Self::Empty => MediaError::EmptyPacket,
             Self::Duplicate => MediaError::DuplicatePacket,

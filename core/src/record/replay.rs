@@ -1,5 +1,8 @@
 //! Running a recording again.
 
+mod v2;
+mod v3;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -11,16 +14,10 @@ use serde_json::{Value, json};
 use super::{MAX_LINE_BYTES, RecordOptions, VERSION};
 use crate::connection::engine::{EngineAnswer, EngineEvent};
 use crate::id::{ProducerId, RequestId, TransportId};
+use crate::journal::Recorded;
+use crate::journal::recorder::{HEADER, output_value};
 use crate::media::Media;
 use crate::rtp::Codec;
-use crate::v2::InputError;
-use crate::v2::Output;
-use crate::v2::Profile;
-use crate::v2::Room;
-use crate::v2::RoomConfig;
-use crate::v2::protocol::{Refusal, Request};
-use crate::v2::room::recorder::{HEADER, output_value};
-use crate::v2::{Accepted, Command, Input};
 
 /// What came of a replay.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,28 +83,108 @@ pub enum ReplayError {
     },
 }
 
-/// Runs a recording again on a scripted media plane, and compares what comes out. `start` stands for its time 0: any
-/// moment will do.
+/// Runs a recording of either dialect again on a scripted media plane, and compares what comes out. `start` stands for its
+/// time 0: any moment will do.
 pub fn replay(start: Instant, recording: &str) -> Result<Replay, ReplayError> {
     let mut lines = recording.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let (index, first) = lines.next().ok_or(ReplayError::Empty)?;
     let header = header(index + 1, first)?;
+    let lines = lines.map(|(index, line)| (index + 1, line));
+    match header.dialect {
+        Dialect::V2 => run::<crate::v2::Room>(start, header, index + 1, lines),
+        Dialect::V3 => run::<crate::v3::Device>(start, header, index + 1, lines),
+    }
+}
+
+/// A dialect, as far as its recordings are run again.
+trait Replayed: Recorded {
+    /// What is asked of the server.
+    type Request;
+
+    /// On a media plane that does as it is told, and transmits nothing.
+    fn silent(config: Self::Config, seed: u64) -> Self;
+
+    fn start_recording(&mut self, options: RecordOptions);
+
+    fn poll_record(&mut self) -> Option<String>;
+
+    /// Does what was commanded, or says why it is refused.
+    fn command(&mut self, now: Instant, command: Self::Command) -> Result<Made, String>;
+
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// The answer to a request, or the refusal.
+    fn respond(&mut self, now: Instant, id: RequestId, result: Result<Self::Answer, Self::Refusal>);
+
+    /// A refusal of which the words alone are given.
+    fn refusal(words: String) -> Self::Refusal;
+
+    /// What a server with Opus and VP8 answers.
+    fn usual_answer(request: &Self::Request) -> Self::Answer;
+
+    /// Something the server says of its own accord.
+    fn notify(&mut self, now: Instant, message: Value) -> Result<(), &'static str>;
+
+    fn media(&mut self, now: Instant, producer: ProducerId, media: Media);
+
+    fn repeat_media(&mut self, now: Instant, producer: ProducerId, media: &Media);
+
+    fn refuse_media(&mut self, now: Instant, producer: ProducerId, media: &Media, why: &str);
+
+    fn engine_event(&mut self, now: Instant, transport: TransportId, event: EngineEvent);
+
+    fn engine_answer(&mut self, transport: TransportId, answer: EngineAnswer);
+
+    fn poll_output(&mut self) -> Option<Self::Output>;
+
+    fn request(output: &Self::Output) -> Option<(RequestId, Self::Request)>;
+
+    fn codec(&self, producer: ProducerId) -> Option<Codec>;
+
+    /// The SSRC of a layer, by its name in a recording that was written by hand.
+    fn ssrc(&self, producer: ProducerId, layer: &str) -> Option<u32>;
+}
+
+/// What came of a command.
+enum Made {
+    Transport(TransportId),
+    Producer(ProducerId),
+    /// Nothing that later lines could name.
+    Other,
+}
+
+fn run<'a, D>(
+    start: Instant,
+    header: Header,
+    header_line: usize,
+    lines: impl Iterator<Item = (usize, &'a str)>,
+) -> Result<Replay, ReplayError>
+where
+    D: Replayed<
+            Config: DeserializeOwned,
+            Command: DeserializeOwned,
+            Answer: DeserializeOwned,
+            Refusal: DeserializeOwned,
+        >,
+{
+    let wrong = |error: serde_json::Error| ReplayError::Header { line: header_line, what: error.to_string() };
+    let config = header.config.map_or_else(|| Ok(D::Config::default()), serde_json::from_value).map_err(wrong)?;
     let mut parsed = Vec::new();
-    for (index, line) in lines {
-        let mut line = parse::<Line>(line).map_err(|what| failure(index + 1, what))?;
+    for (number, line) in lines {
+        let mut line = parse::<Line>(line).map_err(|what| failure(number, what))?;
         if header.version == 1 {
-            line.update();
+            v2::update(&mut line);
         }
-        parsed.push((index + 1, line));
+        parsed.push((number, line));
     }
     // Media is recorded as in the original, so that the two recordings can be compared.
     let media = parsed.iter().any(|(_, line)| line.media.as_ref().is_some_and(has_bytes));
     let compares = parsed.iter().any(|(_, line)| line.output.is_some());
-    let mut room = Room::silent(header.config, header.seed);
-    room.start_recording(RecordOptions::default().media(media)).expect("the room is new");
+    let mut replayed = D::silent(config, header.seed);
+    replayed.start_recording(RecordOptions::default().media(media));
     let mut player = Player {
         version: header.version,
-        room,
+        replayed,
         start,
         now: start,
         transports: Vec::new(),
@@ -145,7 +222,13 @@ fn header(line: usize, text: &str) -> Result<Header, ReplayError> {
         Some(version) if version.as_u64().is_none_or(|version| !(1..=VERSION).contains(&version)) => {
             Err(ReplayError::Version { line, version: version.clone() })
         }
-        Some(_) => serde_json::from_value(value).map_err(|error| wrong(error.to_string())),
+        Some(_) => {
+            let header: Header = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+            match (header.version, header.dialect) {
+                (1, Dialect::V3) => Err(wrong("version 1 has the dialect v2 alone".to_owned())),
+                (_, Dialect::V2 | Dialect::V3) => Ok(header),
+            }
+        }
     }
 }
 
@@ -163,9 +246,18 @@ struct Header {
     #[serde(rename = "mediasoup-producer-record")]
     version: u64,
     #[serde(default)]
-    seed: u64,
+    dialect: Dialect,
     #[serde(default)]
-    config: RoomConfig,
+    seed: u64,
+    config: Option<Value>,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "lowercase")]
+enum Dialect {
+    #[default]
+    V2,
+    V3,
 }
 
 #[derive(Deserialize, Default)]
@@ -185,44 +277,19 @@ struct Line {
     cut: Option<Value>,
 }
 
-impl Line {
-    /// From version 1, in which layers had the names of v2's profiles.
-    fn update(&mut self) {
-        let Some(media) = &mut self.media else { return };
-        for name in ["Frame", "Packet"] {
-            let Some(fields) = media.get_mut(name).and_then(Value::as_object_mut) else { continue };
-            let Some(profile) = fields.remove("profile") else { continue };
-            // What is none is refused as a layer.
-            let layer = Profile::deserialize(&profile).map_or(profile, |profile| profile.layer().into());
-            fields.insert("layer".to_owned(), layer);
-        }
-        if let Some(words) = &mut self.refused {
-            for profile in Profile::SIMULCAST.into_iter().chain([Profile::Default]) {
-                *words = words.replace(&format!("layer {profile},"), &format!("layer {},", profile.layer()));
-            }
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResponseLine {
     id: RequestId,
     #[serde(default, deserialize_with = "present")]
     ok: Option<Value>,
-    refusal: Option<RefusalLine>,
+    /// The words, or all of it.
+    refusal: Option<Value>,
 }
 
 /// Present and null is not absent: some answers are null.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RefusalLine {
-    Words(String),
-    Whole(Refusal),
 }
 
 #[derive(Deserialize)]
@@ -233,20 +300,23 @@ struct EngineLine {
     answer: Option<EngineAnswer>,
 }
 
-struct Player {
+struct Player<D: Replayed> {
     /// Of the recording.
     version: u64,
-    room: Room,
+    replayed: D,
     start: Instant,
     now: Instant,
     transports: Vec<TransportId>,
     producers: Vec<ProducerId>,
-    unanswered: BTreeMap<RequestId, Request>,
+    unanswered: BTreeMap<RequestId, D::Request>,
     recording: Vec<String>,
     compared: usize,
 }
 
-impl Player {
+impl<D> Player<D>
+where
+    D: Replayed<Command: DeserializeOwned, Answer: DeserializeOwned, Refusal: DeserializeOwned>,
+{
     fn play(&mut self, number: usize, line: Line, compares: bool) -> Result<Option<Difference>, ReplayError> {
         if let Some(t) = line.t {
             let t = time(t).and_then(|t| self.start.checked_add(t));
@@ -259,36 +329,37 @@ impl Player {
                 return Ok(Some(Difference { line: number, recorded, replayed }));
             }
         } else if line.timeout.is_some() {
-            self.room.handle_timeout(self.now);
+            self.replayed.handle_timeout(self.now);
         } else if let Some(response) = line.response {
+            let read = |error: serde_json::Error| failure(number, error);
             let result = match (response.ok, response.refusal) {
-                (Some(data), None) => Ok(data),
-                (None, Some(RefusalLine::Words(words))) => Err(Refusal::new(words)),
-                (None, Some(RefusalLine::Whole(refusal))) => Err(refusal),
+                (Some(data), None) => Ok(serde_json::from_value(data).map_err(read)?),
+                (None, Some(Value::String(words))) => Err(D::refusal(words)),
+                (None, Some(refusal)) => Err(serde_json::from_value(refusal).map_err(read)?),
                 _ => return Err(failure(number, "a response has either ok or refusal")),
             };
             self.unanswered.remove(&response.id);
-            self.input(Input::Response { id: response.id, result });
+            self.replayed.respond(self.now, response.id, result);
         } else if line.answer.is_some() {
             let (id, request) =
                 self.unanswered.pop_first().ok_or_else(|| failure(number, "no request waits for an answer"))?;
-            self.input(Input::Response { id, result: Ok(usual_answer(&request)) });
+            self.replayed.respond(self.now, id, Ok(D::usual_answer(&request)));
         } else if let Some(mut message) = line.notification {
             self.name(&mut message);
-            self.input(Input::Notification(message));
+            self.replayed.notify(self.now, message).map_err(|what| failure(number, what))?;
         } else if let Some(media) = line.media {
             self.media(number, media, line.refused.filter(|_| compares), compares)?;
         } else if let Some(engine) = line.engine {
             let engine: EngineLine = self.read(number, engine)?;
             match (engine.event, engine.answer) {
-                (Some(event), None) => drop(self.room.engine_event(self.now, engine.transport, event)),
-                (None, Some(answer)) => drop(self.room.engine_answer(engine.transport, answer)),
+                (Some(event), None) => self.replayed.engine_event(self.now, engine.transport, event),
+                (None, Some(answer)) => self.replayed.engine_answer(engine.transport, answer),
                 _ => return Err(failure(number, "the media plane has either an event or an answer")),
             }
         } else if let Some(recorded) = line.output {
             self.compared += 1;
             let replayed = self.output().unwrap_or_default();
-            let of_then = if self.version == 1 { as_in_version_1(replayed.clone()) } else { replayed.clone() };
+            let of_then = if self.version == 1 { v2::as_in_version_1(replayed.clone()) } else { replayed.clone() };
             if recorded != of_then {
                 return Ok(Some(Difference { line: number, recorded, replayed }));
             }
@@ -300,22 +371,14 @@ impl Player {
 
     /// Returns why it was refused, if it was.
     fn command(&mut self, number: usize, command: Value) -> Result<Option<String>, ReplayError> {
-        let command: Command = self.read(number, command)?;
-        match self.room.handle_input(self.now, Input::Command(command)) {
-            Ok(Accepted::Transport(id)) => self.transports.push(id),
-            Ok(Accepted::Producer(id)) => self.producers.push(id),
-            Ok(Accepted::Done | Accepted::Operation(_) | Accepted::Operations(_)) => {}
-            Err(error) => return Ok(Some(error.to_string())),
+        let command: D::Command = self.read(number, command)?;
+        match self.replayed.command(self.now, command) {
+            Ok(Made::Transport(id)) => self.transports.push(id),
+            Ok(Made::Producer(id)) => self.producers.push(id),
+            Ok(Made::Other) => {}
+            Err(error) => return Ok(Some(error)),
         }
         Ok(None)
-    }
-
-    fn input(&mut self, input: Input) {
-        match self.room.handle_input(self.now, input) {
-            // What media is refused is nothing to the control plane.
-            Ok(_) | Err(InputError::Media(_)) => {}
-            Err(InputError::Command(error)) => unreachable!("not a command, and refused as one: {error}"),
-        }
     }
 
     /// Media that was refused is refused: why, may have been in bytes or datagrams that are not recorded. And what was taken
@@ -330,7 +393,7 @@ impl Player {
         self.name(&mut line);
         let producer = line.as_object_mut().and_then(|fields| fields.remove("producer"));
         let producer: ProducerId = self.read(number, producer.unwrap_or_default())?;
-        let codec = self.room.producer_info(producer).map_or(Codec::Vp8, |producer| producer.codec());
+        let codec = self.replayed.codec(producer).unwrap_or(Codec::Vp8);
         let mut bytes = Bytes::new();
         for (name, key) in [("Frame", "data"), ("Packet", "payload")] {
             if let Some(given) = line.get_mut(name).and_then(|media| media.get_mut(key)) {
@@ -344,9 +407,9 @@ impl Player {
             Media::Packet(packet) => packet.payload = bytes,
         }
         match refused {
-            Some(why) => self.room.refuse_media(self.now, producer, &media, &why),
-            None if compares => self.room.repeat_media(self.now, producer, &media),
-            None => self.input(Input::Media { producer, media }),
+            Some(why) => self.replayed.refuse_media(self.now, producer, &media, &why),
+            None if compares => self.replayed.repeat_media(self.now, producer, &media),
+            None => self.replayed.media(self.now, producer, media),
         }
         Ok(())
     }
@@ -354,10 +417,8 @@ impl Player {
     /// The next output that is no datagram.
     fn output(&mut self) -> Option<Value> {
         loop {
-            let output = self.room.poll_output()?;
-            if let Output::Request { id, request } = &output {
-                self.unanswered.insert(*id, request.clone());
-            }
+            let output = self.replayed.poll_output()?;
+            self.unanswered.extend(D::request(&output));
             if let Some(value) = output_value(&output) {
                 return Some(value);
             }
@@ -365,7 +426,7 @@ impl Player {
     }
 
     fn collect(&mut self) {
-        while let Some(line) = self.room.poll_record() {
+        while let Some(line) = self.replayed.poll_record() {
             self.recording.push(line);
         }
     }
@@ -397,21 +458,8 @@ impl Player {
         }
         let id = *self.producers.get(index(name.strip_prefix('P')?)?)?;
         let Some(layer) = layer else { return Some(id.value()) };
-        let layer: Profile = serde_json::from_value(layer.into()).ok()?;
-        let encodings = &self.room.producer_info(id)?.rtp_parameters()?.encodings;
-        encodings.iter().find(|encoding| encoding.profile.unwrap_or_default() == layer).map(|encoding| encoding.ssrc)
+        self.replayed.ssrc(id, layer)
     }
-}
-
-/// An operation failed without saying what it was.
-fn as_in_version_1(mut output: Value) -> Value {
-    if let Some(failure) = output.pointer_mut("/Event/Settled/result/Err")
-        && let Value::Object(of) = failure.take()
-        && let Some((_, error)) = of.into_iter().next()
-    {
-        *failure = error;
-    }
-    output
 }
 
 fn failure(line: usize, what: impl std::fmt::Display) -> ReplayError {
@@ -453,38 +501,4 @@ fn content(given: &Value, codec: Codec) -> Option<Bytes> {
         _ => return None,
     };
     Some(bytes.into())
-}
-
-/// What a room with Opus and VP8 answers.
-fn usual_answer(request: &Request) -> Value {
-    match request {
-        Request::QueryRoom => json!({
-            "rtpCapabilities": {
-                "codecs": [
-                    { "kind": "audio", "name": "opus", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2,
-                      "parameters": { "useinbandfec": 1 }, "rtcpFeedback": [], "preferredPayloadType": 100 },
-                    { "kind": "video", "name": "VP8", "mimeType": "video/VP8", "clockRate": 90000, "parameters": {},
-                      "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" },
-                                       { "type": "ccm", "parameter": "fir" }, { "type": "goog-remb" }],
-                      "preferredPayloadType": 101 },
-                    { "kind": "video", "name": "rtx", "mimeType": "video/rtx", "clockRate": 90000,
-                      "parameters": { "apt": 101 }, "preferredPayloadType": 102 },
-                ],
-                "headerExtensions": [],
-                "fecMechanisms": [],
-            },
-            "mandatoryCodecPayloadTypes": [],
-        }),
-        Request::Join { .. } => json!({ "peers": [] }),
-        Request::CreateTransport { .. } => json!({
-            "iceParameters": { "usernameFragment": "room", "password": "***", "iceLite": true },
-            "iceCandidates": [{ "family": "ipv4", "foundation": "udpcandidate", "ip": "192.0.2.1", "port": 40000,
-                                "priority": 1, "protocol": "udp", "type": "host" }],
-            "dtlsParameters": { "role": "server", "fingerprints": [] },
-        }),
-        Request::RestartTransport { .. } => {
-            json!({ "iceParameters": { "usernameFragment": "room", "password": "***", "iceLite": true } })
-        }
-        Request::CreateProducer { .. } => Value::Null,
-    }
 }

@@ -6,6 +6,7 @@
 //! | [`Scenario`] | one [`Device`](crate::v3::Device) and one [`Router`], an application between them, and a [`Net`](super::Net) |
 //! | [`model`] | what a device must do: the reference that the library is tested against |
 //! | [`Lockstep`] | a device beside the model, step by step |
+//! | [`BothSides`] | a device and a router, to which the steps of the model happen: in the end both have the same |
 //! | `strategies` | (feature `proptest`) steps, to be generated |
 //! | [`Router`] | a router with WebRTC transports: ICE-lite, DTLS, SRTP, RTCP; real media is received, counted and handed on |
 //!
@@ -18,6 +19,7 @@
 //! among its capabilities, as the real one has it, but is not spoken: where the real one would choose it
 //! ([`RouterTransport::bandwidth`] tells), REMB goes out all the same.
 
+mod both_sides;
 mod capabilities;
 mod config;
 mod error;
@@ -33,6 +35,7 @@ pub mod strategies;
 mod streams;
 mod transport;
 
+pub use both_sides::BothSides;
 pub use config::{MediaCodec, RouterConfig, RouterLimits, WebRtcTransportOptions};
 pub use error::RouterError;
 pub use lockstep::Lockstep;

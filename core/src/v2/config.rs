@@ -33,7 +33,7 @@ pub struct RoomConfig {
     pub(crate) limits: Limits,
     #[cfg(feature = "record")]
     #[serde(skip)]
-    pub(crate) record: Option<crate::v2::room::recorder::RecordOptions>,
+    pub(crate) record: Option<crate::journal::recorder::RecordOptions>,
 }
 
 impl Default for RoomConfig {
@@ -142,7 +142,7 @@ impl RoomConfig {
     /// Records the room from its beginning, wherever it is made: [`Room::poll_record`](crate::v2::Room::poll_record) brings
     /// the lines. Default: not.
     #[cfg(feature = "record")]
-    pub const fn record(mut self, options: crate::v2::room::recorder::RecordOptions) -> Self {
+    pub const fn record(mut self, options: crate::journal::recorder::RecordOptions) -> Self {
         self.record = Some(options);
         self
     }

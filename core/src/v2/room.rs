@@ -4,13 +4,11 @@ mod conductor;
 mod handles;
 pub(crate) mod inflight;
 mod inputs;
-pub(crate) mod journal;
 mod media_plane;
 mod names;
 pub(crate) mod outputs;
 pub(crate) mod peers;
-#[cfg(feature = "record")]
-pub(crate) mod recorder;
+mod recording;
 #[cfg(feature = "sim")]
 mod scripted;
 
@@ -19,11 +17,13 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::connection::Connection;
 use crate::connection::engine::endpoint::Refused;
 use crate::connection::engine::{EngineFactory, Identity, Repair, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
 use crate::error::{MediaError, OutputsNotPolled};
 use crate::id::{OperationId, ProducerId, TransportId};
+use crate::journal::{Entered, Entry, Journal};
 use crate::media::Media;
 use crate::net::Receive;
 use crate::outputs::Outputs;
@@ -47,7 +47,6 @@ use crate::v2::{join, producer, transport};
 pub use handles::{Producer, Transport};
 
 use inflight::Inflight;
-use journal::{Entered, Journal};
 use media_plane::MediaPlane;
 use names::Names;
 
@@ -118,7 +117,7 @@ pub struct Room {
     /// What is to be done still: nothing, between two inputs.
     effects: VecDeque<Effect>,
     outputs: Outputs<Output>,
-    journal: Journal,
+    journal: Journal<Self>,
     stats: RoomStats,
 }
 
@@ -197,10 +196,14 @@ impl Room {
     /// Takes a datagram: [`Input::Receive`] without the copy.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
+        // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
+        // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
         let names = |transport: &transport::Machine| transport.info.has_address(receive.protocol, receive.destination);
         let is_named = self.transports.values().any(|transport| names(transport));
-        let expects_it = |id| self.transports.get(&id).is_some_and(|transport| names(transport) == is_named);
+        let expects_it = |id, connection: &Connection| match is_named {
+            true => self.transports.get(&id).is_some_and(|transport| names(transport)),
+            false => connection.had_address(receive.protocol, receive.destination),
+        };
         if let Err(why) = self.media.handle_receive(now, receive, expects_it, &mut self.outputs) {
             self.count_refused(why);
         }
@@ -453,7 +456,7 @@ impl Room {
     }
 
     /// An input is dealt with: it is written down, and then comes what the engines have said meanwhile.
-    fn entered(&mut self, now: Instant, entry: journal::Entry) {
+    fn entered(&mut self, now: Instant, entry: Entry) {
         self.journal.entered(now, entry);
         self.hear(now);
     }

@@ -4,6 +4,7 @@ mod answers;
 mod commands;
 mod effects;
 mod media_plane;
+mod recording;
 #[cfg(feature = "sim")]
 mod scripted;
 
@@ -26,6 +27,7 @@ use super::transport::TransportInfo;
 use crate::connection::engine::{EngineEvent, EngineFactory, Identity, Repair};
 use crate::error::OutputsNotPolled;
 use crate::id::{OperationId, ProducerId, TransportId};
+use crate::journal::{Entered, Entry, Journal};
 use crate::net::Receive;
 use crate::outputs::Outputs;
 use crate::requests::Requests;
@@ -131,6 +133,7 @@ pub struct Device {
     /// What engines have said and the control plane has not heard yet.
     heard: VecDeque<(TransportId, EngineEvent)>,
     outputs: Outputs<Output>,
+    journal: Journal<Self>,
     stats: DeviceStats,
 }
 
@@ -147,6 +150,7 @@ impl Device {
     pub(crate) fn with_engines(config: DeviceConfig, seed: u64, engines: Box<dyn EngineFactory>) -> Self {
         let outputs = Outputs::new(config.limits.outputs, config.limits.output_bytes);
         let requests = Requests::new(config.limits.late_answers);
+        let journal = Journal::new(&config, seed);
         Self {
             config,
             rng: Rng::new(seed),
@@ -163,6 +167,7 @@ impl Device {
             written: Vec::new(),
             heard: VecDeque::new(),
             outputs,
+            journal,
             stats: DeviceStats::default(),
         }
     }
@@ -179,8 +184,9 @@ impl Device {
             Input::Command(command) => return Ok(self.execute(now, command)?),
             Input::Answer { id, result } => {
                 let now = self.advance(now);
+                let entry = self.journal.enter(Entered::Response { id, result: &result });
                 self.answer(now, id, result);
-                self.run(now);
+                self.entered(now, entry);
             }
             Input::Media { producer, media } => self.write(now, producer, &media)?,
         }
@@ -190,25 +196,28 @@ impl Device {
     /// Lets time go on: [`Input::Timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Timeout);
         self.expire_requests(now);
         self.connections_due(now);
-        self.run(now);
+        self.entered(now, entry);
     }
 
     /// Takes a datagram: [`Input::Receive`] without the copy.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
         self.receive(now, receive);
-        self.run(now);
+        self.hear(now);
     }
 
     /// The next thing to act on; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(now) = self.now.filter(|_| !self.written.is_empty()) {
             self.flush_written(now);
-            self.run(now);
+            self.hear(now);
         }
-        self.outputs.pop()
+        let output = self.outputs.pop();
+        self.journal.output(output.as_ref());
+        output
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; `None`: not before something else happens.
@@ -326,13 +335,34 @@ impl Device {
 
     pub(crate) fn execute(&mut self, now: Instant, command: Command) -> Result<Accepted, CommandError> {
         let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Command(&command));
         let result = if self.outputs.full() {
             Err(outputs_not_polled(OutputsNotPolled(self.outputs.len()), &command))
         } else {
             self.command(now, command)
         };
-        self.run(now);
+        self.entered(now, entry.refused(&result));
         result
+    }
+
+    /// What follows from an input is done, and it is written down; and then comes what the engines have said meanwhile.
+    fn entered(&mut self, now: Instant, entry: Entry) {
+        self.run(now);
+        self.journal.entered(now, entry);
+        self.hear(now);
+    }
+
+    /// What an engine says while an input is dealt with is heard after it, one thing at a time. So each is an input of its
+    /// own to the control plane, and a recording that repeats them repeats the run.
+    fn hear(&mut self, now: Instant) {
+        while let Some((id, event)) = self.heard.pop_front() {
+            if self.transports.contains_key(&id) {
+                let entry = self.journal.enter(Entered::Engine { transport: id, event: &event });
+                self.engine_says(now, id, event);
+                self.run(now);
+                self.journal.entered(now, entry);
+            }
+        }
     }
 
     fn advance(&mut self, now: Instant) -> Instant {

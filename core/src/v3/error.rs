@@ -132,6 +132,17 @@ pub enum ProduceError {
     /// Several spatial layers in one stream, which this library does not send.
     #[error("scalability mode {0:?} has several spatial layers in one stream: give several encodings, of VP8 or H264")]
     SpatialLayers(String),
+    /// More temporal layers than the server can be told of in this codec: those of VP8 and VP9 stand in their packets, up to
+    /// three; those of H264 in a header extension that this library does not send, so that it has one.
+    #[error("scalability mode {mode:?} has more temporal layers than the {limit} that can be told of {codec}")]
+    TemporalLayers {
+        /// The codec.
+        codec: Codec,
+        /// What was given.
+        mode: String,
+        /// How many there can be.
+        limit: u8,
+    },
     /// It does not begin with `L` or `S`, a number, `T` and a number (W3C webrtc-svc section 5).
     #[error("{0:?} is no scalability mode")]
     BadScalabilityMode(String),
@@ -250,6 +261,11 @@ pub enum ProducerError {
 /// [`Event::Orphan`](super::Event::Orphan) tells its id when the answer comes. A late answer to `connect` is taken as if it had
 /// come in time: the server takes no second one.
 ///
+/// When the answer to `connect` is lost for good, the next `produce` asks for it again. If the first had not reached the
+/// server, all is well. Else the server refuses: whether it has our side of DTLS cannot be told from its words, so that the
+/// transport is closed ([`ConnectLost`](Self::ConnectLost)), and the application makes another. One that knows better, or
+/// whose server lets `connect` be repeated, answers [`Connected`](super::Answer::Connected).
+///
 /// The late answer in this table is to a request that was given up, the other answers are to the oldest that is out:
 ///
 #[doc = include_str!("../../states/v3-late.md")]
@@ -269,6 +285,10 @@ pub enum OperationError {
     /// The answer is of no use.
     #[error("the answer makes no sense: {0}")]
     InvalidAnswer(InvalidAnswer),
+    /// `connect` was refused after one that was not answered. The transport is
+    /// [closed](super::TransportEvent::ConnectLost) with it.
+    #[error("connect was refused after one that was not answered, and the transport is closed: make another. {0}")]
+    ConnectLost(Refusal),
     /// The transport was closed meanwhile (`AwaitQueueStoppedError`).
     #[error("the transport was closed")]
     TransportClosed,
@@ -281,6 +301,21 @@ pub enum OperationError {
     /// Too many requests wait for an answer (see [`Limits::pending_requests`](crate::Limits::pending_requests)).
     #[error("{0} requests wait for an answer: the server does not keep up")]
     TooManyRequests(usize),
+}
+
+impl OperationError {
+    /// Whether the server may have done what it was asked for all the same.
+    pub(crate) const fn leaves_open(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::InvalidAnswer(_) => true,
+            Self::Refused(_)
+            | Self::ConnectLost(_)
+            | Self::TransportClosed
+            | Self::ProducerClosed
+            | Self::Setup(_)
+            | Self::TooManyRequests(_) => false,
+        }
+    }
 }
 
 /// Why an answer is of no use.

@@ -18,12 +18,17 @@ use crate::rtp::Codec;
 pub struct DeviceConfig {
     pub(crate) request_timeout: Duration,
     pub(crate) dtls_role: DtlsRole,
+    /// Not every build has each of them.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) dtls_backend: DtlsBackend,
     pub(crate) burst: Duration,
     pub(crate) repair_time: Duration,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) certificate: Option<Certificate>,
     pub(crate) limits: Limits,
+    #[cfg(feature = "record")]
+    #[serde(skip)]
+    pub(crate) record: Option<crate::journal::recorder::RecordOptions>,
 }
 
 impl Default for DeviceConfig {
@@ -36,6 +41,8 @@ impl Default for DeviceConfig {
             repair_time: Duration::from_secs(2),
             certificate: None,
             limits: Limits::default(),
+            #[cfg(feature = "record")]
+            record: None,
         }
     }
 }
@@ -84,6 +91,14 @@ impl DeviceConfig {
     /// Bounds on memory. Default: see [`Limits`].
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Records the device from its beginning, wherever it is made: [`Device::poll_record`](super::Device::poll_record) brings
+    /// the lines. Default: not.
+    #[cfg(feature = "record")]
+    pub const fn record(mut self, options: crate::journal::recorder::RecordOptions) -> Self {
+        self.record = Some(options);
         self
     }
 }
@@ -236,7 +251,9 @@ impl EncodingOptions {
         self
     }
 
-    /// Its temporal layers, if its frames say to which they belong: `L1T2`, `L1T3` (W3C webrtc-svc section 5). Several
+    /// Its temporal layers: `L1T2`, `L1T3` (W3C webrtc-svc section 5). The server sends a viewer as many as there is room for.
+    /// In VP8 each [`Frame`](crate::Frame::temporal_layer) says to which it belongs then; in VP9 ready-made packets can; of H264
+    /// the server would have to be told in a header extension that this library does not send, so that it has one. Several
     /// spatial layers in one stream are refused. Default: `L1T1` with several encodings, and nothing is said of one.
     pub fn scalability_mode(mut self, mode: impl Into<String>) -> Self {
         self.scalability_mode = Some(mode.into());

@@ -363,10 +363,17 @@ pub(crate) fn check_encodings(codec: Codec, encodings: &[EncodingOptions]) -> Re
     if encodings.len() > MAX_ENCODINGS {
         return Err(ProduceError::TooManyEncodings { count: encodings.len(), limit: MAX_ENCODINGS });
     }
+    // mediasoup 3.27 reads those of VP8 and VP9 from their payload descriptors, and those of H264 from the dependency
+    // descriptor alone.
+    let limit = match codec {
+        Codec::Vp8 | Codec::Vp9 => 3,
+        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::H264 | Codec::H265 => 1,
+    };
     for mode in encodings.iter().filter_map(|encoding| encoding.scalability_mode.as_ref()) {
-        match spatial_layers(mode) {
+        match layers(mode) {
             None => return Err(ProduceError::BadScalabilityMode(mode.clone())),
-            Some(1) => {}
+            Some((1, temporal)) if temporal <= limit => {}
+            Some((1, _)) => return Err(ProduceError::TemporalLayers { codec, mode: mode.clone(), limit }),
             Some(_) if several => return Err(ProduceError::SimulcastAndSpatialLayers(mode.clone())),
             Some(_) => return Err(ProduceError::SpatialLayers(mode.clone())),
         }
@@ -374,13 +381,18 @@ pub(crate) fn check_encodings(codec: Codec, encodings: &[EncodingOptions]) -> Re
     Ok(())
 }
 
-/// W3C webrtc-svc section 5: `L` or `S`, spatial layers, `T`, temporal layers, and perhaps `_KEY`.
-fn spatial_layers(mode: &str) -> Option<u8> {
+/// How many temporal layers a mode that was checked has; one, if none is given.
+pub(crate) fn temporal_layers(mode: Option<&str>) -> u8 {
+    mode.and_then(layers).map_or(1, |(_, temporal)| temporal)
+}
+
+/// Spatial and temporal layers. W3C webrtc-svc section 5: `L` or `S`, spatial layers, `T`, temporal layers, and perhaps
+/// `_KEY`.
+fn layers(mode: &str) -> Option<(u8, u8)> {
     let (spatial, temporal) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
     let number = |text: &str| {
         let digits = (1..=2).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
         text.parse::<u8>().ok().filter(|number| digits && *number > 0)
     };
-    number(temporal.strip_suffix("_KEY").unwrap_or(temporal))?;
-    number(spatial)
+    Some((number(spatial)?, number(temporal.strip_suffix("_KEY").unwrap_or(temporal))?))
 }

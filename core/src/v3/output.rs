@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::OperationError;
+use super::input::Refusal;
 use super::parameters::DtlsParameters;
 use super::rtp::RtpParameters;
 use crate::connection::engine::crypto::DtlsFailure;
@@ -40,7 +41,9 @@ impl Classed for Output {
             Self::Event(Event::Settled { .. } | Event::Orphan { .. }) => Class::Bounded,
             Self::Event(Event::Transport { event, .. }) => match event {
                 TransportEvent::ConnectionStateChange { .. } => Class::Lesser(0),
-                TransportEvent::DtlsFailed { .. } | TransportEvent::Close => Class::Bounded,
+                TransportEvent::DtlsFailed { .. } | TransportEvent::ConnectLost { .. } | TransportEvent::Close => {
+                    Class::Bounded
+                }
             },
             Self::Event(Event::Producer { event, .. }) => match event {
                 ProducerEvent::KeyFrameRequest { .. }
@@ -171,6 +174,13 @@ pub enum TransportEvent {
         /// The cause and the remedy.
         cause: DtlsFailure,
     },
+    /// `connect` was refused after one that was not answered in time, or not with sense. A mediasoup server takes it once, so
+    /// this may be the refusal of a second. Whether the server has our side of DTLS is not known, and nothing can come of the
+    /// transport: [`Close`](Self::Close) follows. Have the server make another.
+    ConnectLost {
+        /// The words of the refusal.
+        refusal: Refusal,
+    },
     /// `close`: it was closed. Nothing about it follows. The server's side stays until the application has it closed.
     Close,
 }
@@ -180,7 +190,8 @@ pub enum TransportEvent {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub enum ProducerEvent {
-    /// `newproducer`: the server has it. Media may be written as soon as its transport is connected.
+    /// `newproducer`: the server has it. Media may be written as soon as its transport is connected. If it was paused
+    /// meanwhile, or its track is not enabled, the server does not know that: the application has it pause its side.
     Produced {
         /// By which the server knows it.
         producer_id: String,

@@ -3,8 +3,9 @@
 //! ```text
 //!   New --first produce: connect asked, answered--> Connecting --ICE, DTLS--> Connected <--> Disconnected
 //!    ^ |                                                |                         |              |
-//!    +-+ refused                                        +----- Failed <-----------+--------------+
+//!    +-+ refused, or not answered in time               +----- Failed <-----------+--------------+
 //!                                                              (restart_ice: Connecting again, unless DTLS has failed)
+//!   refused after one that was not answered: the transport is gone
 //!   close, from anywhere: the transport is gone
 //! ```
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use tracing::{Span, info, info_span};
 
 use super::error::OperationError;
+use super::input::Refusal;
 use super::parameters::{IceCandidate, TransportParameters};
 use crate::connection::Connection;
 use crate::connection::engine::SelectedPath;
@@ -141,11 +143,12 @@ pub(crate) struct Machine {
 }
 
 /// Closed is being gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// `connect` was not answered yet.
-    #[default]
-    New,
+    /// `connect` was not answered yet. So many were given up: the server may have done what they ask for.
+    New {
+        unanswered: u32,
+    },
     /// The server has our side of DTLS; ICE or DTLS is under way.
     Connecting,
     Connected,
@@ -157,10 +160,16 @@ enum State {
     DtlsFailed,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::New { unanswered: 0 }
+    }
+}
+
 impl State {
     const fn connection_state(self) -> ConnectionState {
         match self {
-            Self::New => ConnectionState::New,
+            Self::New { .. } => ConnectionState::New,
             Self::Connecting => ConnectionState::Connecting,
             Self::Connected => ConnectionState::Connected,
             Self::Disconnected => ConnectionState::Disconnected,
@@ -214,6 +223,8 @@ pub(crate) enum Event {
     ConnectAnswered { late: bool },
     /// `connect` was refused, was not answered in time, or could not be asked.
     ConnectFailed(OperationError),
+    /// `connect` was refused after it was given up.
+    ConnectRefusedLate,
     /// What came of beginning ICE.
     IceBegun(Result<(), SetupError>),
     /// `produce` was answered; the server calls the producer so.
@@ -254,6 +265,8 @@ pub(crate) enum Effect {
     RestartIce(IceParameters),
     Settle(OperationId, Result<(), OperationError>),
     StateChange(ConnectionState),
+    /// Whether the server has our side of DTLS will never be known.
+    ConnectLost(Refusal),
     /// Media flows from here on: a decoder cannot begin without a key frame.
     KeyFrames,
     /// It is gone: the goodbye is said, and its producers hear of it.
@@ -267,14 +280,18 @@ impl Machine {
     pub(crate) const fn flows(&self) -> bool {
         match self.state {
             State::Connected | State::Disconnected => true,
-            State::New | State::Connecting | State::Failed | State::DtlsFailed => false,
+            State::New { .. } | State::Connecting | State::Failed | State::DtlsFailed => false,
         }
     }
 
     /// Whether ICE has begun.
     #[cfg(feature = "sim")]
     pub(crate) fn begun(&self) -> bool {
-        self.state != State::New
+        !self.is_new()
+    }
+
+    const fn is_new(&self) -> bool {
+        matches!(self.state, State::New { .. })
     }
 
     pub(crate) fn dtls_failed(&self) -> bool {
@@ -292,7 +309,7 @@ impl Machine {
         match event {
             Event::Queued(operation) => self.queue.push_back(operation),
             Event::ConnectAnswered { late } => {
-                if self.state == State::New {
+                if self.is_new() {
                     self.enter(State::Connecting, span, &mut effects);
                     // What was asked meanwhile is answered in its turn.
                     self.asked = self.asked.filter(|_| late).or(Some(Asked::Ice));
@@ -303,13 +320,27 @@ impl Machine {
             }
             Event::ConnectFailed(error) => {
                 let asked = self.asked.take();
-                let first = self.queue.front().and_then(Operation::id);
-                // The one that asked may be closed, and the server may have said yes to the request before.
-                if self.state == State::New
-                    && let (Some(Asked::Connect(asked)), Some(first)) = (asked, first)
-                    && asked == first
-                {
-                    self.fail_first(error, &mut effects);
+                // The server may have said yes to the request before.
+                if let State::New { unanswered } = &mut self.state {
+                    let first = self.queue.front().and_then(Operation::id);
+                    // The one that asked may be closed.
+                    let asked = first.is_some_and(|first| asked == Some(Asked::Connect(first)));
+                    match error {
+                        OperationError::Refused(refusal) if *unanswered > 0 => {
+                            self.connect_lost(asked, refusal, span, &mut effects);
+                        }
+                        error => {
+                            *unanswered = unanswered.saturating_add(error.leaves_open().into());
+                            if asked {
+                                self.fail_first(error, &mut effects);
+                            }
+                        }
+                    }
+                }
+            }
+            Event::ConnectRefusedLate => {
+                if let State::New { unanswered } = &mut self.state {
+                    *unanswered = unanswered.saturating_sub(1);
                 }
             }
             Event::IceBegun(result) => {
@@ -345,27 +376,20 @@ impl Machine {
                     self.enter(State::Connected, span, &mut effects);
                     effects.push(Effect::KeyFrames);
                 }
-                State::New | State::DtlsFailed => {}
+                State::New { .. } | State::DtlsFailed => {}
             },
             Event::Lost => match self.state {
                 State::Connected | State::Disconnected => self.enter(State::Disconnected, span, &mut effects),
                 State::Connecting | State::Failed => self.enter(State::Failed, span, &mut effects),
-                State::New | State::DtlsFailed => {}
+                State::New { .. } | State::DtlsFailed => {}
             },
             Event::DtlsOver => match self.state {
                 State::Connecting | State::Connected | State::Disconnected | State::Failed | State::DtlsFailed => {
                     self.enter(State::DtlsFailed, span, &mut effects);
                 }
-                State::New => {}
+                State::New { .. } => {}
             },
-            Event::Closed => {
-                self.asked = None;
-                while !self.queue.is_empty() {
-                    self.fail_first(OperationError::TransportClosed, &mut effects);
-                }
-                info!(parent: span, from = ?self.state, "transport closed");
-                effects.extend([Effect::Gone, Effect::EmitClose]);
-            }
+            Event::Closed => self.close(span, &mut effects),
         }
         self.next(span, &mut effects);
         effects
@@ -388,7 +412,7 @@ impl Machine {
             && let Some(first) = self.queue.front().cloned()
         {
             match (first, self.state) {
-                (Operation::Produce { operation, .. }, State::New) => {
+                (Operation::Produce { operation, .. }, State::New { .. }) => {
                     self.asked = Some(Asked::Connect(operation));
                     effects.push(Effect::AskConnect);
                 }
@@ -402,7 +426,7 @@ impl Machine {
                 (Operation::RestartIce { operation, parameters }, state) => {
                     self.queue.pop_front();
                     match state {
-                        State::New => effects.push(Effect::KeepIceParameters(parameters)),
+                        State::New { .. } => effects.push(Effect::KeepIceParameters(parameters)),
                         State::Connecting | State::Connected | State::Disconnected => {
                             effects.push(Effect::RestartIce(parameters));
                         }
@@ -419,6 +443,25 @@ impl Machine {
                 (Operation::Abandoned, _) => drop(self.queue.pop_front()),
             }
         }
+    }
+
+    /// A mediasoup server takes `connect` once. This refusal may be that of a second, or a refusal of its own: media over
+    /// such a transport could vanish without a word.
+    fn connect_lost(&mut self, asked: bool, refusal: Refusal, span: &Span, effects: &mut Vec<Effect>) {
+        if asked {
+            self.fail_first(OperationError::ConnectLost(refusal.clone()), effects);
+        }
+        effects.push(Effect::ConnectLost(refusal));
+        self.close(span, effects);
+    }
+
+    fn close(&mut self, span: &Span, effects: &mut Vec<Effect>) {
+        self.asked = None;
+        while !self.queue.is_empty() {
+            self.fail_first(OperationError::TransportClosed, effects);
+        }
+        info!(parent: span, from = ?self.state, "transport closed");
+        effects.extend([Effect::Gone, Effect::EmitClose]);
     }
 
     /// What is first in the queue has come to nothing.

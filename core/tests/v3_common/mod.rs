@@ -53,6 +53,16 @@ impl World {
         self.events();
     }
 
+    /// A producer that the server has, of which `connect` is asked first.
+    pub(crate) fn live_after_connect(&mut self) -> ProducerId {
+        let producing = self.produce(MediaKind::Audio);
+        assert_eq!(self.names(), ["connect"]);
+        self.answer(Ok(Answer::Connected));
+        self.answer(Ok(Answer::Produced { id: "live".to_owned() }));
+        assert!(self.device.producer(producing.producer).unwrap().server_id().is_some());
+        producing.producer
+    }
+
     pub(crate) fn another_transport(&mut self) -> TransportId {
         self.device.create_send_transport(self.now, parameters(), TransportOptions::default(), Map::new()).unwrap()
     }

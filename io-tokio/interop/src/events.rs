@@ -1,6 +1,6 @@
 //! All events of a room or a device, kept to be looked through and waited for.
 
-use crate::io::v2 as io;
+use crate::io::{driver, v2 as io};
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, TransportEvent};
 use mediasoup_producer::{ConnectionState, ProducerId, TransportId};
 use tokio::sync::watch;
@@ -66,8 +66,8 @@ impl<E: std::fmt::Debug> Events<E> {
     }
 }
 
-impl Events {
-    pub(crate) fn of(mut events: io::Events) -> Self {
+impl<E: Clone + Send + Sync + 'static> Events<E> {
+    pub(crate) fn of(mut events: driver::Events<E>) -> Self {
         let (recorder, log) = Recorder::new();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -77,7 +77,9 @@ impl Events {
         });
         log
     }
+}
 
+impl Events {
     /// What was said about a producer from `mark` on, without what comes by itself (stats, key frames, bitrates).
     pub fn producer(&self, mark: usize, id: ProducerId) -> Vec<ProducerEvent> {
         self.all(mark, |event| match event {

@@ -1,7 +1,8 @@
 //! Real mediasoup servers and a real browser, driven from Rust.
 //!
 //! The tests in `tests/` send through `mediasoup-producer-tokio` (with feature `smol` through `mediasoup-producer-smol`) to an
-//! unmodified mediasoup v2 server, those in `tests/v3/` by a loop of their own to one of v3 (see [`v3`]), and read the verdict from the server's counters and from mediasoup-client in Chromium.
+//! unmodified mediasoup v2 server, those in `tests/v3/` to one of v3 (see [`v3`]), and read the verdict from the server's counters
+//! and from mediasoup-client in Chromium.
 //! `run.sh` sets everything up and runs them.
 //!
 //! What goes wrong here is a test that fails: functions panic and say what they waited for. Nothing sleeps for a time

@@ -43,15 +43,16 @@ impl Player {
     {
         let producer = producer.clone();
         let sources = sources.into_iter().map(|(profile, source)| (profile.into(), source)).collect();
-        Self::of(sources, move |frame| std::future::ready(producer.write_frame(frame)))
+        Self::of(sources, move |frame| producer.write_frame(frame))
     }
 
     /// Plays sources in step, each with its layer, by means of `write`.
-    pub(crate) fn of<S, W, F>(sources: Vec<(usize, S)>, write: W) -> Self
+    pub(crate) fn of<S>(
+        sources: Vec<(usize, S)>,
+        write: impl Fn(Frame) -> Result<(), MediaError> + Send + 'static,
+    ) -> Self
     where
         S: Iterator<Item = EncodedFrame> + Send + 'static,
-        W: Fn(Frame) -> F + Send + 'static,
-        F: Future<Output = Result<(), MediaError>> + Send + 'static,
     {
         let played = Arc::new(Mutex::new(Played::default()));
         let task = tokio::spawn(play(sources, write, Arc::clone(&played)));
@@ -86,9 +87,9 @@ impl Drop for Player {
     }
 }
 
-async fn play<S: Iterator<Item = EncodedFrame>, F: Future<Output = Result<(), MediaError>>>(
+async fn play<S: Iterator<Item = EncodedFrame>>(
     mut sources: Vec<(usize, S)>,
-    write: impl Fn(Frame) -> F,
+    write: impl Fn(Frame) -> Result<(), MediaError>,
     played: Arc<Mutex<Played>>,
 ) {
     let next = |source: &mut S| source.next().expect("a clip is endless");
@@ -99,7 +100,7 @@ async fn play<S: Iterator<Item = EncodedFrame>, F: Future<Output = Result<(), Me
         let (layer, source) = &mut sources[first];
         let EncodedFrame { data, time, key_frame } = std::mem::replace(&mut due[first], next(source));
         sleep_until(start + time).await;
-        let result = write(Frame::new(data, time).layer(*layer).key_frame(key_frame)).await;
+        let result = write(Frame::new(data, time).layer(*layer).key_frame(key_frame));
         let mut played = played.lock().expect("no panic under the lock");
         match result {
             Ok(()) => played.taken += 1,

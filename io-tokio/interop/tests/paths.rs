@@ -140,12 +140,13 @@ async fn tcp_takes_over_when_udp_is_cut_under_way() {
     relay.set(Rule::Cut);
     let cut = tokio::time::Instant::now();
     eventually("the server has TCP", async || (sending.tuple(&server).await["protocol"] == "tcp").then_some(())).await;
-    println!("TCP took over after {:?}", cut.elapsed());
+    let taken_over = cut.elapsed();
     let before = server.received(sending.video.id()).await[0].packet_count;
     eventually("media arrives", async || {
         (server.received(sending.video.id()).await[0].packet_count > before + 10).then_some(())
     })
     .await;
+    println!("TCP took over after {taken_over:?}, media came over it after {:?}", cut.elapsed());
 }
 
 #[tokio::test]

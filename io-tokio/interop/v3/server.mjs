@@ -3,7 +3,8 @@
 //     node v3/server.mjs [options, see below]
 //
 // Prints one line when ready: {"ready":true,"ws":...,"control":...,"page":...,"sender":...} or
-// {"ready":false,"error":...}. Clients connect to `<ws>/?peerName=P` and speak as room.mjs says. Tests POST {"op":...} to
+// {"ready":false,"error":...}. Clients connect to `<ws>/?peerName=P` and speak as room.mjs says, or to `<ws>/?peerId=P` with
+// the subprotocol `protoo`, and speak as mediasoup's demo does. Tests POST {"op":...} to
 // `control` (see control.mjs), which answers {"ok":true,"value":...} or {"ok":false,"error":...}. Ends when stdin does, so
 // that it never outlives its test.
 
@@ -16,6 +17,7 @@ import { WebSocketServer } from 'ws';
 
 import { answer, authority, certificate, listen, run } from '../door.mjs';
 import { operations } from './control.mjs';
+import { DemoSocket, isWelcome } from './demo.mjs';
 import { Room } from './room.mjs';
 
 const { values: options } = parseArgs({
@@ -33,6 +35,8 @@ const { values: options } = parseArgs({
     'max-port': { type: 'string', default: '59999' },
     // What the router takes, in this order; see room.mjs.
     codecs: { type: 'string', default: 'opus,PCMU,PCMA,VP8,VP9,H264,H264-main' },
+    // Which demo is spoken: older or newer.
+    demo: { type: 'string', default: 'older' },
     // The worker's log, to stderr, with DEBUG=mediasoup*.
     'log-level': { type: 'string', default: 'error' },
   },
@@ -60,8 +64,11 @@ run(async () => {
   await room.open();
 
   const door = http.createServer(answer(operations(room, log)));
-  new WebSocketServer({ server: door }).on('connection', (socket, request) => {
-    room.connect(new URL(request.url, 'ws://any').searchParams.get('peerName'), socket);
+  const verifyClient = (info) => info.req.headers['sec-websocket-protocol'] !== 'protoo' || isWelcome(info, options.demo);
+  new WebSocketServer({ server: door, verifyClient }).on('connection', (socket, request) => {
+    const query = new URL(request.url, 'ws://any').searchParams;
+    if (socket.protocol === 'protoo') room.connect(query.get('peerId'), new DemoSocket(socket, options.demo));
+    else room.connect(query.get('peerName'), socket);
   });
   const here = authority(options.host, await listen(door, options.host, Number(options.port)));
   const base = `http://${here}`;

@@ -128,7 +128,7 @@ function trouble() {
   if (!producer) return ['Sound only', 'Nobody publishes a picture.'];
   if (!sample.viewer?.codecs.includes(producer.codec))
     return [`This browser does not play ${producer.codec}`, 'The room receives it all the same: see the table.'];
-  if (producer.paused_by_room) return ['Paused by the room', 'The publisher was told and sends nothing. Resume goes on.'];
+  if (producer.paused_by_room) return ['Paused by the room', 'It passes nothing on. Resume goes on.'];
   if (producer.paused_by_peer) return ['Paused by the publisher', ''];
   const silence = performance.now() - heard.at;
   if (silence > SILENT_AFTER_MS)

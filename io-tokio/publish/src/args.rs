@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, ValueEnum};
 use mediasoup_producer::Codec;
 
-/// Publishes files or RTP to a mediasoup v2 room.
+/// Publishes files or RTP to a room of mediasoup v2 or v3.
 ///
 /// With no argument it starts a room of its own, publishes the bundled clip to it in simulcast, and shows what the room
 /// receives at http://127.0.0.1:3080/.
@@ -42,7 +42,7 @@ pub struct Args {
     pub no_page: bool,
 
     /// Record the session, as lines of JSON without media and without secrets, to be run again with mediasoup-producer's
-    /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ...
+    /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ... Rooms of v2 alone.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
@@ -59,9 +59,18 @@ pub struct Args {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Room")]
 pub struct RoomArgs {
-    /// Publish to a room elsewhere: a protoo URL such as wss://host:3443/?roomId=R&peerName=P.
+    /// Publish to a room elsewhere, by the protoo URL of a mediasoup demo: wss://host:3443/?roomId=R&peerName=P for v2,
+    /// wss://host:4443/?roomId=R&peerId=P for v3.
     #[arg(long = "room", value_name = "URL", id = "room")]
     pub url: Option<String>,
+
+    /// What the room speaks, where its URL has neither peerName nor peerId.
+    #[arg(long, value_name = "DIALECT", requires = "room")]
+    pub dialect: Option<Dialect>,
+
+    /// What the embedded room speaks. [default: v2]
+    #[arg(long, value_name = "DIALECT", conflicts_with = "room")]
+    pub embedded: Option<Dialect>,
 
     /// Take any certificate of a wss:// room, for servers with a self-signed one. Who listens in on the way can then
     /// pose as the server.
@@ -83,6 +92,12 @@ pub struct RoomArgs {
     /// Send media over TCP: ask the server for TCP candidates alone.
     #[arg(long, requires = "room")]
     pub tcp: bool,
+
+    /// Of a v3 room's codecs the one to send video or audio as, where it has several of what the input is: its name, and the
+    /// profile-level-id of H.264 or the profile-id of VP9, for example H264/640032. The default is the room's first. May be
+    /// given several times.
+    #[arg(long, value_name = "NAME[/PROFILE]")]
+    pub codec: Vec<CodecWish>,
 }
 
 /// What to publish. With no input named: the bundled clip in simulcast, over and over.
@@ -131,6 +146,55 @@ impl MediaArgs {
     }
 }
 
+/// A generation of mediasoup, and what its demo application speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// mediasoup 2.
+    V2,
+    /// mediasoup 3.
+    V3,
+}
+
+/// A codec among those of a router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodecWish {
+    /// For example `H264`.
+    pub name: String,
+    /// H.264's `profile-level-id` or VP9's `profile-id`.
+    pub profile: Option<String>,
+}
+
+impl CodecWish {
+    /// Whether it is for media of this codec.
+    pub fn is_of(&self, codec: Codec) -> bool {
+        self.name.eq_ignore_ascii_case(codec.name())
+    }
+}
+
+impl std::str::FromStr for CodecWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, profile) = match text.split_once('/') {
+            Some((name, profile)) => (name, Some(profile.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() || profile.as_ref().is_some_and(String::is_empty) {
+            return Err("give a codec, for example VP8 or H264/640032".to_owned());
+        }
+        Ok(Self { name: name.to_owned(), profile })
+    }
+}
+
+impl std::fmt::Display for CodecWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.profile {
+            Some(profile) => write!(f, "{}/{profile}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
 /// A side of the DTLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DtlsRole {
@@ -162,6 +226,24 @@ pub enum AudioCodec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+}
+
+impl From<DtlsRole> for mediasoup_producer::DtlsRole {
+    fn from(role: DtlsRole) -> Self {
+        match role {
+            DtlsRole::Client => Self::Client,
+            DtlsRole::Server => Self::Server,
+        }
+    }
+}
+
+impl From<DtlsRole> for mediasoup_producer::v3::DtlsRole {
+    fn from(role: DtlsRole) -> Self {
+        match role {
+            DtlsRole::Client => Self::Client,
+            DtlsRole::Server => Self::Server,
+        }
+    }
 }
 
 impl From<VideoCodec> for Codec {

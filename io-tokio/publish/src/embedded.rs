@@ -1,4 +1,4 @@
-//! A room inside the program: `sim`'s server on a real UDP socket and a real WebSocket.
+//! A room inside the program: `sim`'s server of either dialect on a real UDP socket and a real WebSocket.
 //!
 //! Who publishes to it joins through the front door, [`EmbeddedRoom::ws_url`], as with any other room. What it receives
 //! can be listened to with [`Handle::packets`], and the [`Handle`] does what an application on the server's side could:
@@ -6,6 +6,8 @@
 
 mod driver;
 mod front_door;
+mod v2;
+mod v3;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +20,8 @@ use mediasoup_producer::{Codec, MediaKind, ProducerId};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use driver::Driver;
+use crate::args::Dialect;
+use driver::{Driver, Server};
 
 /// Packets kept for a listener that is slow; past it the oldest are lost to it. About two seconds of the bundled clip.
 const PACKETS_KEPT: usize = 1024;
@@ -33,7 +36,7 @@ pub struct Room;
 /// A room that runs. It ends when this and all its handles are dropped.
 #[derive(Debug)]
 pub struct EmbeddedRoom {
-    /// Where to join it: `ws://127.0.0.1:PORT/?roomId=embedded`. Add `&peerName=..`.
+    /// Where to join it: `ws://127.0.0.1:PORT/?roomId=embedded`. Add `&peerName=..`, or in v3 `&peerId=..`.
     pub ws_url: String,
     /// The server's side of it.
     pub handle: Handle,
@@ -129,26 +132,39 @@ enum Command {
 }
 
 impl Room {
-    /// Starts a room on the loopback interface, on ports that the operating system chooses. Needs a tokio runtime. Programs
-    /// can join it, web pages cannot.
+    /// Starts a v2 room on the loopback interface, on ports that the operating system chooses. Needs a tokio runtime.
+    /// Programs can join it, web pages cannot.
     pub async fn start() -> Result<EmbeddedRoom, StartError> {
-        Self::start_for(Vec::new()).await
+        Self::start_for(Dialect::V2, Vec::new()).await
     }
 
-    /// The same, and scripts of web pages with these origins (`http://localhost:8080`) can join it, too. Of others no
-    /// WebSocket is taken: any page that a browser on this machine shows could open one, and see the picture.
-    pub async fn start_for(origins: Vec<String>) -> Result<EmbeddedRoom, StartError> {
+    /// Starts a room of either dialect, which scripts of web pages with these origins (`http://localhost:8080`) can join, too.
+    /// Of others no WebSocket is taken: any page that a browser on this machine shows could open one, and see the picture.
+    pub async fn start_for(dialect: Dialect, origins: Vec<String>) -> Result<EmbeddedRoom, StartError> {
+        match dialect {
+            Dialect::V2 => Self::serve(v2::Room::new, origins).await,
+            Dialect::V3 => Self::serve(v3::Room::new, origins).await,
+        }
+    }
+
+    async fn serve<S: Server>(
+        server: impl FnOnce(SocketAddr, u64) -> S,
+        mut origins: Vec<String>,
+    ) -> Result<EmbeddedRoom, StartError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let refused = |source| StartError { address: any_port, source };
         let socket = UdpSocket::bind(any_port).await.map_err(refused)?;
         let listener = TcpListener::bind(any_port).await.map_err(refused)?;
-        let ws_url = format!("ws://{}/?roomId=embedded", listener.local_addr().map_err(refused)?);
+        let address = listener.local_addr().map_err(refused)?;
+        let ws_url = format!("ws://{address}/?roomId=embedded");
+        // What a program names that poses as a page of the room's own, as clients of mediasoup 3's demo do. There is none.
+        origins.extend([format!("http://{address}"), format!("http://localhost:{}", address.port())]);
 
         let (commands, orders) = mpsc::channel(COMMANDS_WAITING);
         let packets = broadcast::Sender::new(PACKETS_KEPT);
         let (views, producers) = watch::channel(BTreeMap::new());
         let (visitors, door) = front_door::open(listener, origins);
-        let driver = Driver::new(socket, visitors, orders, packets.clone(), views).map_err(refused)?;
+        let driver = Driver::new(server, socket, visitors, orders, packets.clone(), views).map_err(refused)?;
         tokio::spawn(async move {
             driver.run().await;
             door.abort();
@@ -168,7 +184,8 @@ impl Handle {
         self.producers.clone()
     }
 
-    /// Pauses a producer from the server's side. The publisher is told, and stops sending.
+    /// Pauses a producer from the server's side. In v2 the publisher is told, and stops sending; in v3 it is not, and what
+    /// it sends is for nobody.
     pub async fn pause(&self, producer: ProducerKey) {
         self.command(Command::Pause(producer)).await;
     }

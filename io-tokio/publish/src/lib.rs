@@ -1,6 +1,7 @@
-//! The parts of `mediasoup-publish`, a program that publishes files or RTP to a mediasoup v2 room.
+//! The parts of `mediasoup-publish`, a program that publishes files or RTP to a room of mediasoup v2 or v3.
 
 pub mod args;
+pub mod demo;
 pub mod embedded;
 pub mod input;
 pub mod page;

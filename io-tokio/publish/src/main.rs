@@ -1,4 +1,4 @@
-//! Publishes files or RTP to a mediasoup v2 room.
+//! Publishes files or RTP to a room of mediasoup v2 or v3.
 
 use std::process::ExitCode;
 use std::time::Instant;

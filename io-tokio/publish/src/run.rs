@@ -3,20 +3,24 @@
 mod encoding;
 mod error;
 mod feed;
+mod line;
 mod recording;
 mod session;
 mod stop;
+mod told;
+mod v2;
+mod v3;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use url::Url;
 
-use crate::args::Args;
+use crate::args::{Args, Dialect, RoomArgs};
 use crate::embedded;
 use crate::input;
 use crate::page::Page;
-use crate::report::{Event, Reporter, Summary, to_stdout};
+use crate::report::{Event, Reporter, Row, Summary, to_stdout};
 
 use encoding::Encodings;
 use feed::Feeds;
@@ -24,6 +28,9 @@ use recording::Recordings;
 use stop::Stop;
 
 pub use error::RunError;
+
+/// How often numbers are shown, and asked for.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two attempts to join again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -49,9 +56,9 @@ pub async fn run(args: Args, start: Instant) -> bool {
         eprintln!("mediasoup-publish: {error}");
     }
     let rows = run.encodings.rows();
-    let received = !rows.is_empty() && rows.iter().all(|row| row.room.packets > 0);
+    let received = !rows.is_empty() && rows.iter().all(Row::received);
     if result.is_ok() && run.connect.is_some() {
-        for row in rows.iter().filter(|row| row.room.packets == 0) {
+        for row in rows.iter().filter(|row| !row.received()) {
             eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
         }
     }
@@ -79,14 +86,25 @@ struct Run {
 
 impl Run {
     async fn publish(&mut self) -> Result<(), RunError> {
+        let dialect = self.args.room.dialect();
+        if dialect == Dialect::V3 && self.args.record.is_some() {
+            return Err(RunError::CannotRecord);
+        }
+        if dialect == Dialect::V2 && !self.args.room.codec.is_empty() {
+            return Err(RunError::CannotChoose);
+        }
         let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
         self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
         let tracks = input::open(&self.args.media).await?;
         for (index, track) in tracks.iter().enumerate() {
             for file in &track.reordered {
-                self.event(reordered(file).with("file", &**file));
+                self.event(told::reordered(file).with("file", &**file));
                 self.reordered.insert(index);
             }
+        }
+        if let Some(wish) = self.args.room.codec.iter().find(|wish| tracks.iter().all(|track| !wish.is_of(track.codec)))
+        {
+            return Err(RunError::NoInput(wish.clone()));
         }
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
@@ -95,7 +113,7 @@ impl Run {
         let (url, _embedded, _page) = match self.args.room.url.clone() {
             Some(url) => (url, None, None),
             None => {
-                let room = embedded::Room::start_for(self.args.allow_origin.clone()).await?;
+                let room = embedded::Room::start_for(dialect, self.args.allow_origin.clone()).await?;
                 self.event(Event::new("room", format!("embedded room at {}", room.ws_url)).with("url", &*room.ws_url));
                 let page = if self.args.no_page {
                     None
@@ -111,12 +129,16 @@ impl Run {
             let text = format!("{label}: send it to {address}");
             self.event(Event::new("listening", text).with("address", address.to_string()));
         }
-        let (url, peer) = with_peer_name(&url);
+        let (url, peer) = with_peer(&url, dialect);
 
         let mut wait = RETRY_FIRST;
         loop {
             let stays = self.stays;
-            let error = match self.session(&url, &peer, &mut feeds, &mut stop).await {
+            let stay = match dialect {
+                Dialect::V2 => self.session::<v2::Line>(&url, &peer, &mut feeds, &mut stop).await,
+                Dialect::V3 => self.session::<v3::Line>(&url, &peer, &mut feeds, &mut stop).await,
+            };
+            let error = match stay {
                 Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -152,38 +174,69 @@ impl Run {
     }
 }
 
-/// Of media whose pictures are shown in another order than they are sent in.
-fn reordered(what: &str) -> Event {
-    let text = "has pictures in another order than they are shown in (B-frames): receivers of WebRTC do not sort them, \
-                and will show few; encode without (ffmpeg: -bf 0)";
-    Event::new("reordered", format!("{what} {text}")).with("remedy", "-bf 0")
+impl RoomArgs {
+    /// What is spoken: as named, or as the URL's query has it.
+    fn dialect(&self) -> Dialect {
+        let given = self.url.as_deref().and_then(|url| {
+            let url = Url::parse(url).ok()?;
+            url.query_pairs()
+                .find_map(|(name, _)| [Dialect::V2, Dialect::V3].into_iter().find(|d| name == peer_key(*d)))
+        });
+        self.dialect.or(self.embedded).or(given).unwrap_or(Dialect::V2)
+    }
 }
 
-/// The name in the URL; or a new one, and the URL with it: the v2 demo wants it there.
-fn with_peer_name(url: &str) -> (String, String) {
+/// What a peer is called by in the demo's URLs.
+const fn peer_key(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::V2 => "peerName",
+        Dialect::V3 => "peerId",
+    }
+}
+
+/// The name in the URL; or a new one, and the URL with it: the demos want it there.
+fn with_peer(url: &str, dialect: Dialect) -> (String, String) {
     // What is wrong with a URL is said when it is used.
     let Some(mut parsed) = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss")) else {
         return (url.to_owned(), String::new());
     };
-    let given = parsed.query_pairs().find(|(name, value)| name == "peerName" && !value.is_empty());
+    let key = peer_key(dialect);
+    let given = parsed.query_pairs().find(|(name, value)| name == key && !value.is_empty());
     if let Some(name) = given.map(|(_, value)| value.into_owned()) {
         return (url.to_owned(), name);
     }
     let name = format!("publish-{}", std::process::id());
-    parsed.query_pairs_mut().append_pair("peerName", &name);
+    parsed.query_pairs_mut().append_pair(key, &name);
     (parsed.into(), name)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
-    fn the_peer_name_of_the_url_is_used_and_a_missing_one_added() {
+    fn the_peers_name_in_the_url_is_used_and_a_missing_one_added() {
         let given = "wss://example.org:3443/?roomId=r&peerName=a%20b";
-        assert_eq!(with_peer_name(given), (given.to_owned(), "a b".to_owned()));
-        let (url, name) = with_peer_name("ws://example.org:3443/?roomId=r");
+        assert_eq!(with_peer(given, Dialect::V2), (given.to_owned(), "a b".to_owned()));
+        let (url, name) = with_peer("ws://example.org:3443/?roomId=r", Dialect::V2);
         assert_eq!(url, format!("ws://example.org:3443/?roomId=r&peerName={name}"));
-        assert!(with_peer_name("ws://example.org").0.contains("/?peerName=publish-"));
+        assert!(with_peer("ws://example.org", Dialect::V2).0.contains("/?peerName=publish-"));
+        assert!(with_peer("ws://example.org", Dialect::V3).0.contains("/?peerId=publish-"));
+    }
+
+    #[test]
+    fn the_urls_query_tells_the_dialect_unless_it_is_named() {
+        let dialect = |args: &[&str]| {
+            Args::parse_from(std::iter::once("mediasoup-publish").chain(args.iter().copied())).room.dialect()
+        };
+        assert_eq!(dialect(&[]), Dialect::V2);
+        assert_eq!(dialect(&["--embedded", "v3"]), Dialect::V3);
+        assert_eq!(dialect(&["--room", "wss://host:4443/?roomId=r&peerId=p"]), Dialect::V3);
+        assert_eq!(dialect(&["--room", "wss://host:3443/?roomId=r&peerName=p"]), Dialect::V2);
+        assert_eq!(dialect(&["--room", "wss://host/"]), Dialect::V2);
+        assert_eq!(dialect(&["--dialect", "v3", "--room", "wss://host/"]), Dialect::V3);
+        assert_eq!(dialect(&["--dialect", "v2", "--room", "wss://host/?peerId=p"]), Dialect::V2);
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
 use async_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
-use async_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use async_tungstenite::tungstenite::http::header::{HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::tungstenite::{Bytes, Message};
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::TlsConnector;
 use futures_util::{AsyncRead, AsyncWrite, Sink, Stream};
-use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Protoo, SUBPROTOCOL};
+use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Message as Protocol, Protoo, SUBPROTOCOL};
 use mediasoup_producer::v2::Input;
 use mediasoup_producer::v2::protocol::{FromServer, ToServer};
 use rustls::ClientConfig;
@@ -37,6 +37,7 @@ const MAX_WRITE_BUFFER: usize = 4 << 20;
 #[derive(Debug, Clone)]
 pub struct ProtooConnector<R> {
     accept_any_certificate: bool,
+    origin: bool,
     timeout: Duration,
     keep_alive: Duration,
     runtime: PhantomData<fn() -> R>,
@@ -46,6 +47,7 @@ impl<R> Default for ProtooConnector<R> {
     fn default() -> Self {
         Self {
             accept_any_certificate: false,
+            origin: false,
             timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
             runtime: PhantomData,
@@ -66,6 +68,13 @@ impl<R: Runtime> ProtooConnector<R> {
         self
     }
 
+    /// Whether to name the URL's own host as the `Origin`, as a page that the server itself has served would: newer demos of
+    /// mediasoup 3 take no others. Default: false.
+    pub const fn origin(mut self, origin: bool) -> Self {
+        self.origin = origin;
+        self
+    }
+
     /// How long the server may take until the connection stands. Default: 10 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -79,7 +88,7 @@ impl<R: Runtime> ProtooConnector<R> {
         self
     }
 
-    /// Connects to `ws://` or `wss://`, with the URL as given; a room of the v2 demo has
+    /// Connects to a v2 room at `ws://` or `wss://`, with the URL as given; a room of the v2 demo has
     /// `wss://host:3443/?roomId=R&peerName=P`.
     ///
     /// Cancel safe: if the future is dropped the connection is, too.
@@ -92,8 +101,18 @@ impl<R: Runtime> ProtooConnector<R> {
 
     /// The same on a runtime of the application's choice.
     pub async fn connect_on(&self, runtime: R, url: &str) -> Result<ProtooWebSocket<R>, SignallingError> {
+        self.connect_with(runtime, url, Protoo::new()).await
+    }
+
+    /// The same to a server whose messages are wrapped otherwise, for example that of an application with mediasoup 3.
+    pub async fn connect_with<E: Envelope>(
+        &self,
+        runtime: R,
+        url: &str,
+        envelope: E,
+    ) -> Result<ProtooWebSocket<R, E>, SignallingError> {
         let end = runtime.now().checked_add(self.timeout);
-        let connecting = self.connect_without_end(&runtime, url);
+        let connecting = self.connect_without_end(&runtime, url, envelope);
         let connected = match end {
             Some(end) => until(&runtime, end, connecting).await,
             None => Some(connecting.await),
@@ -101,7 +120,12 @@ impl<R: Runtime> ProtooConnector<R> {
         connected.unwrap_or(Err(SignallingError::ConnectTimeout(self.timeout)))
     }
 
-    async fn connect_without_end(&self, runtime: &R, url: &str) -> Result<ProtooWebSocket<R>, SignallingError> {
+    async fn connect_without_end<E: Envelope>(
+        &self,
+        runtime: &R,
+        url: &str,
+        envelope: E,
+    ) -> Result<ProtooWebSocket<R, E>, SignallingError> {
         let invalid = |reason: String| SignallingError::InvalidUrl { url: url.to_owned(), reason };
         let mut request = url.into_client_request().map_err(|error| invalid(error.to_string()))?;
         let protocol = HeaderValue::from_static(SUBPROTOCOL);
@@ -115,6 +139,14 @@ impl<R: Runtime> ProtooConnector<R> {
         let host = host.ok_or_else(|| invalid("it names no host".to_owned()))?.trim_matches(['[', ']']).to_owned();
         let port = request.uri().port_u16().unwrap_or(if secure { 443 } else { 80 });
         let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        if self.origin {
+            let scheme = if secure { "https" } else { "http" };
+            let authority = request.uri().authority().map_or(place.as_str(), |authority| authority.as_str());
+            // Of `user:password@host` the host alone.
+            let authority = authority.rsplit('@').next().unwrap_or(authority);
+            let origin = HeaderValue::try_from(format!("{scheme}://{authority}"));
+            request.headers_mut().insert(ORIGIN, origin.map_err(|error| invalid(error.to_string()))?);
+        }
 
         let tcp = connect_tcp(runtime, host.clone(), port)
             .await
@@ -138,7 +170,7 @@ impl<R: Runtime> ProtooConnector<R> {
         let now = runtime.now();
         Ok(ProtooWebSocket {
             socket,
-            protoo: Protoo::new(),
+            envelope,
             received: VecDeque::new(),
             replies: VecDeque::new(),
             keep_alive: self.keep_alive,
@@ -191,15 +223,73 @@ trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 
-/// protoo over WebSocket: the [`Signalling`](crate::Signalling) of the v2 demo application and its descendants. Made by
-/// [`ProtooConnector`].
+/// How messages are texts, over a [`ProtooWebSocket`].
+pub trait Envelope: Send + Unpin + 'static {
+    /// What we say.
+    type ToServer;
+    /// What we hear.
+    type FromServer: Send + Unpin;
+
+    /// Our message as a text.
+    fn wrap(&mut self, message: Self::ToServer) -> String;
+
+    /// What a text of the server says, and what is to be said back at once. `None` for what is no text.
+    fn unwrap(&mut self, text: Option<&str>) -> (Option<Self::FromServer>, Option<String>);
+}
+
+/// Rooms of mediasoup v2.
+impl Envelope for Protoo {
+    type ToServer = ToServer;
+    type FromServer = FromServer;
+
+    fn wrap(&mut self, message: ToServer) -> String {
+        match message {
+            ToServer::Request { id, request } => self.request(id, &request),
+            ToServer::Notification(notification) => self.notification(&notification),
+        }
+    }
+
+    fn unwrap(&mut self, text: Option<&str>) -> (Option<FromServer>, Option<String>) {
+        let Some(Ok(received)) = text.map(|text| self.receive(text)) else {
+            return (Some(FromServer::Unreadable), None);
+        };
+        let heard = match received.input {
+            Some(Input::Response { id, result }) => Some(FromServer::Response { id, result }),
+            Some(Input::Notification(message)) => Some(FromServer::Notification(message)),
+            _ => received.application.map(|(method, data)| FromServer::Application { method, data }),
+        };
+        (heard, received.reply)
+    }
+}
+
+/// protoo as it is, for an application that knows what its server means. What cannot be read is left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Messages;
+
+impl Envelope for Messages {
+    type ToServer = Protocol;
+    type FromServer = Protocol;
+
+    fn wrap(&mut self, message: Protocol) -> String {
+        message.to_text()
+    }
+
+    fn unwrap(&mut self, text: Option<&str>) -> (Option<Protocol>, Option<String>) {
+        (text.and_then(|text| Protocol::read(text).ok()), None)
+    }
+}
+
+/// protoo over WebSocket: the [`Signalling`](crate::Signalling) of the v2 demo application and its descendants, or with another
+/// [`Envelope`] of others. Made by [`ProtooConnector`].
 #[derive(derive_more::Debug)]
-pub struct ProtooWebSocket<R: Runtime> {
+pub struct ProtooWebSocket<R: Runtime, E: Envelope = Protoo> {
     /// Its buffers have the server's words as they came, passwords among them.
     #[debug(skip)]
     socket: WebSocketStream<Box<dyn Carrier>>,
-    protoo: Protoo,
-    received: VecDeque<FromServer>,
+    #[debug(skip)]
+    envelope: E,
+    #[debug(skip)]
+    received: VecDeque<E::FromServer>,
     /// Our answers to what the server asked.
     replies: VecDeque<Message>,
     runtime: R,
@@ -209,24 +299,16 @@ pub struct ProtooWebSocket<R: Runtime> {
     pinged: bool,
 }
 
-impl<R: Runtime> ProtooWebSocket<R> {
+impl<R: Runtime, E: Envelope> ProtooWebSocket<R, E> {
     fn heard(&mut self) {
         self.pinged = false;
         self.silence.as_mut().reset(after(self.runtime.now(), self.keep_alive));
     }
 
-    fn text(&mut self, text: &str) {
-        let Ok(received) = self.protoo.receive(text) else {
-            self.received.push_back(FromServer::Unreadable);
-            return;
-        };
-        self.replies.extend(received.reply.map(Message::text));
-        self.received.extend(match received.input {
-            Some(Input::Response { id, result }) => Some(FromServer::Response { id, result }),
-            Some(Input::Notification(message)) => Some(FromServer::Notification(message)),
-            _ => None,
-        });
-        self.received.extend(received.application.map(|(method, data)| FromServer::Application { method, data }));
+    fn take(&mut self, text: Option<&str>) {
+        let (heard, reply) = self.envelope.unwrap(text);
+        self.received.extend(heard);
+        self.replies.extend(reply.map(Message::text));
     }
 
     /// Writes answers and pings. Pending says nothing but that the server does not read; reading goes on.
@@ -253,8 +335,8 @@ impl<R: Runtime> ProtooWebSocket<R> {
     }
 }
 
-impl<R: Runtime> Stream for ProtooWebSocket<R> {
-    type Item = Result<FromServer, SignallingError>;
+impl<R: Runtime, E: Envelope> Stream for ProtooWebSocket<R, E> {
+    type Item = Result<E::FromServer, SignallingError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -274,10 +356,10 @@ impl<R: Runtime> Stream for ProtooWebSocket<R> {
             let message = ready!(Pin::new(&mut this.socket).poll_next(cx));
             this.heard();
             match message {
-                Some(Ok(Message::Text(text))) => this.text(&text),
+                Some(Ok(Message::Text(text))) => this.take(Some(&text)),
                 // Pings are answered by the library.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Binary(_))) => this.received.push_back(FromServer::Unreadable),
+                Some(Ok(Message::Binary(_))) => this.take(None),
                 Some(Ok(Message::Close(frame))) => {
                     let reason = frame.map(|frame| match frame.reason.as_str() {
                         "" => format!("code {}", frame.code),
@@ -292,19 +374,16 @@ impl<R: Runtime> Stream for ProtooWebSocket<R> {
     }
 }
 
-impl<R: Runtime> Sink<ToServer> for ProtooWebSocket<R> {
+impl<R: Runtime, E: Envelope> Sink<E::ToServer> for ProtooWebSocket<R, E> {
     type Error = SignallingError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SignallingError>> {
         Pin::new(&mut self.get_mut().socket).poll_ready(cx).map_err(broken)
     }
 
-    fn start_send(self: Pin<&mut Self>, message: ToServer) -> Result<(), SignallingError> {
+    fn start_send(self: Pin<&mut Self>, message: E::ToServer) -> Result<(), SignallingError> {
         let this = self.get_mut();
-        let text = match message {
-            ToServer::Request { id, request } => this.protoo.request(id, &request),
-            ToServer::Notification(notification) => this.protoo.notification(&notification),
-        };
+        let text = this.envelope.wrap(message);
         Pin::new(&mut this.socket).start_send(Message::text(text)).map_err(broken)
     }
 

@@ -11,7 +11,8 @@ use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{self, Message, WebSocket};
 use futures_channel::mpsc;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
+use mediasoup_producer::protoo::Message as Protocol;
 use mediasoup_producer::v2::protocol::Refusal;
 use mediasoup_producer::v2::{RequestFailure, RoomConfig};
 use rustls::pki_types::pem::PemObject;
@@ -23,6 +24,7 @@ use super::channel::settings;
 use crate::error::SignallingError;
 use crate::options::Options;
 use crate::runtime::Runtime;
+use crate::signalling::Messages;
 use crate::v2::{Error, Event, ProtooConnector, Room};
 
 /// Runs a server for one connection; the URL to reach it.
@@ -142,6 +144,31 @@ pub async fn the_servers_own_questions_are_answered_and_handed_on<R: Runtime>(ru
     assert_eq!(events.next().await, Some(Event::Application { method: "active-speaker".to_owned(), data }));
     assert!(matches!(events.next().await, Some(Event::Application { method, .. }) if method == "done"));
     assert_eq!(room.io_stats().messages_unreadable, 2);
+}
+
+pub async fn plain_protoo_is_carried_under_the_urls_own_origin<R: Runtime>(runtime: R) {
+    let url = serve(|stream| {
+        let host = stream.local_addr().unwrap();
+        #[allow(clippy::result_large_err)] // it is the library's
+        let handshake = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+            assert_eq!(request.headers()["origin"], format!("http://{host}"));
+            response.headers_mut().insert("sec-websocket-protocol", "protoo".parse().unwrap());
+            Ok(response)
+        };
+        let mut socket = tungstenite::accept_hdr(stream, handshake).ok().unwrap();
+        socket.send(Message::text("not even JSON")).unwrap();
+        // What it hears it says.
+        while let Ok(message) = socket.read() {
+            let _ = socket.send(message);
+        }
+    });
+    // Of `user:password@host` an origin has the host alone (RFC 6454 section 4).
+    let url = url.replace("ws://", "ws://alice:secret@");
+    let connector = ProtooConnector::new().origin(true);
+    let mut socket = connector.connect_with(runtime, &url, Messages).await.unwrap();
+    let asked = Protocol::Request { id: 1, method: "join".to_owned(), data: json!({ "displayName": "alice" }) };
+    socket.send(asked.clone()).await.unwrap();
+    assert_eq!(socket.next().await, Some(Ok(asked)));
 }
 
 pub async fn nobody_there_is_said<R: Runtime>(runtime: R) {

@@ -208,6 +208,14 @@ impl<R: Runtime> Device<R> {
         self.handle.look(core::v3::Device::stats)
     }
 
+    /// The lines that were recorded since the last call, oldest first, if [`DeviceConfig::record`] says to record; also when
+    /// the device is closed. Never waits. Call it several times a second: what is not taken waits in the device, up to
+    /// [`RecordOptions::waiting_bytes`](core::record::RecordOptions::waiting_bytes).
+    #[cfg(feature = "record")]
+    pub fn take_record(&self) -> Vec<String> {
+        self.handle.take(|device| std::iter::from_fn(|| device.poll_record()).collect())
+    }
+
     /// What went over the sockets.
     pub fn io_stats(&self) -> IoStats {
         self.handle.stats()

@@ -74,9 +74,14 @@ impl EngineFactory for Identity {
 
 /// Retransmissions may be up to this share of what is sent: beyond it NACKs would make congestion worse.
 const RTX_RATIO_CAP: f32 = 0.5;
-/// While the path is lost, all paths are tried from the beginning this often; str0m gives up after one round. Within a round
-/// it sends a check every three seconds at least.
-const RETRY_PATH: Duration = Duration::from_secs(10);
+/// A pair of addresses is checked this often; one that does not answer, more often (RFC 7675 section 5.1 wants 5 s at most).
+const CHECK_EVERY: Duration = Duration::from_millis(1500);
+/// After so many checks without an answer, in 7.5 s with str0m's first step of 250 ms, a pair is given up for another, or the
+/// path is lost: about when browsers say `disconnected`. str0m's own nine of up to 3 s are 21 s without a picture.
+const CHECKS_UNANSWERED: usize = 6;
+/// While the path is lost, all paths are tried from the beginning this often. A round of checks takes longer: at its end str0m
+/// would say again that the path is lost, and try no more.
+const RETRY_PATH: Duration = Duration::from_secs(5);
 
 pub(crate) struct RtcEngine {
     endpoint: Endpoint,
@@ -131,6 +136,8 @@ impl RtcEngine {
             .set_extension_map(extension_map(agreed))
             .set_rtp_mode(true)
             .set_stats_interval(Some(Duration::from_secs(1)));
+        config.set_max_stun_rto(CHECK_EVERY);
+        config.set_max_stun_retransmits(CHECKS_UNANSWERED);
         for agreed in &agreed.codecs {
             config.codec_config().add_config(
                 agreed.payload_type.into(),

@@ -110,6 +110,8 @@ pub(super) fn error_name(error: &InputError) -> &'static str {
             MediaError::NotConnected(_) => "NotConnected",
             MediaError::UnknownLayer { .. } => "UnknownLayer",
             MediaError::KeyFrameNeeded { .. } => "KeyFrameNeeded",
+            MediaError::TemporalLayer { .. } => "TemporalLayer",
+            MediaError::NoTemporalLayer { .. } => "NoTemporalLayer",
             MediaError::TooLarge { .. } => "TooLarge",
             MediaError::Malformed { .. } => "Malformed",
             MediaError::EmptyPacket => "EmptyPacket",

@@ -69,8 +69,8 @@ impl RouterConfig {
         self
     }
 
-    /// Whether transport-wide congestion control is among the capabilities, as the real router has it. Without it, senders
-    /// that would wait for its feedback make do with REMB. Default: true.
+    /// Whether transport-wide congestion control is among the capabilities, as the real router has it. No feedback comes of
+    /// it: browsers, which wait for that, send little. Without it they make do with REMB. Default: true.
     pub const fn transport_cc(mut self, offered: bool) -> Self {
         self.transport_cc = offered;
         self

@@ -6,27 +6,26 @@ use serde_json::Map;
 
 use super::capabilities;
 use super::config::RouterConfig;
-use super::model::{self, AnswerKind, Expected, Model, Said, Step, TrackKind};
+use super::model::{self, AnswerKind, Expected, Model, Said, Step};
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::limits::Limits;
 use crate::media::{Frame, Media};
 use crate::net::{DtlsFingerprint, IceParameters, IceProtocol};
-use crate::track::Track;
 use crate::v3::{
-    Answer, Command, Device, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions, Event, IceCandidate, Input,
-    InputError, Output, ProduceOptions, ProducerEvent, Refusal, Request, RtpCapabilities, TransportOptions,
-    TransportParameters,
+    Answer, Command, Device, DeviceConfig, DtlsParameters, DtlsRole, Event, IceCandidate, Input, InputError, Output,
+    ProducerEvent, Refusal, Request, RtpCapabilities, TransportOptions, TransportParameters,
 };
 
 /// Frames of a producer are so far apart.
 const FRAMES_APART: Duration = Duration::from_millis(40);
 
-/// A device on a scripted media plane and the [`Model`]. After each step what the device said and what it is like are as the
+/// A device and the [`Model`]. After each step what the device said and what it is like are as the
 /// model has them, or the step fails.
 #[derive(Debug)]
 pub struct Lockstep {
     device: Device,
     model: Model,
+    plane: Plane,
     now: Instant,
     frames: u32,
     capabilities: RtpCapabilities,
@@ -34,18 +33,41 @@ pub struct Lockstep {
     story: Vec<(Step, Expected)>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Plane {
+    Scripted,
+    Real,
+}
+
+/// More than there can be to do at once.
+const TURNS: u32 = 1000;
+
 impl Lockstep {
-    /// A device that is not loaded. `start` is where virtual time begins.
+    /// A device on a scripted media plane, that is not loaded. `start` is where virtual time begins.
     pub fn new(start: Instant, seed: u64) -> Self {
+        Self::with(start, Device::scripted(Self::config(), seed), Plane::Scripted)
+    }
+
+    /// A device on the real media plane. It has nobody to connect to: what the engine would say must not be in the sequence,
+    /// nor enough time for ICE to give up.
+    pub fn real(start: Instant, seed: u64) -> Self {
+        Self::with(start, Device::new(Self::config(), seed), Plane::Real)
+    }
+
+    fn config() -> DeviceConfig {
         let limits = Limits::default()
             .transports(model::TRANSPORTS)
             .producers(model::PRODUCERS)
             .operations(model::OPERATIONS)
             .late_answers(model::LATE_ANSWERS);
-        let config = DeviceConfig::default().limits(limits).request_timeout(model::REQUEST_TIMEOUT);
+        DeviceConfig::default().limits(limits).request_timeout(model::REQUEST_TIMEOUT)
+    }
+
+    fn with(start: Instant, device: Device, plane: Plane) -> Self {
         Self {
-            device: Device::scripted(config, seed),
+            device,
             model: Model::default(),
+            plane,
             now: start,
             frames: 0,
             capabilities: capabilities::of(&RouterConfig::default()),
@@ -82,6 +104,14 @@ impl Lockstep {
         let expected = self.model.step(step);
         self.story.push((*step, expected.clone()));
         let result = self.hand_in(step, &track, asks_produce, engine_speaks);
+        if self.plane == Plane::Real {
+            // The engine has more to do than what follows from the step.
+            for _ in 0..TURNS {
+                if self.device.poll_timeout().is_some_and(|at| at <= self.now) {
+                    self.device.handle_timeout(self.now);
+                }
+            }
+        }
         let (said, media) = self.outputs();
         match (&result, expected.refused) {
             (Ok(()), None) => {}
@@ -105,13 +135,9 @@ impl Lockstep {
     ) -> Result<(), InputError> {
         let transport = |index: u8| TransportId::new(u32::from(index) + 1);
         let producer = |index: u8| ProducerId::new(u32::from(index) + 1);
-        let of_kind = |kind: TrackKind| {
-            let mut made = Track::new(kind.kind(), track, "");
-            if kind == TrackKind::Ended {
-                made.stop();
-            }
-            made.with_enabled(kind != TrackKind::DisabledVideo)
-        };
+        if let Some(command) = step.command(track, transport, producer) {
+            return self.device.handle_input(self.now, Input::Command(command)).map(drop);
+        }
         let command = match *step {
             Step::Load => {
                 let router_rtp_capabilities = self.capabilities.clone();
@@ -123,28 +149,8 @@ impl Lockstep {
                 parameters.id = if nameless { String::new() } else { model::server_transport_id(next) };
                 Command::CreateSendTransport { parameters, options: TransportOptions::default(), app_data: Map::new() }
             }
-            Step::Produce { transport: on, track, encodings } => {
-                let options = ProduceOptions::default();
-                let encodings = vec![EncodingOptions::default(); usize::from(encodings)];
-                Command::Produce {
-                    transport: transport(on),
-                    track: of_kind(track),
-                    options: options.encodings(encodings),
-                }
-            }
             Step::RestartIce { transport: on } => {
                 Command::RestartIce { id: transport(on), ice_parameters: self.parameters.ice_parameters.clone() }
-            }
-            Step::CloseTransport { transport: on } => Command::CloseTransport { id: transport(on) },
-            Step::CloseProducer { producer: of } => Command::CloseProducer { id: producer(of) },
-            Step::Pause { producer: of } => Command::Pause { id: producer(of) },
-            Step::Resume { producer: of } => Command::Resume { id: producer(of) },
-            Step::EndTrack { producer: of } => Command::EndTrack { id: producer(of) },
-            Step::ReplaceTrack { producer: of, track } => {
-                Command::ReplaceTrack { id: producer(of), track: track.map(of_kind) }
-            }
-            Step::SetMaxSpatialLayer { producer: of, layer } => {
-                Command::SetMaxSpatialLayer { id: producer(of), layer: layer.into() }
             }
             Step::Write { producer: of } => return self.write(producer(of)),
             Step::Answer { request, answer } => {
@@ -162,6 +168,15 @@ impl Lockstep {
                 self.device.handle_timeout(self.now);
                 return Ok(());
             }
+            // They are commands.
+            Step::Produce { .. }
+            | Step::CloseTransport { .. }
+            | Step::CloseProducer { .. }
+            | Step::Pause { .. }
+            | Step::Resume { .. }
+            | Step::EndTrack { .. }
+            | Step::ReplaceTrack { .. }
+            | Step::SetMaxSpatialLayer { .. } => return Ok(()),
         };
         self.device.handle_input(self.now, Input::Command(command)).map(drop)
     }
@@ -202,8 +217,10 @@ impl Lockstep {
                         | ProducerEvent::TargetBitrate { .. }
                         | ProducerEvent::TimeWentBack { .. },
                     ..
-                })
-                | Output::Transmit(_) => media.push(output),
+                }) => media.push(output),
+                // ICE and DTLS.
+                Output::Transmit(_) if self.plane == Plane::Real => {}
+                Output::Transmit(_) => media.push(output),
                 Output::Event(event) => said.push(Said::Event(event)),
             }
         }

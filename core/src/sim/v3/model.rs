@@ -83,6 +83,8 @@ struct Transport {
     to_do: VecDeque<ToDo>,
     /// The request that is out.
     out: Option<usize>,
+    /// How many requests for `connect` were given up, or answered without sense: the server may know our side of DTLS.
+    doubts: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -171,7 +173,8 @@ impl Model {
                 let open = self.transports.iter().flatten().count();
                 refuse(open >= TRANSPORTS, "CreateSendTransport(Limit")?;
                 let state = ConnectionState::New;
-                self.transports.push(Some(Transport { state, over: false, to_do: VecDeque::new(), out: None }));
+                let to_do = VecDeque::new();
+                self.transports.push(Some(Transport { state, over: false, to_do, out: None, doubts: 0 }));
             }
             Step::Produce { transport, track, encodings } => self.produce(step, transport, track, encodings)?,
             Step::RestartIce { transport } => {
@@ -340,6 +343,11 @@ impl Model {
                 match (result, asked.what) {
                     (Ok(()), Ok(_)) => self.orphan(request),
                     (Ok(()), Err(_)) => self.connected_late(asked.transport),
+                    (Err(OperationError::Refused(_)), Err(_)) => {
+                        if let Some(of) = self.transports[asked.transport].as_mut() {
+                            of.doubts = of.doubts.saturating_sub(1);
+                        }
+                    }
                     (Err(_), _) => {}
                 }
             }
@@ -357,8 +365,23 @@ impl Model {
             (Err(_), Ok(())) if is_new => self.set_state(index, ConnectionState::Connecting),
             (Err(operation), Err(error)) if is_new => {
                 // Whoever asked may be closed; the next one asks for itself.
-                if of.to_do.front().and_then(ToDo::operation) == Some(operation) {
-                    self.first_fails(index, error);
+                let still_there = of.to_do.front().and_then(ToDo::operation) == Some(operation);
+                match error {
+                    // The server may have taken the one before.
+                    OperationError::Refused(refusal) if of.doubts > 0 => {
+                        if still_there {
+                            self.first_fails(index, OperationError::ConnectLost(refusal.clone()));
+                        }
+                        self.say_of(index, TransportEvent::ConnectLost { refusal });
+                        self.close_transport(index);
+                        return;
+                    }
+                    error => {
+                        of.doubts += usize::from(!matches!(error, OperationError::Refused(_)));
+                        if still_there {
+                            self.first_fails(index, error);
+                        }
+                    }
                 }
             }
             // The server had said yes before.

@@ -9,7 +9,7 @@ use super::transport::{Bandwidth, ProducerType};
 use crate::rtp::Codec;
 use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, RTP_STREAM_ID, VIDEO_ORIENTATION};
 use crate::sim::receiver::packet::ExtensionIds;
-use crate::v3::profile_level_id::agree;
+use crate::v3::profile_level_id::{Settled, agree};
 use crate::v3::{RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpParameters};
 
 /// What a producer's RTP parameters come to.
@@ -53,8 +53,8 @@ impl StreamExtensions {
     }
 }
 
-/// `parameters` against what the router can route, and in themselves.
-pub(super) fn check(parameters: &RtpParameters, router: &RtpCapabilities) -> Result<Producing, RouterError> {
+/// `parameters` against what the router can route, and in themselves. The level of H264 becomes what both agree on.
+pub(super) fn check(parameters: &mut RtpParameters, router: &RtpCapabilities) -> Result<Producing, RouterError> {
     let mapped = map_codecs(parameters, router)?;
     check_codecs(parameters)?;
     let media = parameters.codecs.iter().position(|codec| is_media(&codec.mime_type));
@@ -122,9 +122,9 @@ pub(super) fn check(parameters: &RtpParameters, router: &RtpCapabilities) -> Res
 }
 
 /// The router's payload type of each codec; none for one of RTX.
-fn map_codecs(parameters: &RtpParameters, router: &RtpCapabilities) -> Result<Vec<Option<u8>>, RouterError> {
+fn map_codecs(parameters: &mut RtpParameters, router: &RtpCapabilities) -> Result<Vec<Option<u8>>, RouterError> {
     let mut mapped = Vec::new();
-    for codec in &parameters.codecs {
+    for codec in &mut parameters.codecs {
         if is_rtx(&codec.mime_type) {
             mapped.push(None);
             continue;
@@ -133,6 +133,12 @@ fn map_codecs(parameters: &RtpParameters, router: &RtpCapabilities) -> Result<Ve
             let (mime_type, payload_type) = (&codec.mime_type, codec.payload_type);
             RouterError::Unsupported(format!("unsupported codec [mimeType:{mime_type}, payloadType:{payload_type}]"))
         })?;
+        if Codec::from_mime_type(&codec.mime_type) == Some(Codec::H264) {
+            codec.parameters = match agree(&codec.parameters, &of_router.parameters) {
+                Some(Settled::Id(id)) => std::mem::take(&mut codec.parameters).with_text("profile-level-id", &id),
+                Some(Settled::Nothing) | None => std::mem::take(&mut codec.parameters).without("profile-level-id"),
+            };
+        }
         mapped.push(Some(of_router.preferred_payload_type));
     }
     for rtx in parameters.codecs.iter().filter(|codec| is_rtx(&codec.mime_type)) {

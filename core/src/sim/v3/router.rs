@@ -31,6 +31,8 @@ use crate::v3::{DtlsParameters, DtlsRole, IceCandidate, RtpCapabilities, RtpPara
 /// The real router's local preference (RFC 8445 section 5.1.2) of its first address, and how much less each next one has.
 const LOCAL_PREFERENCE: u32 = 10_000;
 const NEXT_ADDRESS: u32 = 100;
+/// The worker keeps the number after this for no limit at all.
+const MAX_BITRATE: u64 = i64::MAX as u64 - 1;
 
 /// A mediasoup 3 router for senders, without sockets, threads or a clock of its own; driven like a
 /// [`Device`](crate::v3::Device).
@@ -181,6 +183,9 @@ impl Router {
     pub fn set_max_incoming_bitrate(&mut self, transport: &str, bitrate_bps: u64) -> Result<(), RouterError> {
         let id = self.transport_id(transport)?;
         let transport = self.transports.get_mut(&id).ok_or_else(|| RouterError::no_transport(transport))?;
+        if bitrate_bps > MAX_BITRATE {
+            return Err(RouterError::type_error(format!("bitrate must be <= {MAX_BITRATE} or 0 (unlimited)")));
+        }
         transport.receiver.feedback.cap_bps = (bitrate_bps > 0).then_some(bitrate_bps);
         Ok(())
     }
@@ -326,6 +331,7 @@ impl Router {
             name: name.clone(),
             receiver,
             connect_called: false,
+            cname: None,
             bandwidth: None,
             streams: Streams::default(),
             key_frames: KeyFrameRequests::default(),
@@ -345,16 +351,17 @@ impl Router {
     fn try_connect(&mut self, now: Instant, name: &str, dtls: &DtlsParameters) -> Result<(), RouterError> {
         let id = self.transport_id(name)?;
         let transport = self.transports.get_mut(&id).ok_or_else(|| RouterError::no_transport(name))?;
+        // All are looked at on the way to the worker, which takes the first.
+        let known = |algorithm: &str| ["sha-1", "sha-224", "sha-256", "sha-384", "sha-512"].contains(&algorithm);
+        if let Some(unknown) = dtls.fingerprints.iter().find(|fingerprint| !known(&fingerprint.algorithm)) {
+            return Err(RouterError::type_error(format!("invalid FingerprintAlgorithm: {}", unknown.algorithm)));
+        }
         if transport.connect_called {
             return Err(RouterError::Other("connect() already called".to_owned()));
         }
-        // Only the first counts.
         let first = dtls.fingerprints.first();
         let first = first.ok_or_else(|| RouterError::type_error("empty dtlsParameters.fingerprints array"))?;
         let DtlsFingerprint { algorithm, value } = first;
-        if !["sha-1", "sha-224", "sha-256", "sha-384", "sha-512"].contains(&&**algorithm) {
-            return Err(RouterError::type_error(format!("invalid FingerprintAlgorithm: {algorithm}")));
-        }
         if algorithm != "sha-256" {
             return Err(RouterError::Other("this router takes fingerprints of sha-256 alone".to_owned()));
         }
@@ -391,7 +398,9 @@ impl Router {
         if rtp_parameters.codecs.len() + rtp_parameters.header_extensions.len() > limits.parameters {
             return Err(RouterError::Other(format!("more than {} codecs and header extensions", limits.parameters)));
         }
-        let producing = parameters::check(rtp_parameters, &self.capabilities)?;
+        let mut rtp_parameters = rtp_parameters.clone();
+        rtp_parameters.rtcp.cname = Some(self.cname(on, rtp_parameters.rtcp.cname));
+        let producing = parameters::check(&mut rtp_parameters, &self.capabilities)?;
         let id = ProducerId::new(self.next_id());
         let producer_name: Arc<str> = self.uuid().into();
         let feedback_after = self.config.bitrate_feedback_after;
@@ -400,7 +409,7 @@ impl Router {
             name: producer_name.clone(),
             transport: transport.name.clone(),
             kind,
-            parameters: rtp_parameters.clone(),
+            parameters: rtp_parameters,
             producing,
             paused: false,
         };
@@ -410,6 +419,19 @@ impl Router {
         }
         self.producer_ids.insert(producer_name.clone(), (on, id));
         Ok(producer_name.to_string())
+    }
+
+    /// The first of a transport is that of all its producers, also if the producer comes to nothing.
+    fn cname(&mut self, on: TransportId, given: Option<String>) -> String {
+        if let Some(cname) = self.transports.get(&on).and_then(|transport| transport.cname.clone()) {
+            return cname;
+        }
+        let given = given.filter(|given| !given.is_empty());
+        let cname = given.unwrap_or_else(|| self.uuid().chars().take(8).collect());
+        if let Some(transport) = self.transports.get_mut(&on) {
+            transport.cname = Some(cname.clone());
+        }
+        cname
     }
 
     fn try_restart_ice(&mut self, name: &str) -> Result<IceParameters, RouterError> {

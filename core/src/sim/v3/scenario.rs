@@ -96,7 +96,7 @@ impl ScenarioConfig {
 /// A [`Device`] and a [`Router`] with an application and a network between them, all in virtual time.
 ///
 /// The application does what one should: it asks the router what the device wants to know, tells it of what is paused,
-/// resumed and closed, has it close what nobody waits for any more, and its sources behave as encoders should. Between two
+/// resumed and closed, also if that was before it had the producer, has it close what nobody waits for any more, and its sources behave as encoders should. Between two
 /// steps everything can be looked at and commanded through the public fields.
 ///
 /// ```
@@ -129,7 +129,10 @@ pub struct Scenario {
     signalling: Channel<Signal>,
     faults: BTreeMap<String, Fault>,
     held: Vec<Signal>,
+    /// Producers that the router has made, and of which its answer was lost.
+    untold: Vec<String>,
     leave_out_ssrcs: bool,
+    transports_made: u16,
     /// What the router calls what the device has.
     transport_names: BTreeMap<TransportId, String>,
     producer_names: BTreeMap<ProducerId, String>,
@@ -144,7 +147,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Our own address to begin with.
+    /// Our own address to begin with, of the first transport. Each further one has the port after the last, as each has a
+    /// socket of its own.
     pub const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 5000);
     /// Another of ours, not in use to begin with.
     pub const OTHER_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)), 5000);
@@ -166,7 +170,9 @@ impl Scenario {
             signalling: Channel::new(config.signalling_delay),
             faults: BTreeMap::new(),
             held: Vec::new(),
+            untold: Vec::new(),
             leave_out_ssrcs: false,
+            transports_made: 0,
             transport_names: BTreeMap::new(),
             producer_names: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -212,7 +218,7 @@ impl Scenario {
 
     // Doing things.
 
-    /// Makes a transport on both sides, and gives it the scenario's address.
+    /// Makes a transport on both sides, and gives it an address.
     pub fn create_transport(&mut self) -> TransportId {
         let options = WebRtcTransportOptions::default();
         let parameters = self.router.create_web_rtc_transport(self.now, options).expect("the router has space");
@@ -220,7 +226,10 @@ impl Scenario {
         let created = self.device.create_send_transport(self.now, parameters, self.transport, Map::new());
         let id = created.expect("the device is loaded and has space");
         let mut transport = self.device.transport(id).expect("just made");
-        transport.add_local_address(self.now, self.protocol, Self::CLIENT).expect("a proper address");
+        let mut address = Self::CLIENT;
+        address.set_port(address.port().wrapping_add(self.transports_made));
+        self.transports_made = self.transports_made.wrapping_add(1);
+        transport.add_local_address(self.now, self.protocol, address).expect("a proper address");
         self.transport_names.insert(id, name);
         self.collect();
         id
@@ -377,6 +386,17 @@ impl Scenario {
     /// What the router calls a producer of the device's; none before it has answered.
     pub fn router_id(&self, id: ProducerId) -> Option<&str> {
         self.producer_names.get(&id).map(String::as_str)
+    }
+
+    /// Producers that the router has made, and of which the device never learns: the answer was
+    /// [lost](Self::drop_answers). Whoever can lose an answer has to close them at the server's side.
+    pub fn untold(&self) -> &[String] {
+        &self.untold
+    }
+
+    /// Whether the application and its server have anything on its way to each other.
+    pub fn signalling_is_quiet(&self) -> bool {
+        self.signalling.next_moment().is_none()
     }
 
     /// The first transport of the device, if it has one.

@@ -47,6 +47,8 @@ pub struct RouterTransport {
     pub(super) name: Arc<str>,
     pub(super) receiver: Receiver,
     pub(super) connect_called: bool,
+    /// Of all its producers, from the first on.
+    pub(super) cname: Option<String>,
     pub(super) bandwidth: Option<Bandwidth>,
     pub(super) streams: Streams,
     pub(super) key_frames: KeyFrameRequests,
@@ -234,7 +236,8 @@ impl RouterProducer {
         self.producing.kind
     }
 
-    /// As `produce` gave them.
+    /// As the router has them: as `produce` gave them, with the CNAME of the transport, and of H264 the level that both sides
+    /// agree on.
     pub const fn rtp_parameters(&self) -> &RtpParameters {
         &self.parameters
     }

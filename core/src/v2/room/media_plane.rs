@@ -211,12 +211,12 @@ impl MediaPlane {
         &mut self,
         now: Instant,
         receive: &Receive,
-        expects_it: impl Fn(TransportId) -> bool,
+        expects_it: impl Fn(TransportId, &Connection) -> bool,
         outputs: &mut Outputs<Output>,
     ) -> Result<(), Option<Refused>> {
         let mut asked = Vec::new();
         let mut result = Err(None);
-        for (id, path) in self.paths.iter_mut().filter(|(id, _)| expects_it(**id)) {
+        for (id, path) in self.paths.iter_mut().filter(|(id, path)| expects_it(**id, &path.connection)) {
             asked.push(*id);
             match path.connection.handle_receive(now, receive) {
                 Received::Taken => {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-#[cfg(feature = "record")]
-use super::journal::Entered;
 use crate::connection::engine::{EngineAnswer, EngineEvent, Scripted};
 use crate::id::TransportId;
+#[cfg(feature = "record")]
+use crate::journal::Entered;
 use crate::v2::config::RoomConfig;
 use crate::v2::room::Room;
 #[cfg(feature = "record")]

@@ -90,6 +90,10 @@ impl Device {
             (Ok(Answer::Connected), Waiting::Connect { transport }) if self.transports.contains_key(&transport) => {
                 self.transport_event(now, transport, Event::ConnectAnswered { late: true });
             }
+            (Err(OperationError::Refused(_)), Waiting::Connect { transport }) => {
+                self.stats.answers_late += 1;
+                self.transport_event(now, transport, Event::ConnectRefusedLate);
+            }
             _ => self.stats.answers_late += 1,
         }
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Device;
 use crate::connection::Connection;
+use crate::connection::engine::EngineAnswer;
 use crate::id::{ProducerId, TransportId};
 use crate::json::weight;
 use crate::net::IceProtocol;
@@ -135,7 +136,12 @@ impl Device {
         if self.transports.len() >= limit {
             return Err(CreateSendTransportError::Limit(limit));
         }
-        let engine = self.engines.engine(now, &capabilities.agreed()).map_err(CreateSendTransportError::Setup)?;
+        let id = TransportId::new(self.last_transport + 1);
+        let engine = self.engines.engine(now, &capabilities.agreed()).map_err(|error| {
+            self.journal.answer(now, id, || EngineAnswer::NotMade(error));
+            CreateSendTransportError::Setup(error)
+        })?;
+        self.journal.answer(now, id, || EngineAnswer::Made(engine.fingerprint()));
         let connection = Connection::new(engine, self.config.burst, options.initial_bitrate_bps);
         let candidates = &mut parameters.ice_candidates;
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
@@ -150,8 +156,7 @@ impl Device {
             kept
         });
         self.stats.candidates_dropped += (before - candidates.len()) as u64;
-        self.last_transport += 1;
-        let id = TransportId::new(self.last_transport);
+        self.last_transport = id.value();
         let transport = TransportInfo::new(id, parameters, app_data, connection);
         self.transports.insert(id, Box::new(transport));
         self.settle(id);
@@ -225,6 +230,7 @@ impl Device {
         }
         let taken = transport.connection.add_local_address(now, protocol, address);
         if !taken && !known {
+            self.journal.answer(now, id, || EngineAnswer::AddressRefused);
             return Err(AddAddressError::BadAddress(address));
         }
         transport.local_addresses.insert((protocol, address));

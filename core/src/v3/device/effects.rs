@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Device;
 use crate::connection::SenderParameters;
-use crate::connection::engine::Encoding;
+use crate::connection::engine::{Encoding, EngineAnswer};
 use crate::connection::streams::Streams;
 use crate::error::SetupError;
 use crate::id::{ProducerId, TransportId};
@@ -12,6 +12,7 @@ use crate::net::{DtlsRole as RoleOnWire, RemoteTransport};
 use crate::track::Track;
 use crate::v3::error::OperationError;
 use crate::v3::options::EncodingOptions;
+use crate::v3::ortc::temporal_layers;
 use crate::v3::output::{Event, Output, Request, TransportEvent};
 use crate::v3::parameters::{DtlsParameters, DtlsRole};
 use crate::v3::rtp::{RtcpParameters, RtpEncodingParameters, RtpParameters, RtxParameters};
@@ -41,16 +42,12 @@ impl Device {
         effects.into_iter().rev().for_each(|effect| self.effects.push_front(Effect::Producer(id, effect)));
     }
 
-    /// Does all that is to be done, and then hears what the engines have said meanwhile, one thing at a time.
+    /// Does all that is to be done.
     pub(super) fn run(&mut self, now: Instant) {
-        loop {
-            match self.effects.pop_front() {
-                Some(Effect::Transport(id, effect)) => self.transport_effect(now, id, effect),
-                Some(Effect::Producer(id, effect)) => self.producer_effect(now, id, effect),
-                None => match self.heard.pop_front() {
-                    Some((id, event)) => self.engine_says(now, id, event),
-                    None => return,
-                },
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Transport(id, effect) => self.transport_effect(now, id, effect),
+                Effect::Producer(id, effect) => self.producer_effect(now, id, effect),
             }
         }
     }
@@ -97,6 +94,10 @@ impl Device {
             transport::Effect::Settle(operation, result) => self.settled(operation, result),
             transport::Effect::StateChange(state) => {
                 let event = TransportEvent::ConnectionStateChange { state };
+                self.outputs.push(Output::Event(Event::Transport { id, event }));
+            }
+            transport::Effect::ConnectLost(refusal) => {
+                let event = TransportEvent::ConnectLost { refusal };
                 self.outputs.push(Output::Event(Event::Transport { id, event }));
             }
             transport::Effect::Gone => self.transport_gone(now, id),
@@ -200,6 +201,9 @@ impl Device {
             },
         };
         let begun = self.transports.get_mut(&id).map_or(Ok(()), |info| info.connection.connect(now, &remote, ours));
+        if let Err(error) = begun {
+            self.journal.answer(now, id, || EngineAnswer::NotStarted(error));
+        }
         self.settle(id);
         begun
     }
@@ -247,7 +251,8 @@ impl Device {
                 Some(Encoding { ssrc: encoding.ssrc?, rtx_ssrc, rid: encoding.rid.clone() })
             })
             .collect();
-        let streams = Streams::new(info.codec, encodings.len(), &mut self.rng);
+        let temporal = encodings.iter().map(|encoding| temporal_layers(encoding.scalability_mode.as_deref())).collect();
+        let streams = Streams::with_temporal_layers(info.codec, temporal, &mut self.rng);
         let sender = SenderParameters {
             mux_id: &mid,
             kind: info.kind,
@@ -255,6 +260,7 @@ impl Device {
             encodings: &of_connection,
         };
         let cname = transport.connection.add_sender(producer, streams, sender, &mut self.rng);
+        self.journal.answer(now, id, || EngineAnswer::Cname(cname.clone()));
         let rtp_parameters = RtpParameters {
             mid: Some(mid),
             codecs: shared.parameters(info.codec_options.as_ref()),

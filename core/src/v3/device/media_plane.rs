@@ -11,6 +11,7 @@ use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::connection::streams::{MAX_PACKET_BYTES, Streams};
 use crate::error::MediaError;
 use crate::id::{ProducerId, TransportId};
+use crate::journal::Entered;
 use crate::media::Media;
 use crate::net::Receive;
 use crate::rtp::MediaKind;
@@ -20,13 +21,18 @@ use crate::v3::transport::Event;
 impl Device {
     pub(super) fn receive(&mut self, now: Instant, receive: &Receive) {
         let to = (receive.protocol, receive.destination);
-        // Transports have addresses of their own; one that is named by none was withdrawn a while ago.
+        // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
+        // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
         let is_named = self.transports.values().any(|transport| transport.local_addresses.contains(&to));
         let mut asked = Vec::new();
         let mut refused = None;
         let mut taken = false;
         for (id, transport) in &mut self.transports {
-            if transport.local_addresses.contains(&to) != is_named {
+            let expects_it = match is_named {
+                true => transport.local_addresses.contains(&to),
+                false => transport.connection.had_address(to.0, to.1),
+            };
+            if !expects_it {
                 continue;
             }
             asked.push(*id);
@@ -126,17 +132,24 @@ impl Device {
 
     pub(crate) fn write(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {
         let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Media { producer: id, media });
         let result = self.write_media(now, id, media);
         if let (Err(error), Media::Frame(frame)) = (&result, media) {
-            if let Some(streams) = self.streams_mut(id) {
-                streams.frame_refused(frame.layer);
-            }
-            if error.is_key_frame_needed() {
-                self.request_key_frame(now, id, frame.layer);
-            }
+            self.frame_refused(now, id, frame.layer, error.is_key_frame_needed());
         }
-        self.run(now);
+        self.entered(now, entry.refused(&result));
         result
+    }
+
+    /// A frame was refused. `deltas`: for want of a key frame, which is asked for then, as the server's requests are: not
+    /// more often than they.
+    pub(super) fn frame_refused(&mut self, now: Instant, id: ProducerId, layer: usize, deltas: bool) {
+        if let Some(streams) = self.streams_mut(id) {
+            streams.frame_refused(layer);
+        }
+        if deltas {
+            self.request_key_frame(now, id, layer);
+        }
     }
 
     fn write_media(&mut self, now: Instant, id: ProducerId, media: &Media) -> Result<(), MediaError> {

@@ -6,6 +6,8 @@ use super::Device;
 use crate::connection::engine::{EngineAnswer, EngineEvent, Scripted};
 use crate::id::TransportId;
 use crate::v3::options::DeviceConfig;
+#[cfg(feature = "record")]
+use crate::{error::MediaError, id::ProducerId, journal::Entered, media::Media};
 
 impl Device {
     /// A device without ICE, DTLS and SRTP, for tests: its transports connect, fail and report when
@@ -18,6 +20,34 @@ impl Device {
         Self::with_engines(config, seed, Box::new(Scripted::new(seed, true)))
     }
 
+    /// As [`scripted`](Self::scripted), but nothing is transmitted.
+    #[cfg(feature = "record")]
+    pub(crate) fn silent(config: DeviceConfig, seed: u64) -> Self {
+        Self::with_engines(config, seed, Box::new(Scripted::new(seed, false)))
+    }
+
+    /// Takes media that was taken once: it is not refused now for what came before it.
+    #[cfg(feature = "record")]
+    pub(crate) fn repeat_media(&mut self, now: Instant, id: ProducerId, media: &Media) {
+        if let Some(streams) = self.streams_mut(id) {
+            streams.forgive(media);
+        }
+        // What media is refused is nothing to the control plane.
+        let _ = self.write(now, id, media);
+    }
+
+    /// Refuses media for a reason that is known. All that may follow from it is that a key frame is asked for.
+    #[cfg(feature = "record")]
+    pub(crate) fn refuse_media(&mut self, now: Instant, producer: ProducerId, media: &Media, why: &str) {
+        let now = self.advance(now);
+        let entry = self.journal.enter(Entered::Media { producer, media });
+        if let Media::Frame(frame) = media {
+            let needed = MediaError::KeyFrameNeeded { producer, layer: frame.layer };
+            self.frame_refused(now, producer, frame.layer, why == needed.to_string());
+        }
+        self.entered(now, entry.refused(&Err::<(), _>(why)));
+    }
+
     /// Lets the engine of a transport say something. False, and nothing happens, if it cannot speak: the device is not
     /// [`scripted`](Self::scripted), or `connect` was not answered yet.
     pub fn engine_event(&mut self, now: Instant, transport: TransportId, event: EngineEvent) -> bool {
@@ -27,7 +57,7 @@ impl Device {
         }
         let now = self.advance(now);
         self.heard.push_back((transport, event));
-        self.run(now);
+        self.hear(now);
         true
     }
 

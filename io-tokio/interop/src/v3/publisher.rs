@@ -1,20 +1,20 @@
-//! Our side: a device that was loaded with what the server says, and handles of what it has made.
+//! Our side: a device on io-tokio or io-smol, loaded with what the server says, and what it has made.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use mediasoup_producer::v3::{
-    Accepted, Command, Device, DeviceConfig, Event, Input, InputError, OperationError, ProduceOptions, ProducerEvent,
-    TransportEvent, TransportParameters,
+    DeviceConfig, Event as DeviceEvent, OperationError, ProduceError, ProduceOptions, ProducerEvent, TransportEvent,
+    TransportOptions, TransportParameters,
 };
-use mediasoup_producer::{
-    ConnectionState, IceProtocol, Media, OperationId, ProducerId, Track, TransportId, stats::OutboundRtpStats,
-};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use mediasoup_producer::{ConnectionState, Track, stats::OutboundRtpStats};
+use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 
-use super::application::{self, Application, Turn};
 use super::server::{Received, Server};
-use crate::events::{Events, Recorder};
+use super::session::{Session, Told};
+use crate::events::Events;
+use crate::io::v3 as io;
+use crate::io::v3::{Device, Error, Event, answered_by};
 use crate::player;
 use crate::poll::{PATIENCE, eventually, within};
 use crate::relay::Relay;
@@ -22,12 +22,16 @@ use crate::server::PEER;
 use crate::signalling::Tampering;
 use crate::source::EncodedFrame;
 
-/// A loaded device, with all that it says. Ends when it and the handles of it are dropped.
+/// A loaded device, with all that it says. Ends when it and what was made of it are dropped.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    turns: mpsc::UnboundedSender<Turn>,
+    /// The device.
+    pub device: Device,
     /// What the device says.
     pub events: Events<Event>,
+    session: Session,
+    /// Does what the server says of its own accord; ends with this.
+    _wired: Arc<JoinSet<()>>,
 }
 
 /// A transport that the server has made.
@@ -35,7 +39,7 @@ pub struct Publisher {
 pub struct Transport {
     publisher: Publisher,
     /// Our handle of it.
-    pub id: TransportId,
+    pub handle: io::Transport,
     /// By which the server knows it.
     pub server_id: String,
 }
@@ -45,7 +49,7 @@ pub struct Transport {
 pub struct Producer {
     publisher: Publisher,
     /// Our handle of it.
-    pub id: ProducerId,
+    pub handle: io::Producer,
     /// By which the server knows it.
     pub server_id: String,
 }
@@ -58,46 +62,28 @@ impl Publisher {
 
     /// The same with a configuration, and with the router's capabilities changed before they are loaded.
     pub async fn join_as(server: &Server, config: DeviceConfig, change: impl FnOnce(&mut Value)) -> Self {
-        let url = server.url(PEER);
-        let (signalling, _) = tokio_tungstenite::connect_async(url).await.expect("the server is there");
-        let (turns, receiver) = mpsc::unbounded_channel();
-        let (recorder, events) = Recorder::new();
-        tokio::spawn(application::run(Device::new(config, 7), signalling, recorder, receiver));
-        let publisher = Self { turns, events };
+        let (session, told) = Session::connect(server.url(PEER)).await;
+        let answers = session.clone();
+        let device = Device::new(config, 7, answered_by(move |request| answers.clone().answer(request)));
+        let events = Events::of(device.events());
+        let mut wired = JoinSet::new();
+        wired.spawn(wire(device.clone(), told));
+        let publisher = Self { device, events, session, _wired: Arc::new(wired) };
         let mut capabilities = publisher.ask("routerRtpCapabilities", json!({})).await.expect("it is answered");
         change(&mut capabilities);
-        let router_rtp_capabilities = serde_json::from_value(capabilities).expect("capabilities");
-        let load = Command::Load { router_rtp_capabilities, prefer_local_codecs_order: false };
-        publisher.command(load).await.expect("it is loaded");
+        let capabilities = serde_json::from_value(capabilities).expect("capabilities");
+        publisher.device.load(capabilities, false).expect("it is loaded");
         publisher
-    }
-
-    /// Does something in the loop.
-    pub(crate) async fn turn<T: Send + 'static>(&self, turn: impl FnOnce(&mut Application) -> T + Send + 'static) -> T {
-        let (sender, done) = oneshot::channel();
-        let turn = Box::new(move |application: &mut Application| {
-            // Who waits no more is a player that was stopped.
-            let _ = sender.send(turn(application));
-        });
-        assert!(self.turns.send(turn).is_ok(), "the loop runs");
-        done.await.expect("the loop runs")
-    }
-
-    /// Gives a command.
-    pub async fn command(&self, command: Command) -> Result<Accepted, InputError> {
-        self.turn(|application| application.command(command)).await
     }
 
     /// Asks the server something, as the application: its answer, or its words of refusal.
     pub async fn ask(&self, method: &'static str, data: Value) -> Result<Value, String> {
-        let (sender, answer) = oneshot::channel();
-        self.turn(move |application| application.ask(method, data, sender)).await;
-        within(PATIENCE, method, answer).await.expect("the WebSocket is open")
+        within(PATIENCE, method, self.session.ask(method, data)).await
     }
 
     /// Has questions changed on their way to the server from now on, by their method.
-    pub async fn tamper(&self, tamper: impl Fn(&str, &mut Value) + Send + 'static) {
-        self.turn(|application| application.tamper = Box::new(tamper)).await;
+    pub fn tamper(&self, tamper: impl Fn(&str, &mut Value) + Send + 'static) {
+        self.session.tamper(tamper);
     }
 
     /// A transport, made with options of the server's `createWebRtcTransport`.
@@ -113,23 +99,25 @@ impl Publisher {
     async fn transport_as(&self, options: Value, change: impl FnOnce(&mut Value)) -> Transport {
         let mut parameters = self.ask("createWebRtcTransport", options).await.expect("the server makes it");
         change(&mut parameters);
-        let server_id = parameters["id"].as_str().expect("a transport has an id").to_owned();
-        let mut parameters: TransportParameters =
-            serde_json::from_value(parameters).expect("parameters of a transport");
-        // The only name there is in this bench.
-        parameters.resolve("localhost", &[Ipv4Addr::LOCALHOST.into()]);
-        let id = self.turn(|application| application.open(parameters)).await;
-        Transport { publisher: self.clone(), id, server_id }
+        let parameters: TransportParameters = serde_json::from_value(parameters).expect("parameters of a transport");
+        let server_id = parameters.id.clone();
+        let handle = self.device.create_send_transport(parameters, TransportOptions::default(), Map::new()).await;
+        Transport { publisher: self.clone(), handle: handle.expect("it can be made"), server_id }
     }
+}
 
-    /// How an operation ended.
-    async fn settled(&self, of: OperationId) -> Result<(), OperationError> {
-        self.events
-            .wait("the operation ends", |event| match event {
-                Event::Settled { operation, result } if *operation == of => Some(result.clone()),
-                _ => None,
-            })
-            .await
+/// A server that pauses, resumes or closes a producer does so for everybody.
+async fn wire(device: Device, mut told: Told) {
+    while let Some((method, data)) = told.recv().await {
+        let of = |producer: &io::Producer| producer.server_id().as_deref() == data["producerId"].as_str();
+        let Some(producer) = device.producers().into_iter().find(of) else { continue };
+        match method.as_str() {
+            "producerPaused" => producer.pause(),
+            "producerResumed" => producer.resume(),
+            "producerClosed" => producer.close(),
+            _ => continue,
+        }
+        .expect("it is there");
     }
 }
 
@@ -140,40 +128,26 @@ impl Transport {
     }
 
     /// The same for one that may be refused.
-    pub async fn try_produce(&self, track: Track, options: ProduceOptions) -> Result<Producer, OperationError> {
-        let publisher = self.publisher.clone();
-        let command = Command::Produce { transport: self.id, track, options };
-        let Ok(Accepted::Producing(producing)) = publisher.command(command).await else { panic!("it cannot be made") };
-        publisher.settled(producing.operation).await?;
-        let id = producing.producer;
-        let server_id = publisher.events.wait("the server's id", |event| match event {
-            Event::Producer { id: of, event: ProducerEvent::Produced { producer_id } } if *of == id => {
-                Some(producer_id.clone())
-            }
-            _ => None,
-        });
-        let server_id = server_id.await;
-        Ok(Producer { publisher, id, server_id })
+    pub async fn try_produce(
+        &self,
+        track: Track,
+        options: ProduceOptions,
+    ) -> Result<Producer, Error<ProduceError, OperationError>> {
+        let handle = within(PATIENCE, "the server answers", self.handle.produce(track, options)).await?;
+        let server_id = handle.server_id().expect("the server has it");
+        Ok(Producer { publisher: self.publisher.clone(), handle, server_id })
     }
 
     /// Waits until it is connected.
     pub async fn connected(&self) {
-        self.publisher
-            .events
-            .wait("the transport is connected", |event| match event {
-                Event::Transport { id, event: TransportEvent::ConnectionStateChange { state } } => {
-                    (*id == self.id && *state == ConnectionState::Connected).then_some(())
-                }
-                _ => None,
-            })
-            .await;
+        within(PATIENCE, "the transport is connected", self.handle.connected()).await.expect("it connects");
     }
 
     /// The connection states that it went through from `mark` on.
     pub fn states(&self, mark: usize) -> Vec<ConnectionState> {
         self.publisher.events.all(mark, |event| match event {
-            Event::Transport { id, event: TransportEvent::ConnectionStateChange { state } } if *id == self.id => {
-                Some(*state)
+            Event::Device(DeviceEvent::Transport { id, event: TransportEvent::ConnectionStateChange { state } }) => {
+                (*id == self.handle.id()).then_some(*state)
             }
             _ => None,
         })
@@ -181,49 +155,29 @@ impl Transport {
 
     /// Restarts ICE, with new credentials of the server's.
     pub async fn restart_ice(&self) {
-        let mut answer = self.publisher.ask("restartIce", json!({ "transportId": self.server_id })).await;
-        let ice_parameters = answer.as_mut().map(|answer| answer["iceParameters"].take());
-        let ice_parameters =
-            serde_json::from_value(ice_parameters.expect("the server restarts ICE")).expect("credentials");
-        let restart = Command::RestartIce { id: self.id, ice_parameters };
-        let Ok(Accepted::Operation(operation)) = self.publisher.command(restart).await else { panic!("it cannot be") };
-        self.publisher.settled(operation).await.expect("ICE restarts");
-    }
-
-    /// One more socket of ours for UDP.
-    pub async fn socket(&self, server: SocketAddr) -> SocketAddr {
-        let id = self.id;
-        self.publisher.turn(move |application| application.socket(id, IceProtocol::Udp, server)).await
-    }
-
-    /// One less.
-    pub async fn close_socket(&self, address: SocketAddr) {
-        let id = self.id;
-        self.publisher.turn(move |application| application.close(id, IceProtocol::Udp, address)).await;
+        let answer = self.publisher.ask("restartIce", json!({ "transportId": self.server_id })).await;
+        let ice_parameters = answer.expect("the server restarts ICE")["iceParameters"].take();
+        let ice_parameters = serde_json::from_value(ice_parameters).expect("credentials");
+        self.handle.restart_ice(ice_parameters).await.expect("ICE restarts");
     }
 }
 
 impl Producer {
-    /// Gives a command that is done at once.
-    pub async fn command(&self, command: Command) {
-        self.publisher.command(command).await.expect("it can be done");
-    }
-
     /// Pauses, as an application does: here and at the server.
     pub async fn pause(&self) {
-        self.command(Command::Pause { id: self.id }).await;
+        self.handle.pause().expect("it is open");
         self.tell("pauseProducer").await;
     }
 
     /// Resumes, likewise.
     pub async fn resume(&self) {
         self.tell("resumeProducer").await;
-        self.command(Command::Resume { id: self.id }).await;
+        self.handle.resume().expect("it is open");
     }
 
     /// Closes, likewise.
     pub async fn close(&self) {
-        self.command(Command::CloseProducer { id: self.id }).await;
+        self.handle.close().expect("it is open");
         self.tell("closeProducer").await;
     }
 
@@ -234,7 +188,7 @@ impl Producer {
     /// What was said about it from `mark` on, without what comes by itself (key frames, bitrates).
     pub fn events(&self, mark: usize) -> Vec<ProducerEvent> {
         self.publisher.events.all(mark, |event| match event {
-            Event::Producer { id, event } if *id == self.id => match event {
+            Event::Device(DeviceEvent::Producer { id, event }) if *id == self.handle.id() => match event {
                 ProducerEvent::KeyFrameRequest { .. } | ProducerEvent::TargetBitrate { .. } => None,
                 event => Some(event.clone()),
             },
@@ -242,16 +196,10 @@ impl Producer {
         })
     }
 
-    /// Our counters, one for each encoding.
-    pub async fn sent(&self) -> Vec<OutboundRtpStats> {
-        let id = self.id;
-        self.publisher.turn(move |application| application.device.outbound_stats(id)).await
-    }
-
     /// Waits until the server has counted as many packets as we have sent, on every stream, and gives its counters. The
     /// player must have been stopped.
     pub async fn arrived(&self, server: &Server) -> Vec<Received> {
-        let sent = self.sent().await;
+        let sent = self.sent();
         assert!(!sent.is_empty());
         let ours: Vec<_> = sent.iter().map(|stream| (stream.ssrc, stream.packets_sent)).collect();
         eventually(&format!("the server has counted {ours:?}"), async || {
@@ -261,9 +209,14 @@ impl Producer {
         })
         .await
     }
+
+    /// Our counters, one for each encoding.
+    pub fn sent(&self) -> Vec<OutboundRtpStats> {
+        self.handle.outbound_stats()
+    }
 }
 
-/// Plays sources into a producer, in real time. Ends when dropped.
+/// Plays sources into a producer, in real time.
 #[derive(Debug)]
 pub struct Player;
 
@@ -278,17 +231,7 @@ impl Player {
     where
         S: Iterator<Item = EncodedFrame> + Send + 'static,
     {
-        let (publisher, producer) = (producer.publisher.clone(), producer.id);
-        player::Player::of((0..).zip(sources).collect(), move |frame| {
-            let publisher = publisher.clone();
-            async move {
-                let input = Input::Media { producer, media: Media::Frame(frame) };
-                match publisher.turn(|application| application.input(input)).await {
-                    Ok(_) => Ok(()),
-                    Err(InputError::Media(error)) => Err(error),
-                    Err(error) => unreachable!("media is not a command: {error}"),
-                }
-            }
-        })
+        let producer = producer.handle.clone();
+        player::Player::of((0..).zip(sources).collect(), move |frame| producer.write_frame(frame))
     }
 }

@@ -48,6 +48,16 @@ impl Server {
         format!("{}/?peerName={peer}", self.ws())
     }
 
+    /// The URL of its room in the words of mediasoup's demo, for a peer.
+    pub fn demo_url(&self, peer: &str) -> String {
+        format!("{}/?roomId=r&peerId={peer}", self.ws())
+    }
+
+    /// Ends it, as at a restart, and waits until it is gone.
+    pub async fn stop(self) {
+        self.door.stop().await;
+    }
+
     /// Where WebSockets are served.
     pub fn ws(&self) -> &str {
         self.door.ready("ws")

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use mediasoup_interop::io::v3::Event;
 use mediasoup_interop::v3::{Player, Publisher, Server};
 use mediasoup_interop::{clip, eventually, video_track};
-use mediasoup_producer::v3::{EncodingOptions, Event, ProduceOptions, ProducerEvent};
+use mediasoup_producer::v3::{EncodingOptions, Event as DeviceEvent, ProduceOptions, ProducerEvent};
 use serde_json::json;
 
 const LIMIT: u64 = 300_000;
@@ -23,9 +24,9 @@ async fn a_limit_set_by_the_server_arrives_as_target_bitrates_and_so_does_its_en
     // The last that was said of each layer.
     let targets = || -> BTreeMap<usize, u64> {
         let target = |event: &Event| match event {
-            Event::Producer { event: ProducerEvent::TargetBitrate { layer, bitrate_bps }, .. } => {
-                Some((*layer, *bitrate_bps))
-            }
+            Event::Device(DeviceEvent::Producer {
+                event: ProducerEvent::TargetBitrate { layer, bitrate_bps }, ..
+            }) => Some((*layer, *bitrate_bps)),
             _ => None,
         };
         publisher.events.all(0, target).into_iter().collect()

@@ -74,7 +74,7 @@ async fn loss_is_repaired(percent: u8) {
     let ended = settle(&server, &relay, &video).await;
     let (passed, lost) = relay.counts();
     println!("{percent}%: the relay passed {passed} datagrams and lost {lost}");
-    for ((ours, layer), before) in video.sent().await.iter().zip(&ended).zip(&under_way) {
+    for ((ours, layer), before) in video.sent().iter().zip(&ended).zip(&under_way) {
         println!(
             "{percent}% {:?}: {} sent and {} again; {} lost, {} repaired, {} missing, {} of them the last of all",
             layer.theirs.rid,
@@ -97,7 +97,7 @@ async fn loss_is_repaired(percent: u8) {
     println!(
         "{percent}% audio: {} of {} lost, {} repaired",
         of_audio.path.lost,
-        audio.sent().await[0].packets_sent,
+        audio.sent()[0].packets_sent,
         of_audio.theirs.packets_repaired
     );
 }

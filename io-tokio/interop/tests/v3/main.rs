@@ -1,14 +1,13 @@
-//! Against a real mediasoup v3 server. Our side of it runs on tokio, by a loop of the tests' own.
-#![cfg(not(feature = "smol"))]
+//! Against a real mediasoup v3 server.
 
 mod bandwidth;
 mod codecs;
 mod endings;
-mod endurance;
 mod loss;
 mod matching;
 mod paths;
 mod pause_and_close;
+mod program;
 mod refusals;
 mod simulcast;
 mod tracks;

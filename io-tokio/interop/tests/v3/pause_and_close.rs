@@ -1,7 +1,7 @@
 //! Pause, resume and close, from this side and from the server's, as an application wires them.
 
 use mediasoup_interop::{Browser, eventually};
-use mediasoup_producer::v3::{Command, ProducerEvent};
+use mediasoup_producer::v3::ProducerEvent;
 use serde_json::json;
 
 use crate::Sending;
@@ -84,7 +84,7 @@ async fn closed_here_or_there_it_is_closed_at_both_ends() {
 async fn a_transport_closed_here_closes_its_producer() {
     let sending = Sending::begin().await;
     let mark = sending.publisher.events.mark();
-    sending.publisher.command(Command::CloseTransport { id: sending.transport.id }).await.expect("it is open");
+    sending.transport.handle.close().expect("it is open");
     let heard = async || sending.video.events(mark).contains(&ProducerEvent::TransportClose).then_some(());
     eventually("the producer is closed", heard).await;
     // The server's side is the application's to close.

@@ -1,11 +1,10 @@
 //! What the server refuses, seen on the wire; and what this side refuses in its place.
 
+use mediasoup_interop::io::v3::Error;
 use mediasoup_interop::v3::{Player, Producer, Publisher, Server, Transport};
 use mediasoup_interop::{clip, video_track};
 use mediasoup_producer::Codec;
-use mediasoup_producer::v3::{
-    Command, CommandError, InputError, OperationError, ProduceError, ProduceOptions, RtpCodecCapability,
-};
+use mediasoup_producer::v3::{OperationError, ProduceError, ProduceOptions, RtpCodecCapability};
 use serde_json::{Value, json};
 
 /// Sends through a transport.
@@ -23,18 +22,14 @@ async fn refused(change: impl Fn(&mut Value) + Send + 'static) -> String {
     let publisher = Publisher::join(&server).await;
     let transport = publisher.transport(json!({})).await;
     let first = transport.produce(video_track(), ProduceOptions::default()).await;
-    publisher
-        .tamper(move |method, data| {
-            if method == "produce" {
-                change(data);
-            }
-        })
-        .await;
-    let Err(OperationError::Refused(refusal)) = transport.try_produce(video_track(), ProduceOptions::default()).await
-    else {
-        panic!("it is refused")
-    };
-    publisher.tamper(|_, _| {}).await;
+    publisher.tamper(move |method, data| {
+        if method == "produce" {
+            change(data);
+        }
+    });
+    let refused = transport.try_produce(video_track(), ProduceOptions::default()).await;
+    let Err(Error::Failed(OperationError::Refused(refusal))) = refused else { panic!("it is refused") };
+    publisher.tamper(|_, _| {});
     let second = transport.produce(video_track(), ProduceOptions::default()).await;
     sends(&server, &first, &transport).await;
     sends(&server, &second, &transport).await;
@@ -73,11 +68,8 @@ async fn a_codec_that_the_router_has_not_is_refused_before_the_server_is_asked()
     }))
     .expect("a capability");
     for options in [ProduceOptions::default().codec(Codec::Vp8), ProduceOptions::default().codec(baseline)] {
-        let produce = Command::Produce { transport: transport.id, track: video_track(), options };
-        let refused = publisher.command(produce).await;
-        let Err(InputError::Command(CommandError::Produce(ProduceError::NoMatchingCodec(_)))) = refused else {
-            panic!("{refused:?}")
-        };
+        let refused = transport.try_produce(video_track(), options).await;
+        let Err(Error::Command(ProduceError::NoMatchingCodec(_))) = refused else { panic!("{refused:?}") };
     }
     assert!(server.asked("produce").await.is_empty());
 }

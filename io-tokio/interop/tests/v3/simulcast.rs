@@ -4,7 +4,7 @@ use mediasoup_interop::source::EncodedFrame;
 use mediasoup_interop::v3::{Player, Publisher};
 use mediasoup_interop::{CLIP_FRAMES, SHORT_CLIP_FRAMES, clip, h264, video_track};
 use mediasoup_producer::Codec;
-use mediasoup_producer::v3::{Command, EncodingOptions, ProduceOptions};
+use mediasoup_producer::v3::{EncodingOptions, ProduceOptions};
 use serde_json::json;
 
 use crate::both;
@@ -40,7 +40,7 @@ async fn without_the_higher_layers_the_lowest_is_shown() {
     let player = Player::layers(&video, SIZES.map(|(size, _)| clip(size)).into());
     viewer.sees_width(640).await;
     for (layer, width) in [(0, 160), (1, 320), (2, 640)] {
-        video.command(Command::SetMaxSpatialLayer { id: video.id, layer }).await;
+        video.handle.set_max_spatial_layer(layer).expect("there is such a layer");
         viewer.sees_width(width).await;
         viewer.sees_more().await;
     }

@@ -2,7 +2,7 @@
 
 use mediasoup_interop::v3::{Player, Publisher, Server};
 use mediasoup_interop::{Browser, audio_track, beat, clip, eventually, video_track};
-use mediasoup_producer::v3::{Command, ProduceOptions};
+use mediasoup_producer::v3::ProduceOptions;
 use mediasoup_producer::{MediaKind, Track};
 use serde_json::json;
 
@@ -17,9 +17,9 @@ async fn a_replaced_track_of_another_size_is_shown() {
     let before = sending.server.received(&sending.video.server_id).await[0].ssrc;
 
     sending.player.stop().await;
-    let replace = |track| Command::ReplaceTrack { id: sending.video.id, track };
-    sending.video.command(replace(None)).await;
-    sending.video.command(replace(Some(Track::new(MediaKind::Video, "other", "Another")))).await;
+    sending.video.handle.replace_track(None).expect("it is open");
+    let other = Track::new(MediaKind::Video, "other", "Another");
+    sending.video.handle.replace_track(Some(other)).expect("it is open");
     let player = Player::single(&sending.video, clip("high"));
     viewer.sees_width(640).await;
     viewer.sees_more().await;

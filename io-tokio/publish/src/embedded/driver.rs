@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mediasoup_producer::IceProtocol;
-use mediasoup_producer::Receive;
-use mediasoup_producer::sim::{ConnectionId, ReceivedPacket, RoomServer, RoomServerConfig, ServerEvent, ServerOutput};
+use mediasoup_producer::protoo::Message;
+use mediasoup_producer::sim::ConnectionId;
+use mediasoup_producer::{IceProtocol, Receive, Transmit};
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::front_door::{Visitor, answer, notification};
-use super::{Command, LayerView, Packet, ProducerKey, ProducerView};
+use super::front_door::Visitor;
+use super::{Command, Packet, ProducerKey, ProducerView};
 
 /// Datagrams taken before the others have their turn.
 const DATAGRAMS_A_TURN: usize = 64;
@@ -23,24 +23,56 @@ const DATAGRAMS_A_TURN: usize = 64;
 /// How often counts are brought up to date for those who watch.
 const VIEW_EVERY: Duration = Duration::from_millis(250);
 
-type Views = BTreeMap<ProducerKey, ProducerView>;
+pub(super) type Views = BTreeMap<ProducerKey, ProducerView>;
+
+/// A room without sockets.
+pub(super) trait Server: Send + 'static {
+    /// Somebody came, with this `peerId` in the URL.
+    fn came(&mut self, id: ConnectionId, peer_id: Option<String>);
+    fn said(&mut self, now: Instant, id: ConnectionId, message: Message);
+    fn left(&mut self, now: Instant, id: ConnectionId);
+    /// What [`Handle`](super::Handle) commands. Of a producer that was closed meanwhile nothing is to be done.
+    fn obey(&mut self, now: Instant, command: Command);
+    /// Closes the room.
+    fn close(&mut self, now: Instant);
+    fn handle_receive(&mut self, now: Instant, receive: &Receive);
+    fn handle_timeout(&mut self, now: Instant);
+    fn poll_output(&mut self) -> Option<Output>;
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn views(&self) -> Views;
+}
+
+/// What a room wants done.
+#[derive(Debug)]
+pub(super) enum Output {
+    Transmit(Transmit),
+    Say(ConnectionId, Message),
+    /// The connection is to be closed.
+    ShutOut(ConnectionId),
+    Packet(Packet),
+    /// Producers have come, gone, or been paused.
+    Changed,
+    /// Nothing for us.
+    Nothing,
+}
 
 #[derive(Debug)]
-pub(super) struct Driver {
-    server: RoomServer,
+pub(super) struct Driver<S> {
+    server: S,
     socket: UdpSocket,
     address: SocketAddr,
     visitors: mpsc::Receiver<Visitor>,
     connections: BTreeMap<ConnectionId, mpsc::Sender<String>>,
-    notifications: u64,
     commands: mpsc::Receiver<Command>,
     packets: broadcast::Sender<Packet>,
     views: watch::Sender<Views>,
     buffer: Vec<u8>,
 }
 
-impl Driver {
+impl<S: Server> Driver<S> {
+    /// `server` makes the room, with the address of its media and a seed, which decides nothing that is secret.
     pub(super) fn new(
+        server: impl FnOnce(SocketAddr, u64) -> S,
         socket: UdpSocket,
         visitors: mpsc::Receiver<Visitor>,
         commands: mpsc::Receiver<Command>,
@@ -48,15 +80,12 @@ impl Driver {
         views: watch::Sender<Views>,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
-        let config = RoomServerConfig::default().address(IceProtocol::Udp, address).forward_media(true);
         Ok(Self {
-            // The seed decides nothing that is secret.
-            server: RoomServer::new(config, u64::from(address.port())),
+            server: server(address, u64::from(address.port())),
             socket,
             address,
             visitors,
             connections: BTreeMap::new(),
-            notifications: 0,
             commands,
             packets,
             views,
@@ -112,31 +141,26 @@ impl Driver {
     async fn visited(&mut self, visitor: Visitor) {
         let now = Instant::now();
         match visitor {
-            Visitor::Came(id, texts) => drop(self.connections.insert(id, texts)),
-            Visitor::Asked(id, request, message) => self.server.handle_request(now, id, request, &message),
-            Visitor::Said(id, message) => self.server.handle_notification(now, id, &message),
+            Visitor::Came(id, peer_id, texts) => {
+                self.connections.insert(id, texts);
+                self.server.came(id, peer_id);
+            }
+            Visitor::Said(id, message) => self.server.said(now, id, message),
             Visitor::Left(id) => {
                 self.connections.remove(&id);
-                self.server.handle_disconnect(now, id, None);
+                self.server.left(now, id);
             }
         }
         self.act().await;
     }
 
     async fn obey(&mut self, command: Command) {
-        let now = Instant::now();
-        // False: it was closed meanwhile.
-        let _known = match command {
-            Command::Pause(key) => self.server.pause_producer(now, key.producer, None),
-            Command::Resume(key) => self.server.resume_producer(now, key.producer, None),
-            Command::RequestKeyFrame(key, profile) => self.server.request_key_frame(now, key.producer, Some(profile)),
-            Command::Close(_) => false,
-        };
+        self.server.obey(Instant::now(), command);
         self.act().await;
     }
 
     async fn close(mut self, done: oneshot::Sender<()>) {
-        self.server.close(Instant::now(), None);
+        self.server.close(Instant::now());
         self.act().await;
         // The last words are read before the connections are.
         self.connections.clear();
@@ -149,29 +173,16 @@ impl Driver {
         let mut changed = false;
         while let Some(output) = self.server.poll_output() {
             match output {
-                ServerOutput::Transmit(transmit) => {
+                Output::Transmit(transmit) => {
                     // What the network refuses is lost, as on the way.
                     let _ = self.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
-                ServerOutput::Response { connection, id, result } => {
-                    self.tell(connection, answer(id, result).to_string())
-                }
-                ServerOutput::Notification { connection, message } => {
-                    self.notifications += 1;
-                    self.tell(connection, notification(self.notifications, &message).to_string());
-                }
+                Output::Say(connection, message) => self.tell(connection, message.to_text()),
+                Output::ShutOut(connection) => drop(self.connections.remove(&connection)),
                 // Nobody listens: as well.
-                ServerOutput::Rtp(packet) => drop(self.packets.send(packet.into())),
-                ServerOutput::Event(event) => {
-                    changed |= matches!(
-                        event,
-                        ServerEvent::ProducerCreated { .. }
-                            | ServerEvent::ProducerPaused { .. }
-                            | ServerEvent::ProducerResumed { .. }
-                            | ServerEvent::ProducerClosed { .. }
-                    );
-                }
-                _ => {}
+                Output::Packet(packet) => drop(self.packets.send(packet)),
+                Output::Changed => changed = true,
+                Output::Nothing => {}
             }
         }
         if changed {
@@ -187,48 +198,11 @@ impl Driver {
     }
 
     fn show(&self) {
-        let views: Views = self
-            .server
-            .producers()
-            .map(|producer| {
-                let layers = self.server.encodings(producer.id()).into_iter().map(|counters| LayerView {
-                    profile: counters.profile,
-                    ssrc: counters.ssrc,
-                    packets: counters.packets,
-                    bytes: counters.bytes,
-                    lost: counters.packets_lost.cast_signed(),
-                    bitrate_bps: counters.bitrate_bps,
-                });
-                let view = ProducerView {
-                    kind: producer.kind(),
-                    codec: producer.codec(),
-                    paused_by_peer: producer.paused_by_peer(),
-                    paused_by_room: producer.paused_by_room(),
-                    layers: layers.collect(),
-                };
-                (ProducerKey { peer: producer.peer().into(), producer: producer.id() }, view)
-            })
-            .collect();
+        let views = self.server.views();
         self.views.send_if_modified(|shown| {
             let news = *shown != views;
             *shown = views;
             news
         });
-    }
-}
-
-impl From<ReceivedPacket> for Packet {
-    fn from(packet: ReceivedPacket) -> Self {
-        Self {
-            producer: ProducerKey { peer: packet.peer, producer: packet.producer },
-            profile: packet.profile,
-            codec: packet.codec,
-            ssrc: packet.ssrc,
-            payload_type: packet.payload_type,
-            sequence_number: packet.sequence_number,
-            timestamp: packet.timestamp,
-            marker: packet.marker,
-            payload: packet.payload,
-        }
     }
 }

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use mediasoup_producer::protoo::{MAX_MESSAGE_BYTES, Message as Protocol, SUBPROTOCOL};
 use mediasoup_producer::sim::ConnectionId;
-use serde_json::{Value, json};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -34,18 +34,13 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-const REQUEST: &str = "mediasoup-request";
-const NOTIFICATION: &str = "mediasoup-notification";
-
 /// What happens at the door.
 #[derive(Debug)]
 pub(super) enum Visitor {
-    /// Somebody came. Texts go back through the channel; dropping it shuts them out.
-    Came(ConnectionId, mpsc::Sender<String>),
-    /// A mediasoup request, with protoo's id.
-    Asked(ConnectionId, u64, Value),
-    /// A mediasoup notification.
-    Said(ConnectionId, Value),
+    /// Somebody came, with the `peerId` of the URL. Texts go back through the channel; dropping it shuts them out.
+    Came(ConnectionId, Option<String>, mpsc::Sender<String>),
+    /// They said something.
+    Said(ConnectionId, Protocol),
     /// The connection is over.
     Left(ConnectionId),
 }
@@ -57,6 +52,13 @@ struct Door {
     origins: Arc<[String]>,
     places: Arc<Semaphore>,
     last: Arc<AtomicU64>,
+}
+
+/// The part of the URL's query that a room looks at.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wishes {
+    peer_id: Option<String>,
 }
 
 /// Serves the WebSocket on any path, to programs and to scripts of web pages with these origins. It goes on until the task
@@ -73,7 +75,12 @@ pub(super) fn open(listener: TcpListener, origins: Vec<String>) -> (mpsc::Receiv
     (inbox, task)
 }
 
-async fn enter(State(door): State<Door>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn enter(
+    State(door): State<Door>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     // A browser names the page behind each WebSocket (RFC 6455 section 10.2), whatever address its site's name leads to.
     let origin = headers.get(ORIGIN);
     if origin.is_some_and(|origin| !door.origins.iter().any(|known| origin == known.as_str())) {
@@ -91,7 +98,7 @@ async fn enter(State(door): State<Door>, headers: HeaderMap, upgrade: WebSocketU
     upgrade.on_upgrade(async move |socket| {
         let id = ConnectionId(door.last.fetch_add(1, Ordering::Relaxed));
         // The room is gone: so is the connection.
-        let _ = attend(id, socket, &door.visitors).await;
+        let _ = attend(id, wishes.peer_id, socket, &door.visitors).await;
         let _ = door.visitors.send(Visitor::Left(id)).await;
         drop(place);
     })
@@ -100,11 +107,12 @@ async fn enter(State(door): State<Door>, headers: HeaderMap, upgrade: WebSocketU
 /// Carries texts until either side ends it.
 async fn attend(
     id: ConnectionId,
+    peer_id: Option<String>,
     mut socket: WebSocket,
     visitors: &mpsc::Sender<Visitor>,
 ) -> Result<(), mpsc::error::SendError<Visitor>> {
     let (texts, mut outbox) = mpsc::channel(TEXTS_WAITING);
-    visitors.send(Visitor::Came(id, texts)).await?;
+    visitors.send(Visitor::Came(id, peer_id, texts)).await?;
     loop {
         tokio::select! {
             text = outbox.recv() => {
@@ -118,14 +126,9 @@ async fn attend(
             }
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => {
-                    let (visitor, answer) = understand(id, &text);
-                    if let Some(visitor) = visitor {
-                        visitors.send(visitor).await?;
-                    }
-                    if let Some(answer) = answer
-                        && !say(&mut socket, answer.to_string()).await
-                    {
-                        return Ok(());
+                    // What is no protoo says nothing.
+                    if let Ok(message) = Protocol::read(&text) {
+                        visitors.send(Visitor::Said(id, message)).await?;
                     }
                 }
                 // axum answers pings and the goodbye.
@@ -146,35 +149,4 @@ async fn part(mut socket: WebSocket) {
     if socket.send(Message::Close(None)).await.is_ok() {
         while let Some(Ok(_)) = socket.recv().await {}
     }
-}
-
-/// What a text means to the room, and what is answered at once. The peer's answers to what we said mean nothing more.
-fn understand(id: ConnectionId, text: &str) -> (Option<Visitor>, Option<Value>) {
-    let Ok(mut message) = serde_json::from_str::<Value>(text) else { return (None, None) };
-    let data = message["data"].take();
-    let method = message["method"].as_str().unwrap_or_default();
-    if message["notification"] == true {
-        return ((method == NOTIFICATION).then_some(Visitor::Said(id, data)), None);
-    }
-    let (true, Some(request)) = (message["request"] == true, message["id"].as_u64()) else { return (None, None) };
-    match method {
-        REQUEST => (Some(Visitor::Asked(id, request, data)), None),
-        NOTIFICATION => (Some(Visitor::Said(id, data)), Some(answer(request, Ok(json!({}))))),
-        _ => (None, Some(answer(request, Err(format!("unknown method \"{method}\""))))),
-    }
-}
-
-/// protoo's response.
-pub(super) fn answer(id: u64, result: Result<Value, String>) -> Value {
-    match result {
-        // The answer to createProducer has no payload at all.
-        Ok(Value::Null) => json!({ "response": true, "id": id, "ok": true }),
-        Ok(data) => json!({ "response": true, "id": id, "ok": true, "data": data }),
-        Err(reason) => json!({ "response": true, "id": id, "ok": false, "errorCode": 500, "errorReason": reason }),
-    }
-}
-
-/// A mediasoup notification, which is a protoo request as the v2 demo has it.
-pub(super) fn notification(id: u64, message: &Value) -> Value {
-    json!({ "request": true, "id": id, "method": NOTIFICATION, "data": message })
 }

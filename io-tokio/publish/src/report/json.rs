@@ -54,7 +54,7 @@ struct SampleLine {
     nacks: u64,
     retransmitted: u64,
     plis: u64,
-    room: RoomCount,
+    room: Option<RoomCount>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ struct SummaryEncoding {
     packets: u64,
     bytes: u64,
     retransmitted: u64,
-    room: RoomCount,
+    room: Option<RoomCount>,
 }
 
 impl<W: Write + Send> Report for Json<W> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{Event, Report, Row, Summary, bitrate, millis, verdict, write_line};
+use super::{Event, Report, RoomCount, Row, Summary, bitrate, millis, verdict, write_line};
 
 /// For standard output that is no terminal.
 #[derive(Debug)]
@@ -43,9 +43,12 @@ fn line(row: &Row) -> String {
     let size = row.size.map(|(width, height)| format!(" {width}x{height}")).unwrap_or_default();
     let target = row.target_bps.map(|bps| format!(" (target {})", bitrate(bps))).unwrap_or_default();
     let rtt = row.rtt.map_or_else(|| "-".to_owned(), millis);
+    let counted =
+        |room: RoomCount| format!("; room: {} packets, {} bytes, lost {}", room.packets, room.bytes, room.lost);
+    let room = row.room.map(counted).unwrap_or_default();
     format!(
         "{:<12} {}{size}: {} frames, {} packets, {}{target}, rtt {rtt}, lost {}, nacks {}, retransmitted {}, \
-         key frame requests {}; room: {} packets, {} bytes, lost {}",
+         key frame requests {}{room}",
         row.name(),
         row.codec,
         row.sent.frames,
@@ -55,8 +58,5 @@ fn line(row: &Row) -> String {
         row.sent.nacks,
         row.sent.retransmitted,
         row.sent.key_frame_requests,
-        row.room.packets,
-        row.room.bytes,
-        row.room.lost,
     )
 }

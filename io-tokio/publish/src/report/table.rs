@@ -116,9 +116,9 @@ fn cells(row: &Row) -> Vec<Cell> {
         row.sent.nacks.to_string(),
         row.sent.retransmitted.to_string(),
         row.sent.key_frame_requests.to_string(),
-        row.room.packets.to_string(),
-        row.room.bytes.to_string(),
-        row.room.lost.to_string(),
+        row.room.map_or_else(dash, |room| room.packets.to_string()),
+        row.room.map_or_else(dash, |room| room.bytes.to_string()),
+        row.room.map_or_else(dash, |room| room.lost.to_string()),
     ];
     let numbers = numbers.into_iter().map(|number| Cell::new(number).set_alignment(CellAlignment::Right));
     words.into_iter().map(Cell::new).chain(numbers).collect()

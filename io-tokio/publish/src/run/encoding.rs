@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use mediasoup_producer::stats::OutboundRtpStats;
-use mediasoup_producer::v2::stats::ProducerStats;
 use mediasoup_producer::{Codec, ProducerId};
 
 use crate::input::{Layer, Track};
@@ -13,6 +12,8 @@ use crate::report::{RoomCount, Row, Sent};
 #[derive(Debug, Default)]
 pub(super) struct Encodings {
     all: Vec<Encoding>,
+    /// The room does not say what it receives.
+    untold: bool,
     sampled_at: Option<Instant>,
 }
 
@@ -51,7 +52,7 @@ impl Encodings {
                 bitrate_bps: 0,
             })
         };
-        Self { all: tracks.iter().enumerate().flat_map(encodings).collect(), sampled_at: None }
+        Self { all: tracks.iter().enumerate().flat_map(encodings).collect(), untold: false, sampled_at: None }
     }
 
     /// A track is sent as a new producer.
@@ -74,21 +75,25 @@ impl Encodings {
         }
     }
 
-    /// What the room counts of a producer.
-    pub(super) fn heard(&mut self, producer: ProducerId, stats: &[ProducerStats]) {
-        for stream in stats.iter().filter_map(|stats| stats.stream.as_ref()) {
-            let ours = |encoding: &Encoding| encoding.producer == Some(producer) && encoding.ssrc == stream.ssrc;
+    /// What the room counts of a producer, by SSRC.
+    pub(super) fn heard(&mut self, producer: ProducerId, counts: impl IntoIterator<Item = (u32, RoomCount)>) {
+        for (ssrc, count) in counts {
+            let ours = |encoding: &Encoding| encoding.producer == Some(producer) && encoding.ssrc == ssrc;
             if let Some(encoding) = self.find(ours) {
-                encoding.room = stream.into();
+                encoding.room = count;
             }
         }
     }
 
+    /// The room does not say what it receives.
+    pub(super) fn untold(&mut self) {
+        self.untold = true;
+    }
+
     /// Whether the room has received all that was sent of these producers, as far as it said.
     pub(super) fn all_received(&self, of: impl Fn(ProducerId) -> bool) -> bool {
-        self.all
-            .iter()
-            .filter(|encoding| encoding.producer.is_some_and(&of))
+        let told = self.all.iter().filter(|_| !self.untold);
+        told.filter(|encoding| encoding.producer.is_some_and(&of))
             .all(|encoding| encoding.latest.as_ref().is_none_or(|latest| encoding.room.packets >= latest.packets_sent))
     }
 
@@ -113,7 +118,7 @@ impl Encodings {
 
     /// For the report: what is sent, or was.
     pub(super) fn rows(&self) -> Vec<Row> {
-        self.all.iter().filter_map(Encoding::row).collect()
+        self.all.iter().filter_map(|encoding| encoding.row(!self.untold)).collect()
     }
 
     fn find(&mut self, wanted: impl Fn(&Encoding) -> bool) -> Option<&mut Encoding> {
@@ -139,7 +144,8 @@ impl Encoding {
         received
     }
 
-    fn row(&self) -> Option<Row> {
+    /// `None` before it is sent. Where the room does not tell what it receives, nothing is said of that.
+    fn row(&self, told: bool) -> Option<Row> {
         Some(Row {
             producer: self.producer?,
             profile: self.layer.profile,
@@ -149,7 +155,7 @@ impl Encoding {
             bitrate_bps: self.bitrate_bps,
             rtt: self.latest.as_ref().and_then(|latest| latest.round_trip_time),
             target_bps: self.latest.as_ref().and_then(|latest| latest.target_bitrate_bps),
-            room: self.received(),
+            room: told.then(|| self.received()),
         })
     }
 }

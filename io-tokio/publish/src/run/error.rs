@@ -1,5 +1,6 @@
 //! Why a run failed: one line each, what is wrong and what to do.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +9,13 @@ use mediasoup_producer::v2::{
     AddAddressError, CommandError, CreateProducerError, CreateTransportError, JoinError, JoinFailure, ProducerError,
     ReplaceTrackError, RequestFailure, RestartIceError, RoomError, SendError, SendFailure, TransportError,
 };
+use mediasoup_producer::v3::{LoadError, OperationError, ProduceError};
 use mediasoup_producer::{Codec, DtlsFailure, MediaKind};
-use mediasoup_producer_tokio::SignallingError;
 use mediasoup_producer_tokio::v2::Error;
+use mediasoup_producer_tokio::{SignallingError, v3};
 
+use crate::args::{CodecWish, Dialect};
+use crate::demo::DemoError;
 use crate::embedded::StartError;
 use crate::input::InputError;
 use crate::page::OpenError;
@@ -44,9 +48,23 @@ pub enum RunError {
     /// Signals of the operating system.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// Rooms of v3 are not recorded.
+    #[error("--record is for rooms of v2: leave it out for a room of v3")]
+    CannotRecord,
+    /// Rooms of v2 have each codec once.
+    #[error("--codec is for rooms of v3: a room of v2 has each codec once")]
+    CannotChoose,
+    /// Nothing of this codec is published.
+    #[error("--codec {0}: no input is in this codec; give the codec of an input")]
+    NoInput(CodecWish),
     /// There is no connection to the server.
-    #[error("{}", connecting(.0))]
-    Connect(SignallingError),
+    #[error("{}", connecting(.error, *.dialect))]
+    Connect {
+        /// What we speak.
+        dialect: Dialect,
+        /// Why.
+        error: SignallingError,
+    },
     /// The connection to the server was lost.
     #[error(transparent)]
     Signalling(#[from] SignallingError),
@@ -56,6 +74,23 @@ pub enum RunError {
     /// The room does not let us in.
     #[error("cannot join the room: {}{}", .0, join_advice(.0))]
     Join(JoinFailure),
+    /// The demo's server does not let us in.
+    #[error("cannot join the room: {}{}", .0, demo_advice(.0))]
+    Demo(#[from] DemoError),
+    /// The server's capabilities.
+    #[error("the router's capabilities are of no use: {0}")]
+    Load(LoadError),
+    /// The server's transport.
+    #[error(transparent)]
+    Transport(#[from] v3::CreateTransportError),
+    /// The room has no such profile of a codec.
+    #[error("--codec {wish}: the room has no such codec; it has {}", list(.offered))]
+    Profile {
+        /// What was wanted.
+        wish: CodecWish,
+        /// What there is of it.
+        offered: Vec<String>,
+    },
     /// The room has no such codec.
     #[error("the room takes no {codec}; give {kind} in a codec it takes, or another room")]
     Codec {
@@ -71,6 +106,22 @@ pub enum RunError {
         kind: MediaKind,
         /// Why.
         error: SendFailure,
+    },
+    /// A track cannot be sent to a room of v3.
+    #[error("cannot send our {kind}: {error}")]
+    CannotProduce {
+        /// The track.
+        kind: MediaKind,
+        /// Why.
+        error: ProduceError,
+    },
+    /// A room of v3 does not take a track.
+    #[error("the room does not take our {kind}: {error}{}", produce_advice(.error))]
+    Produce {
+        /// The track.
+        kind: MediaKind,
+        /// Why.
+        error: OperationError,
     },
     /// Something could not even be begun.
     #[error(transparent)]
@@ -125,6 +176,11 @@ impl RunError {
             | Self::Page(_)
             | Self::Signals(_)
             | Self::TooEarly
+            | Self::CannotRecord
+            | Self::CannotChoose
+            | Self::NoInput(_)
+            | Self::Load(_)
+            | Self::Profile { .. }
             | Self::Codec { .. } => false,
             Self::Dtls(failure) => match failure {
                 DtlsFailure::WeakCertificate { .. } | DtlsFailure::FingerprintMismatch | DtlsFailure::NoSrtpProfile => {
@@ -134,10 +190,14 @@ impl RunError {
                 _ => true,
             },
             Self::Command(error) => overtaken(error),
-            Self::Connect(_)
+            Self::CannotProduce { error, .. } => matches!(error, ProduceError::NotFound(_)),
+            Self::Connect { .. }
             | Self::Signalling(_)
             | Self::Join(_)
             | Self::Send { .. }
+            | Self::Demo(_)
+            | Self::Transport(_)
+            | Self::Produce { .. }
             | Self::NoConnection { .. }
             | Self::ConnectionLost
             | Self::Unreachable(_)
@@ -161,6 +221,10 @@ impl RunError {
         if reconnect { self.to_string() } else { format!("{self}; {remedy}, or run with --reconnect") }
     }
 
+    pub(super) const fn connect(dialect: Dialect) -> impl FnOnce(SignallingError) -> Self {
+        move |error| Self::Connect { dialect, error }
+    }
+
     pub(super) fn join(error: Error<JoinError, JoinFailure>) -> Self {
         match error {
             Error::Failed(error) => Self::Join(error),
@@ -173,6 +237,25 @@ impl RunError {
         match error {
             Error::Failed(error) => Self::Send { kind, error },
             Error::Command(error) => Self::Command(error.into()),
+            _ => Self::Ended,
+        }
+    }
+
+    pub(super) fn load(error: v3::Error<LoadError, Infallible>) -> Self {
+        match error {
+            v3::Error::Command(error) => Self::Load(error),
+            _ => Self::Ended,
+        }
+    }
+
+    pub(super) fn produce(codec: Codec, error: v3::Error<ProduceError, OperationError>) -> Self {
+        let kind = codec.kind();
+        match error {
+            v3::Error::Command(ProduceError::CannotProduce(_) | ProduceError::NoMatchingCodec(_)) => {
+                Self::Codec { codec, kind }
+            }
+            v3::Error::Command(error) => Self::CannotProduce { kind, error },
+            v3::Error::Failed(error) => Self::Produce { kind, error },
             _ => Self::Ended,
         }
     }
@@ -195,13 +278,13 @@ const fn overtaken(error: &CommandError) -> bool {
     )
 }
 
-fn connecting(error: &SignallingError) -> String {
+fn connecting(error: &SignallingError, dialect: Dialect) -> String {
     let advice = match error {
         SignallingError::Tls { .. } => "; for a self-signed certificate there is --insecure",
         SignallingError::Refused { .. }
         | SignallingError::Broken(_)
         | SignallingError::Closed { .. }
-        | SignallingError::ConnectTimeout(_) => "; is this the URL of a mediasoup v2 room?",
+        | SignallingError::ConnectTimeout(_) => is_this_the_url(dialect),
         _ => "",
     };
     // What the library advises is not for users of the program.
@@ -210,6 +293,31 @@ fn connecting(error: &SignallingError) -> String {
         error => error.to_string(),
     };
     format!("{words}{advice}")
+}
+
+const fn is_this_the_url(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::V2 => "; is this the URL of a mediasoup v2 room?",
+        Dialect::V3 => "; is this the URL of a mediasoup v3 room?",
+    }
+}
+
+fn demo_advice(error: &DemoError) -> &'static str {
+    match error {
+        DemoError::TimedOut(_) | DemoError::Answer { .. } => is_this_the_url(Dialect::V3),
+        DemoError::Refused { .. } | DemoError::Ended => "",
+    }
+}
+
+fn produce_advice(error: &OperationError) -> &'static str {
+    match error {
+        OperationError::TimedOut { .. } => is_this_the_url(Dialect::V3),
+        _ => "",
+    }
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "none of that name with a profile".to_owned() } else { words.join(", ") }
 }
 
 fn dtls(failure: &DtlsFailure) -> String {
@@ -241,7 +349,7 @@ fn send_advice(failure: &SendFailure) -> &'static str {
 fn request_advice(failure: &RequestFailure) -> &'static str {
     use mediasoup_producer::v2::protocol::RefusalKind;
     match failure {
-        RequestFailure::TimedOut { .. } => "; is this the URL of a mediasoup v2 room?",
+        RequestFailure::TimedOut { .. } => is_this_the_url(Dialect::V2),
         RequestFailure::Refused(refusal) if refusal.kind == RefusalKind::DuplicatedPeer => {
             "; give another peerName in the URL"
         }

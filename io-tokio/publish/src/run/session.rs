@@ -3,26 +3,15 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use mediasoup_producer::record::RecordOptions;
-use mediasoup_producer::v2::{
-    CommandError, CreateProducerError, Event as RoomEvent, ProducerEvent, ProducerOptions, RoomConfig, TransportEvent,
-    TransportOptions,
-};
-use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaTime, Originator, ProducerId, Track, random_seed};
-use mediasoup_producer::{DtlsRole as CoreDtlsRole, Redacted};
-use mediasoup_producer_tokio::Options;
-use mediasoup_producer_tokio::v2::{Event as IoEvent, Events, Producer, ProtooConnector, Room, Transport};
+use mediasoup_producer::v2::Profile;
+use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaTime, Originator, ProducerId};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::feed::{Feeds, Media, TrackInfo};
+use super::line::{Ear, Line, News, OfProducer, Sending};
 use super::recording::Recording;
-use super::{Run, RunError, Stop, reordered};
-use crate::args::DtlsRole;
+use super::{Run, RunError, SAMPLE_EVERY, Stop, told};
 use crate::report::Event;
-
-/// How often numbers are shown, and asked for.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long we wait at the end for the room to confirm what was sent. It reports once a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -33,12 +22,14 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long the server may say nothing to a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What there is of us in the room. Producers are numbered as tracks are.
-struct Stay {
-    room: Room,
-    events: Events,
-    transport: Option<Transport>,
-    producers: Vec<Producer>,
+/// What there is of us in the room.
+struct Stay<L: Line> {
+    line: L,
+    ear: L::Ear,
+    transport: Option<L::Transport>,
+    tracks: Vec<TrackInfo>,
+    /// Numbered as tracks are, and made one after the other.
+    producers: Vec<L::Producer>,
     /// Media does not get through, and when that will be the end.
     lost: Option<Instant>,
     /// Media that was refused for what it is, by track; only the first is told.
@@ -48,23 +39,24 @@ struct Stay {
 
 impl Run {
     /// Publishes until all files are over or the end is requested.
-    pub(super) async fn session(
+    pub(super) async fn session<L: Line>(
         &mut self,
         url: &str,
         peer: &str,
         feeds: &mut Feeds,
         stop: &mut Stop,
     ) -> Result<(), RunError> {
-        let room = tokio::select! {
-            room = self.connect_to(url) => room?,
+        let (line, ear) = tokio::select! {
+            connected = L::connect(&self.args, url) => connected?,
             () = stop.requested() => return Ok(()),
         };
-        let events = room.events();
-        let refused = vec![false; feeds.tracks().len()];
-        let recording = self.recordings.as_mut().map(|recordings| recordings.begin(&room));
-        let mut stay = Stay { room, events, transport: None, producers: Vec::new(), lost: None, refused, recording };
+        let recording = self.recordings.as_mut().and_then(|recordings| line.record(recordings));
+        let tracks = feeds.tracks().to_vec();
+        let refused = vec![false; tracks.len()];
+        let mut stay =
+            Stay { line, ear, transport: None, tracks, producers: Vec::new(), lost: None, refused, recording };
         let ready = tokio::select! {
-            ready = self.enter(&mut stay, peer, feeds.tracks()) => ready.map(|()| true),
+            ready = self.enter(&mut stay, peer) => ready.map(|()| true),
             () = stop.requested() => Ok(false),
         };
         let result = match ready {
@@ -86,12 +78,8 @@ impl Run {
         if result.is_ok() && self.connect.is_some() {
             self.confirm(&mut stay).await;
         }
-        for producer in &stay.producers {
-            // Closed by the server already, perhaps.
-            let _ = producer.close(None);
-        }
         // The driver spends no more than a second; a runtime that hangs must not hang us.
-        let _ = timeout(CLOSE_TIMEOUT, stay.room.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, stay.line.leave(&stay.producers)).await;
         if let Some(recording) = stay.recording
             && let Some(error) = recording.finish().await
         {
@@ -100,63 +88,28 @@ impl Run {
         result
     }
 
-    async fn connect_to(&self, url: &str) -> Result<Room, RunError> {
-        let args = &self.args.room;
-        let role = match args.dtls_role {
-            DtlsRole::Client => CoreDtlsRole::Client,
-            DtlsRole::Server => CoreDtlsRole::Server,
-        };
-        let mut offer = TransportOptions::default();
-        if args.tcp {
-            (offer.udp, offer.tcp) = (Some(false), Some(true));
-        }
-        let mut config = RoomConfig::default().dtls_role(role).transport_options(offer).request_timeout(args.timeout);
-        // It takes every server's certificate, and whoever builds it in has a server that needs it.
-        #[cfg(feature = "legacy-dtls")]
-        {
-            config = config.dtls_backend(mediasoup_producer::DtlsBackend::Legacy);
-        }
-        if self.recordings.is_some() {
-            config = config.record(RecordOptions::default());
-        }
-        let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
-        let signalling = connector.connect(url).await.map_err(RunError::Connect)?;
-        Ok(Room::with_options(config, random_seed(), Options::default().udp(!args.tcp), signalling))
-    }
-
     /// Joins, and sends every track over a transport that connects.
-    async fn enter(&mut self, stay: &mut Stay, peer: &str, tracks: &[TrackInfo]) -> Result<(), RunError> {
-        let room = stay.room.clone();
-        self.meanwhile(stay, room.join(peer, None)).await?.map_err(RunError::join)?;
-        let transport = room.create_transport(None).map_err(CommandError::from)?;
+    async fn enter<L: Line>(&mut self, stay: &mut Stay<L>, peer: &str) -> Result<(), RunError> {
+        let line = stay.line.clone();
+        let (transport, others) = self.meanwhile(stay, line.enter(peer)).await??;
         stay.transport = Some(transport.clone());
-        for (index, track) in tracks.iter().enumerate() {
-            let kind = track.kind();
-            let options = ProducerOptions::default().simulcast(track.simulcast).codec(track.codec);
-            let label = Track::new(kind, format!("{kind}-{index}"), &*track.label);
-            let producer = room.create_producer(label, options, None).map_err(|error| match error {
-                CreateProducerError::CannotSend { .. } => RunError::Codec { codec: track.codec, kind },
-                error => RunError::Command(error.into()),
-            })?;
-            stay.producers.push(producer.clone());
+        self.event(told::joined(peer, others));
+        for (index, track) in stay.tracks.clone().iter().enumerate() {
+            let producer = self.meanwhile(stay, line.produce(&transport, index, track)).await??;
+            self.event(of_producer("handled", track, producer.id(), "is sent"));
             self.encodings.produced(index, producer.id());
-            self.meanwhile(stay, producer.send(&transport)).await?.map_err(|error| RunError::send(kind, error))?;
-            producer.enable_stats(SAMPLE_EVERY).map_err(CommandError::from)?;
+            stay.producers.push(producer);
         }
         let patience = self.args.room.timeout;
-        let connected = timeout(patience, transport.connected());
+        let connected = timeout(patience, L::connected(&transport));
         match self.meanwhile(stay, connected).await? {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
+            Ok(true) => {}
+            Ok(false) => {
                 self.meanwhile(stay, sleep(LAST_WORDS)).await?;
                 return Err(RunError::ConnectionLost);
             }
             Err(_) => {
-                let offered: Vec<_> = transport
-                    .remote_candidates()
-                    .iter()
-                    .map(|candidate| format!("{} port {} ({:?})", candidate.ip, candidate.port, candidate.protocol))
-                    .collect();
+                let offered = L::offered(&transport);
                 let offered = if offered.is_empty() { "no address".to_owned() } else { offered.join(", ") };
                 return Err(RunError::NoConnection { waited: patience, offered });
             }
@@ -165,19 +118,23 @@ impl Run {
     }
 
     /// Waits for something, and takes events all the while. An event that ends the session ends the wait.
-    async fn meanwhile<T>(&mut self, stay: &mut Stay, wanted: impl Future<Output = T>) -> Result<T, RunError> {
+    async fn meanwhile<L: Line, T>(
+        &mut self,
+        stay: &mut Stay<L>,
+        wanted: impl Future<Output = T>,
+    ) -> Result<T, RunError> {
         let mut wanted = std::pin::pin!(wanted);
         loop {
             tokio::select! {
                 // Events say why something fails, and so come first.
                 biased;
-                event = stay.events.next() => self.take(stay, event)?,
+                news = stay.ear.next() => self.take(stay, news)?,
                 wanted = &mut wanted => return Ok(wanted),
             }
         }
     }
 
-    async fn send(&mut self, stay: &mut Stay, feeds: &mut Feeds, stop: &mut Stop) -> Result<(), RunError> {
+    async fn send<L: Line>(&mut self, stay: &mut Stay<L>, feeds: &mut Feeds, stop: &mut Stop) -> Result<(), RunError> {
         let mut ticks = interval(SAMPLE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         ticks.reset();
@@ -195,7 +152,7 @@ impl Run {
                     Some(media) => self.write(stay, feeds, media),
                     None => return Ok(()),
                 },
-                event = stay.events.next() => self.take(stay, event)?,
+                news = stay.ear.next() => self.take(stay, news)?,
                 _ = ticks.tick() => {
                     self.count(stay);
                     self.encodings.sample(Instant::now());
@@ -209,7 +166,7 @@ impl Run {
         }
     }
 
-    fn write(&self, stay: &mut Stay, feeds: &mut Feeds, media: Media) {
+    fn write<L: Line>(&self, stay: &mut Stay<L>, feeds: &mut Feeds, media: Media) {
         let (track, result) = match media {
             Media::Frame(due) => {
                 let frame = Frame::new(due.frame.data, MediaTime::Duration(due.frame.time))
@@ -257,7 +214,7 @@ impl Run {
     }
 
     /// Brings our own counts up to date.
-    fn count(&mut self, stay: &Stay) {
+    fn count<L: Line>(&mut self, stay: &Stay<L>) {
         for (track, producer) in stay.producers.iter().enumerate() {
             self.encodings.update(track, &producer.outbound_stats());
         }
@@ -265,19 +222,16 @@ impl Run {
 
     /// Waits until the room has confirmed what was sent, so that the last numbers are whole. Of a paused producer it
     /// says nothing.
-    async fn confirm(&mut self, stay: &mut Stay) {
-        for producer in &stay.producers {
-            // Enabled anew, statistics come at once.
-            let _ = producer.enable_stats(SAMPLE_EVERY);
-        }
+    async fn confirm<L: Line>(&mut self, stay: &mut Stay<L>) {
+        stay.line.recount(&stay.producers);
         let waited = timeout(CONFIRM_TIMEOUT, async {
             loop {
-                let paused: Vec<_> = stay.producers.iter().filter(|p| p.paused()).map(Producer::id).collect();
+                let paused: Vec<_> = stay.producers.iter().filter(|p| p.paused()).map(Sending::id).collect();
                 if self.encodings.all_received(|producer| !paused.contains(&producer)) {
                     return;
                 }
-                let event = stay.events.next().await;
-                if self.take(stay, event).is_err() {
+                let news = stay.ear.next().await;
+                if self.take(stay, news).is_err() {
                     return;
                 }
             }
@@ -287,111 +241,82 @@ impl Run {
         self.count(stay);
     }
 
-    fn take(&mut self, stay: &mut Stay, event: Option<IoEvent>) -> Result<(), RunError> {
-        match event {
-            None => Err(RunError::Ended),
-            Some(IoEvent::Room(event)) => self.room_event(stay, event),
-            Some(IoEvent::Application { method, data }) => {
-                let text = format!("the server's application says {method}");
-                self.event(
-                    Event::new("application", text).with("method", method).with("data", Redacted(&data).to_value()),
-                );
-                Ok(())
-            }
-            Some(IoEvent::Disconnected { error }) => Err(error.into()),
-            Some(IoEvent::Unreachable { reason, .. }) => Err(RunError::Unreachable(reason)),
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn room_event(&mut self, stay: &mut Stay, event: RoomEvent) -> Result<(), RunError> {
-        match event {
-            RoomEvent::Joined { peers } => {
-                let names: Vec<_> = peers.into_iter().map(|peer| peer.name).collect();
-                let me = stay.room.peer_name().unwrap_or_default();
-                let text = format!("joined as {me}; {} other peers", names.len());
-                self.event(Event::new("joined", text).with("peer", me).with("peers", names));
-            }
-            RoomEvent::Closed { originator: Originator::Remote, .. } => return Err(RunError::RoomClosed),
-            RoomEvent::NewPeer { peer } => {
-                self.event(Event::new("newpeer", format!("{} has come", peer.name)).with("peer", peer.name));
-            }
-            RoomEvent::PeerClosed { name, .. } => {
-                self.event(Event::new("peerclosed", format!("{name} has left")).with("peer", name));
-            }
-            RoomEvent::Transport { event, .. } => return self.transport_event(stay, event),
-            RoomEvent::Producer { id, event } => return self.producer_event(stay, id, event),
-            RoomEvent::Closed { originator: Originator::Local, .. } | RoomEvent::Settled { .. } => {}
-            // For receivers.
-            RoomEvent::Notification { .. } => {}
-            _ => {}
+    fn take<L: Line>(&mut self, stay: &mut Stay<L>, news: News) -> Result<(), RunError> {
+        match news {
+            News::Told(event) => self.event(event),
+            News::Connection(state) => self.connection(stay, state),
+            News::Producer(id, news) => return self.producer_news(stay, id, news),
+            News::Untold => self.encodings.untold(),
+            News::Over(error) => return Err(error),
+            News::Nothing => {}
         }
         Ok(())
     }
 
-    fn transport_event(&mut self, stay: &mut Stay, event: TransportEvent) -> Result<(), RunError> {
-        match event {
-            TransportEvent::ConnectionStateChange { state } => {
-                if state == ConnectionState::Connected {
-                    let took = self.start.elapsed();
-                    self.connect.get_or_insert(took);
+    fn connection<L: Line>(&mut self, stay: &mut Stay<L>, state: ConnectionState) {
+        if state == ConnectionState::Connected {
+            let took = self.start.elapsed();
+            self.connect.get_or_insert(took);
+        }
+        let text = format!("transport {state}");
+        self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));
+        match state {
+            ConnectionState::Connected => stay.lost = None,
+            ConnectionState::Disconnected => {
+                // The path may be gone and not the server: new credentials make ICE look for another.
+                if let Some(transport) = &stay.transport {
+                    stay.line.restart_ice(transport);
                 }
-                let text = format!("transport {state}");
-                self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));
-                match state {
-                    ConnectionState::Connected => stay.lost = None,
-                    ConnectionState::Disconnected => {
-                        // The path may be gone and not the server: new credentials make ICE look for another.
-                        // Once begun it goes on, and the events tell whether it helps.
-                        let _ = stay.room.restart_ice().now_or_never();
-                        stay.lost = Some(Instant::now() + self.args.room.timeout);
-                    }
-                    ConnectionState::Failed => stay.lost = Some(Instant::now() + LAST_WORDS),
-                    ConnectionState::New | ConnectionState::Connecting | ConnectionState::Closed => {}
-                }
-                Ok(())
+                stay.lost = Some(Instant::now() + self.args.room.timeout);
             }
-            TransportEvent::Failed { cause } => Err(RunError::Dtls(cause)),
-            TransportEvent::Close { originator: Originator::Remote, .. } => Err(RunError::TransportClosed),
-            _ => Ok(()),
+            ConnectionState::Failed => stay.lost = Some(Instant::now() + LAST_WORDS),
+            ConnectionState::New | ConnectionState::Connecting | ConnectionState::Closed => {}
         }
     }
 
-    fn producer_event(&mut self, stay: &Stay, id: ProducerId, event: ProducerEvent) -> Result<(), RunError> {
-        let Some(track) = stay.producers.iter().position(|producer| producer.id() == id) else { return Ok(()) };
-        let kind = stay.producers[track].kind();
-        let told = |name, text: String| Event::new(name, format!("{kind} {text}")).with("producer", id.value());
-        let event = match event {
-            ProducerEvent::Stats { stats } => {
-                self.encodings.heard(id, &stats);
+    fn producer_news<L: Line>(&mut self, stay: &Stay<L>, id: ProducerId, news: OfProducer) -> Result<(), RunError> {
+        // One that is not known yet is the one that is being made.
+        let known = stay.producers.iter().position(|producer| producer.id() == id);
+        let index = known.unwrap_or(stay.producers.len());
+        let Some(track) = stay.tracks.get(index) else { return Ok(()) };
+        let profile = |layer: usize| Profile::of(track.simulcast).get(layer).copied().unwrap_or_default();
+        let told = |name, text: String| of_producer(name, track, id, &text);
+        let event = match news {
+            OfProducer::Received(counts) => {
+                self.encodings.heard(id, counts);
                 return Ok(());
             }
-            ProducerEvent::Close { originator: Originator::Remote, .. } => return Err(RunError::ProducerClosed(kind)),
-            ProducerEvent::Pause { originator, .. } => {
+            OfProducer::Closed => return Err(RunError::ProducerClosed(track.kind())),
+            OfProducer::Paused(originator) => {
                 told("pause", format!("paused by {}", who(originator))).with("originator", word(originator))
             }
-            ProducerEvent::Resume { originator, .. } => {
+            OfProducer::Resumed(originator) => {
                 told("resume", format!("resumed by {}", who(originator))).with("originator", word(originator))
             }
-            ProducerEvent::Handled => told("handled", "is sent".to_owned()),
             // The next key frame of the file is the answer: it cannot make one.
-            ProducerEvent::KeyFrameRequest { profile } => {
+            OfProducer::KeyFrameRequest(layer) => {
+                let profile = profile(layer);
                 told("keyframerequest", format!("key frame wanted ({profile})")).with("profile", profile.as_str())
             }
             // Of files it was said at the start.
-            ProducerEvent::TimeWentBack { profile } if self.reordered.insert(track) => {
-                reordered(kind.as_str()).with("producer", id.value()).with("profile", profile.as_str())
-            }
-            ProducerEvent::TargetBitrate { profile, bitrate_bps } => {
+            OfProducer::TimeWentBack(layer) if self.reordered.insert(index) => told::reordered(track.kind().as_str())
+                .with("producer", id.value())
+                .with("profile", profile(layer).as_str()),
+            OfProducer::TimeWentBack(_) => return Ok(()),
+            OfProducer::TargetBitrate { layer, bitrate_bps } => {
+                let profile = profile(layer);
                 told("targetbitrate", format!("may take {} kbit/s ({profile})", bitrate_bps / 1000))
                     .with("profile", profile.as_str())
                     .with("bitrate_bps", bitrate_bps)
             }
-            _ => return Ok(()),
         };
         self.event(event);
         Ok(())
     }
+}
+
+fn of_producer(name: &'static str, track: &TrackInfo, id: ProducerId, text: &str) -> Event {
+    Event::new(name, format!("{} {text}", track.kind())).with("producer", id.value())
 }
 
 const fn word(originator: Originator) -> &'static str {

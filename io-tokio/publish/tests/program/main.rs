@@ -1,6 +1,7 @@
 //! The program as its users run it: the built binary, its output, its exit status.
 
 mod bundled;
+mod demo;
 mod errors;
 mod files;
 mod harness;
@@ -8,3 +9,4 @@ mod reconnect;
 mod recording;
 mod rooms;
 mod rtp;
+mod v3;

@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use crate::harness::Program;
 
 /// An address behind which rooms can be exchanged.
-struct Front {
-    address: String,
+pub(crate) struct Front {
+    pub(crate) address: String,
     room: Arc<Mutex<String>>,
 }
 
 impl Front {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_media(None).await
     }
 
@@ -55,7 +55,7 @@ impl Front {
         Self { address, room }
     }
 
-    fn lead_to(&self, ws_url: &str) {
+    pub(crate) fn lead_to(&self, ws_url: &str) {
         let host = ws_url.trim_start_matches("ws://").split('/').next().unwrap();
         *self.room.lock().unwrap() = host.to_owned();
     }
@@ -100,20 +100,23 @@ async fn with_reconnect_it_joins_again_and_sums_up_all_that_was_sent() {
 }
 
 /// A way to the room for the media, too. Candidates get its port on their way.
-struct MediaWay {
+pub(crate) struct MediaWay {
     /// Towards the program, and towards the room.
     inner: UdpSocket,
     outer: UdpSocket,
     room_port: AtomicU16,
     /// Answers to DTLS in the room's place.
     refuses: AtomicBool,
+    /// Nothing gets through.
+    pub(crate) cut: AtomicBool,
 }
 
 impl MediaWay {
-    async fn new() -> Arc<Self> {
+    pub(crate) async fn new() -> Arc<Self> {
         let socket = || UdpSocket::bind("127.0.0.1:0");
         let (inner, outer) = (socket().await.unwrap(), socket().await.unwrap());
-        let way = Arc::new(Self { inner, outer, room_port: AtomicU16::new(0), refuses: AtomicBool::new(false) });
+        let (refuses, cut) = (AtomicBool::new(false), AtomicBool::new(false));
+        let way = Arc::new(Self { inner, outer, room_port: AtomicU16::new(0), refuses, cut });
         tokio::spawn(Arc::clone(&way).carry());
         way
     }
@@ -127,6 +130,9 @@ impl MediaWay {
             tokio::select! {
                 Ok((length, from)) = self.inner.recv_from(&mut up) => {
                     program = Some(from);
+                    if self.cut.load(Relaxed) {
+                        continue;
+                    }
                     if self.refuses.load(Relaxed) && (20..64).contains(&up[0]) {
                         self.inner.send_to(&ALERT, from).await.unwrap();
                         continue;
@@ -135,7 +141,7 @@ impl MediaWay {
                     let _ = self.outer.send_to(&up[..length], room).await;
                 }
                 Ok((length, _)) = self.outer.recv_from(&mut down) => {
-                    if let Some(program) = program {
+                    if let Some(program) = program.filter(|_| !self.cut.load(Relaxed)) {
                         let _ = self.inner.send_to(&down[..length], program).await;
                     }
                 }
@@ -144,7 +150,7 @@ impl MediaWay {
     }
 
     /// Puts our port into what the room says. Both have five digits, so that no length changes.
-    fn exchange(&self, text: &mut [u8]) {
+    pub(crate) fn exchange(&self, text: &mut [u8]) {
         const FIELD: &[u8] = b"\"port\":";
         let Some(at) = text.windows(FIELD.len()).position(|part| part == FIELD).map(|at| at + FIELD.len()) else {
             return;

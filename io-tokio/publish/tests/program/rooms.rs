@@ -17,7 +17,7 @@ async fn room() -> EmbeddedRoom {
 }
 
 /// Waits until the room's producers are as wanted.
-async fn until(handle: &Handle, wanted: impl FnMut(&BTreeMap<ProducerKey, ProducerView>) -> bool) {
+pub(crate) async fn until(handle: &Handle, wanted: impl FnMut(&BTreeMap<ProducerKey, ProducerView>) -> bool) {
     let mut producers = handle.producers();
     timeout(PATIENCE, producers.wait_for(wanted)).await.expect("in time").expect("the room is open");
 }

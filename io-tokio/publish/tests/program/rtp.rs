@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::harness::{Program, media};
 
 /// Sends a file as a stream of RTP, over and over, until dropped.
-async fn send(name: &str, kind: Kind, payload_type: u8, to: String) {
+pub(crate) async fn send(name: &str, kind: Kind, payload_type: u8, to: String) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut source = FileSource::open(media(name), kind, Options::default().looping(true)).unwrap();
     let clock_rate = source.info().codec.clock_rate();

@@ -2,7 +2,10 @@
 
 use crate::connection::engine::EngineEvent;
 use crate::connection::engine::crypto::DtlsFailure;
+use crate::id::{ProducerId, TransportId};
 use crate::rtp::MediaKind;
+use crate::track::Track;
+use crate::v3::{Command, EncodingOptions, ProduceOptions};
 
 /// Something that happens. Transports, producers and requests are counted in the order in which they were made; there need not
 /// be one of the number.
@@ -72,6 +75,40 @@ impl Step {
         operations
     }
 
+    /// What it commands, if it commands anything that needs nothing of the server.
+    pub(in crate::sim::v3) fn command(
+        &self,
+        track: &str,
+        transport: impl Fn(u8) -> TransportId,
+        producer: impl Fn(u8) -> ProducerId,
+    ) -> Option<Command> {
+        Some(match *self {
+            Self::Produce { transport: on, track: kind, encodings } => {
+                let encodings = vec![EncodingOptions::default(); usize::from(encodings)];
+                let options = ProduceOptions::default().encodings(encodings);
+                Command::Produce { transport: transport(on), track: kind.track(track), options }
+            }
+            Self::CloseTransport { transport: on } => Command::CloseTransport { id: transport(on) },
+            Self::CloseProducer { producer: of } => Command::CloseProducer { id: producer(of) },
+            Self::Pause { producer: of } => Command::Pause { id: producer(of) },
+            Self::Resume { producer: of } => Command::Resume { id: producer(of) },
+            Self::EndTrack { producer: of } => Command::EndTrack { id: producer(of) },
+            Self::ReplaceTrack { producer: of, track: kind } => {
+                Command::ReplaceTrack { id: producer(of), track: kind.map(|kind| kind.track(track)) }
+            }
+            Self::SetMaxSpatialLayer { producer: of, layer } => {
+                Command::SetMaxSpatialLayer { id: producer(of), layer: layer.into() }
+            }
+            Self::Load
+            | Self::CreateTransport { .. }
+            | Self::RestartIce { .. }
+            | Self::Write { .. }
+            | Self::Answer { .. }
+            | Self::Engine { .. }
+            | Self::Pass { .. } => return None,
+        })
+    }
+
     pub(super) const fn track_is_disabled(&self) -> bool {
         matches!(self, Self::Produce { track: TrackKind::DisabledVideo, .. })
     }
@@ -97,6 +134,14 @@ impl TrackKind {
             Self::Audio => MediaKind::Audio,
             Self::Video | Self::DisabledVideo | Self::Ended => MediaKind::Video,
         }
+    }
+
+    fn track(self, id: &str) -> Track {
+        let mut track = Track::new(self.kind(), id, "");
+        if self == Self::Ended {
+            track.stop();
+        }
+        track.with_enabled(self != Self::DisabledVideo)
     }
 }
 

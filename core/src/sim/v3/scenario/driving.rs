@@ -144,7 +144,11 @@ impl Scenario {
                 match self.faults.get(name) {
                     None | Some(Fault::Answer(_)) => self.signalling.send(now, 1, answer),
                     Some(Fault::Keep) => self.held.push(answer),
-                    Some(Fault::Drop) => {}
+                    Some(Fault::Drop) => {
+                        if let Signal::Answer { result: Ok(Answer::Produced { id }), .. } = answer {
+                            self.untold.push(id);
+                        }
+                    }
                 }
             }
             Signal::RestartIce { transport, name } => {
@@ -245,7 +249,9 @@ impl Scenario {
         match event {
             ProducerEvent::Produced { producer_id } => {
                 self.producer_names.insert(id, producer_id.clone());
-                None
+                // The server takes it that media flows. What was done before it had an id could not be told.
+                let paused = self.device.producer_info(id).is_some_and(crate::v3::ProducerInfo::paused);
+                paused.then(|| Signal::Pause { name: producer_id.clone() })
             }
             ProducerEvent::Pause => name.map(|name| Signal::Pause { name }),
             ProducerEvent::Resume => name.map(|name| Signal::Resume { name }),

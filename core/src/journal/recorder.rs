@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::{Entered, Recorded};
 use crate::connection::engine::EngineAnswer;
 use crate::id::TransportId;
 use crate::json::Redacted;
 use crate::media::Media;
-use crate::v2::config::RoomConfig;
-use crate::v2::output::Output;
-use crate::v2::room::journal::Entered;
+use crate::outputs::{Class, Classed};
 
 /// The version of the format that this library writes. Those before are read, too.
 pub const VERSION: u64 = 2;
@@ -45,9 +44,9 @@ impl RecordOptions {
     }
 }
 
-/// A recording begins with the room: this one was given something already, or is recorded.
+/// A recording begins with the room, or the device: this one was given something already, or is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a recording begins before the first input of a room, and once")]
+#[error("a recording begins before the first input, and once")]
 pub struct AlreadyStarted;
 
 /// A line to come.
@@ -72,14 +71,15 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(options: RecordOptions, config: &RoomConfig, seed: u64) -> Self {
+    pub(crate) fn new<D: Recorded>(options: RecordOptions, config: &D::Config, seed: u64) -> Self {
         let mut recorder = Self { options, start: None, last: None, lines: VecDeque::new(), bytes: 0, cut: false };
-        let config = difference(to_value(config), &to_value(&RoomConfig::default()));
-        recorder.push(format!(r#"{{"{HEADER}":{VERSION},"seed":{seed},"config":{config}}}"#));
+        let config = difference(to_value(config), &to_value(&D::Config::default()));
+        let dialect = D::DIALECT.map_or_else(String::new, |name| format!(r#""dialect":"{name}","#));
+        recorder.push(format!(r#"{{"{HEADER}":{VERSION},{dialect}"seed":{seed},"config":{config}}}"#));
         recorder
     }
 
-    pub(crate) fn input(&self, input: Entered<'_>) -> Line {
+    pub(crate) fn input<D: Recorded>(&self, input: Entered<'_, D>) -> Line {
         let (kind, body) = match input {
             Entered::Timeout => ("timeout", json!({})),
             Entered::Command(command) => ("command", to_value(command)),
@@ -110,7 +110,7 @@ impl Recorder {
 
     /// An output has the time of the input that it follows from, not that of its being polled: datagrams, which are no inputs
     /// here, may have let time go on.
-    pub(crate) fn output(&mut self, output: &Output) {
+    pub(crate) fn output(&mut self, output: &(impl serde::Serialize + Classed)) {
         if let (Some(input), Some(body)) = (self.last, output_value(output)) {
             self.write(input, &Line { kind: "output", body, refused: None });
         }
@@ -151,11 +151,11 @@ impl Recorder {
 }
 
 /// An output as it stands in a recording; datagrams do not.
-pub(crate) fn output_value(output: &Output) -> Option<Value> {
-    if matches!(output, Output::Transmit(_)) {
-        return None;
+pub(crate) fn output_value(output: &(impl serde::Serialize + Classed)) -> Option<Value> {
+    match output.class() {
+        Class::Transmit => None,
+        Class::Bounded | Class::Lesser(_) => Some(Redacted(&to_value(output)).to_value()),
     }
-    Some(Redacted(&to_value(output)).to_value())
 }
 
 fn to_value(value: &impl serde::Serialize) -> Value {

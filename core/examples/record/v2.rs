@@ -1,4 +1,4 @@
-//! A run in which much goes wrong.
+//! A run of a room in which much goes wrong.
 
 use std::time::{Duration, Instant};
 

@@ -1,16 +1,14 @@
-//! Sending for long: nothing drifts, grows or freezes. A minute, or as many seconds as `INTEROP_SECONDS` says.
+//! Sending to mediasoup 3 for long: nothing drifts, grows or freezes. A minute, or as many seconds as `INTEROP_SECONDS` says.
 
-use mediasoup_interop::v3::{Player, Publisher};
-use mediasoup_interop::{audio_track, beat, clip, video_track, watch_for_long};
+use mediasoup_interop::v3::{Player, Publisher, Server};
+use mediasoup_interop::{Browser, audio_track, beat, clip, video_track, watch_for_long};
 use mediasoup_producer::v3::{EncodingOptions, ProduceOptions};
 use serde_json::json;
-
-use crate::both;
 
 #[tokio::test]
 #[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
 async fn nothing_drifts_grows_or_freezes() {
-    let (server, browser) = both(&[]).await;
+    let (server, browser) = tokio::join!(Server::start(&[]), Browser::start());
     let publisher = Publisher::join(&server).await;
     let viewer = browser.view_v3(&server).await;
     let transport = publisher.transport(json!({})).await;
