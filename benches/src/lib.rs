@@ -5,11 +5,15 @@
 
 mod ours;
 mod raw;
+#[cfg(feature = "peers")]
+mod rtc;
 
 use std::time::{Duration, Instant};
 
 pub use ours::{Idle, Inbound, Ours, Rooms};
 pub use raw::Raw;
+#[cfg(feature = "peers")]
+pub use rtc::Rtc;
 
 /// Payload bytes of a full packet, the codec's own header among them.
 pub const PAYLOAD: usize = 1120;

@@ -45,8 +45,8 @@ impl<P, L> Requests<P, L> {
 
     /// Ends the wait of one request that is overdue.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(RequestId, P)> {
-        let overdue = |(_, pending): &(&RequestId, &Box<Pending<P>>)| pending.deadline.is_some_and(|at| at <= now);
-        let id = *self.pending.iter().find(overdue)?.0;
+        let overdue = |pending: &Pending<P>| pending.deadline.is_some_and(|at| at <= now);
+        let id = *self.pending.iter().find(|(_, pending)| overdue(pending))?.0;
         self.end(id).map(|what| (id, what))
     }
 

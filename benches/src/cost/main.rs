@@ -4,7 +4,7 @@
 //! cargo run --release -p mediasoup-producer-benches
 //! ```
 //!
-//! writes `benches/COST.md`. With `check` it holds the instructions of the five main paths against those committed.
+//! writes `benches/COST.md`; with `--features peers`, other senders beside it. With `check` it holds the instructions of the five main paths against those committed.
 
 mod count;
 mod guard;
@@ -36,6 +36,9 @@ enum Task {
     Check,
     /// Writes `benches/instructions.json` anew.
     Accept,
+    /// Prints what other senders take.
+    #[cfg(feature = "peers")]
+    Peers,
     /// Does a piece of work, to be counted from outside.
     #[command(hide = true)]
     Run { work: Work },
@@ -46,6 +49,11 @@ fn main() -> ExitCode {
         None => table::write(),
         Some(Task::Check) => guard::check(),
         Some(Task::Accept) => guard::accept(),
+        #[cfg(feature = "peers")]
+        Some(Task::Peers) => {
+            print!("{}", table::peer_section());
+            Ok(())
+        }
         Some(Task::Run { work }) => {
             count::run(work);
             Ok(())

@@ -119,6 +119,24 @@ pub(crate) fn costs(load: Load) -> [[f64; 3]; EVERYBODY.len()] {
     })
 }
 
+/// Microseconds of CPU a packet over loopback, as many frames as go, of another sender and of the baselines beside it: least,
+/// median, most.
+#[cfg(feature = "peers")]
+pub(crate) fn peers(packets: usize) -> [(&'static str, [f64; 3]); 3] {
+    use mediasoup_producer_benches::Rtc;
+
+    let load = Load::saturated(packets);
+    let rtc = || by_hand(&mut Rtc::connected(), load, false).0;
+    let turn = |_| [Who::RawSendTo.cost(load), Who::HandSendTo.cost(load), rtc()];
+    let turns: [[f64; 3]; TURNS] = std::array::from_fn(turn);
+    let names = [Who::RawSendTo.name(), Who::HandSendTo.name(), "`rtc` 0.21, `send_to`"];
+    std::array::from_fn(|who| {
+        let mut costs = turns.map(|turn| turn[who]);
+        costs.sort_by(f64::total_cmp);
+        (names[who], [costs[0], costs[TURNS / 2], costs[TURNS - 1]])
+    })
+}
+
 /// From `send` to DTLS connected with an adapter: least, median, most of many.
 pub(crate) fn connecting(smol: bool) -> [Duration; 3] {
     const TIMES: usize = 21;

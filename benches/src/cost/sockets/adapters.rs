@@ -65,10 +65,11 @@ async fn through<R: Runtime>(runtime: R, load: Load) -> Session {
         }
         written.push(Instant::now());
         for producer in &producers {
-            // What the socket does not take yet is offered again after the others had their turn.
+            // What is not taken yet, because too much waits, is offered again a little later: to ask without end would be
+            // measured, too.
             let frame = Frame::new(data.clone(), number * FRAME_INTERVAL).key_frame(true);
             while producer.write_frame(frame.clone()).is_err() {
-                pause().await;
+                until(timer.as_mut(), runtime.now() + RETRY).await;
             }
         }
         if !load.paced {
@@ -83,6 +84,9 @@ async fn through<R: Runtime>(runtime: R, load: Load) -> Session {
     let cost = taken as f64 / packets as f64 / 1000.0;
     Session { cost, connecting, latencies: latencies(&written, &server.arrivals()) }
 }
+
+/// When media that was refused is offered again.
+const RETRY: Duration = Duration::from_millis(1);
 
 async fn until<T: Timer>(mut timer: Pin<&mut T>, at: std::time::Instant) {
     timer.as_mut().reset(at);

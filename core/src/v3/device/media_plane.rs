@@ -265,8 +265,8 @@ impl Device {
     /// Divides what the server can take among the video encodings of a transport, and tells the encoders what is new.
     pub(super) fn reallocate(&mut self, id: TransportId) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
-        let sends = |producer: &&Box<super::ProducerInfo>| producer.transport == id && producer.machine.sends();
-        let sending = self.producers.values().filter(sends).map(|producer| {
+        let sends = |producer: &&super::ProducerInfo| producer.transport == id && producer.machine.sends();
+        let sending = self.producers.values().map(Box::as_ref).filter(sends).map(|producer| {
             let max = move |layer| producer.machine.max_bitrate(layer);
             (producer.id, max)
         });
