@@ -73,7 +73,7 @@ pub async fn a_blocked_socket_refuses_media_and_memory_stays_flat<R: Runtime>(ru
         super::yield_now().await;
     }
     let stats = peer.room.io_stats();
-    assert!(refused > 1000 && stats.media_refused == refused, "{deltas_refused} {stats:?}");
+    assert!(refused > 100 && stats.media_refused == refused, "{deltas_refused} {stats:?}");
     assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());
 
     // What decodes against a frame that was refused is, too; a key frame is asked for, and taken.
@@ -141,7 +141,7 @@ pub async fn a_tcp_peer_that_stops_reading_is_a_blocked_socket<R: Runtime>(runti
         super::yield_now().await;
     }
     let stats = peer.room.io_stats();
-    assert!(refused > 1000 && stats.media_refused == refused, "{stats:?}");
+    assert!(refused > 100 && stats.media_refused == refused, "{stats:?}");
     assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());
 
     // Audio is taken, and goes before the video that waits.
