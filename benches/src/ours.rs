@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mediasoup_producer::sim::{RoomServerConfig, Scenario, ScenarioConfig, ServerLimits, ServerOutput, Source};
 use mediasoup_producer::v2::{Input, Output, Room};
-use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket, Transmit};
+use mediasoup_producer::{Frame, ProducerId, Receive, RtpPacket};
 use serde_json::{Value, json};
 
 use crate::{FRAME_INTERVAL, PAYLOAD, Sender};
@@ -146,7 +146,7 @@ impl Inbound {
                 let now = due.unwrap_or(until).clamp(self.ours.now, until);
                 self.ours.now = now;
                 for transmit in up.drain(..) {
-                    scenario.server.handle_receive(now, &received(transmit));
+                    scenario.server.handle_receive(now, &transmit.into());
                 }
                 if now >= until {
                     break;
@@ -155,7 +155,7 @@ impl Inbound {
                 scenario.server.handle_timeout(now);
                 while let Some(output) = scenario.server.poll_output() {
                     if let ServerOutput::Transmit(transmit) = output {
-                        self.arriving.push_back(received(transmit));
+                        self.arriving.push_back(transmit.into());
                     }
                 }
             }
@@ -254,13 +254,13 @@ impl Idle {
                 if let Output::Transmit(transmit) = output {
                     // The first two bits tell STUN from all else (RFC 7983).
                     checked |= transmit.contents[0] < 4;
-                    scenario.server.handle_receive(now, &received(transmit));
+                    scenario.server.handle_receive(now, &transmit.into());
                 }
             }
             checks += usize::from(woken && checked);
             while let Some(output) = scenario.server.poll_output() {
                 if let ServerOutput::Transmit(transmit) = output {
-                    scenario.room.handle_receive(now, &received(transmit));
+                    scenario.room.handle_receive(now, &transmit.into());
                 }
             }
         }
@@ -270,12 +270,6 @@ impl Idle {
     pub fn into_room(self) -> Room {
         self.0.scenario.room
     }
-}
-
-/// A datagram at its other end.
-fn received(transmit: Transmit) -> Receive {
-    let Transmit { protocol, source, destination, contents, .. } = transmit;
-    Receive { protocol, source, destination, contents }
 }
 
 /// Many rooms in one process, each with a producer of its own.

@@ -239,12 +239,12 @@ impl World {
             self.server.router.handle_timeout(self.now);
             self.say()?;
             for transmit in std::mem::take(&mut self.client.datagrams) {
-                self.server.router.handle_receive(self.now, &received(transmit));
+                self.server.router.handle_receive(self.now, &Receive::from(transmit));
             }
             while let Some(output) = self.server.router.poll_output() {
                 match output {
                     RouterOutput::Transmit(transmit) => {
-                        self.client.device.handle_receive(self.now, &received(transmit));
+                        self.client.device.handle_receive(self.now, &Receive::from(transmit));
                     }
                     RouterOutput::Rtp(_) => self.server.packets += 1,
                     RouterOutput::Event(event) => println!("          the router: {event:?}"),
@@ -269,11 +269,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn received(transmit: Transmit) -> Receive {
-    let Transmit { protocol, source, destination, contents } = transmit;
-    Receive { protocol, source, destination, contents }
 }
 
 /// The beginning of a message, without secrets.

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::error::SetupError;
-use crate::id::ProducerId;
+use crate::id::{ProducerId, TransportId};
 use crate::media::Media;
 use crate::net::Receive;
 use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, RemoteTransport};
@@ -35,7 +35,7 @@ use crate::stats::OutboundRtpStats;
 use allocation::allocate;
 #[cfg(feature = "sim")]
 use engine::EngineAnswer;
-use engine::endpoint::Received;
+use engine::endpoint::{Received, Refused};
 use engine::{Encoding, Engine, EngineOutput, OutgoingPacket, SelectedPath, StreamFeedback};
 use pacer::Pacer;
 use streams::{StreamError, Streams};
@@ -94,6 +94,47 @@ pub(crate) struct Written {
     pub(crate) time_went_back: bool,
 }
 
+/// What came of a datagram.
+pub(crate) struct Routed {
+    /// Who was asked. An engine that was may have done what was due by the way.
+    pub(crate) asked: Vec<TransportId>,
+    /// That it was taken, or why not, if one knows.
+    pub(crate) result: Result<(), Option<Refused>>,
+}
+
+/// Asks the connections that expect a datagram, in turn, whether it is theirs. Each comes with whether its transport names the
+/// address that it came to; `is_named`: one does.
+///
+/// Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
+/// transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
+pub(crate) fn route<'a>(
+    now: Instant,
+    receive: &Receive,
+    is_named: bool,
+    connections: impl Iterator<Item = (TransportId, bool, &'a mut Connection)>,
+) -> Routed {
+    let mut routed = Routed { asked: Vec::new(), result: Err(None) };
+    for (id, names_it, connection) in connections {
+        let expects_it = match is_named {
+            true => names_it,
+            false => connection.had_address(receive.protocol, receive.destination),
+        };
+        if !expects_it {
+            continue;
+        }
+        routed.asked.push(id);
+        match connection.handle_receive(now, receive) {
+            Received::Taken => {
+                routed.result = Ok(());
+                break;
+            }
+            Received::NotOurs => {}
+            Received::Refused(why) => routed.result = Err(routed.result.err().flatten().or(Some(why))),
+        }
+    }
+    routed
+}
+
 impl Connection {
     /// `burst`: video that leaves at once is at most what is sent in this time on average. `limit_bps`: what it is taken to
     /// carry until the server says.
@@ -143,7 +184,7 @@ impl Connection {
     }
 
     /// Whether this was one of our addresses until it was withdrawn, so that what is under way to it is ours.
-    pub(crate) fn had_address(&self, protocol: IceProtocol, address: SocketAddr) -> bool {
+    fn had_address(&self, protocol: IceProtocol, address: SocketAddr) -> bool {
         self.withdrawn.contains(&(protocol, address))
     }
 

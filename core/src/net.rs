@@ -130,6 +130,13 @@ pub struct Transmit {
     pub contents: Bytes,
 }
 
+/// The datagram at its other end, if no network on the way changes its addresses.
+impl From<Transmit> for Receive {
+    fn from(Transmit { protocol, source, destination, contents }: Transmit) -> Self {
+        Self { protocol, source, destination, contents }
+    }
+}
+
 impl std::fmt::Debug for Transmit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transmit")

@@ -86,3 +86,10 @@ pub use server::{
     ServerOutput, ServerPeer, ServerProducer, ServerTransport, Side,
 };
 pub use source::{SentFrame, Source};
+
+/// The one to pick: of those that live for a number below `mostly`, else of all that were made, and one that never was.
+fn pick<T: Copy>(made: &[T], living: impl Fn(&T) -> bool, mostly: u8, number: u8) -> Option<T> {
+    let among = |those: &[T], count: usize| those.get(usize::from(number) % count).copied();
+    let alive: Vec<_> = made.iter().copied().filter(living).collect();
+    if number < mostly && !alive.is_empty() { among(&alive, alive.len()) } else { among(made, made.len() + 1) }
+}

@@ -7,12 +7,6 @@ use std::time::Duration;
 use common::plain;
 use mediasoup_producer::sim::{Scenario, ServerOutput};
 use mediasoup_producer::v2::Output;
-use mediasoup_producer::{Receive, Transmit};
-
-fn received(transmit: Transmit) -> Receive {
-    let Transmit { protocol, source, destination, contents } = transmit;
-    Receive { protocol, source, destination, contents }
-}
 
 /// Serves both sides for so long; returns at how many of the room's deadlines it sent no check.
 fn wakes(scenario: &mut Scenario, time: Duration) -> usize {
@@ -32,13 +26,13 @@ fn wakes(scenario: &mut Scenario, time: Duration) -> usize {
             if let Output::Transmit(transmit) = output {
                 // RFC 7983 section 7.
                 checked |= transmit.contents[0] < 4;
-                scenario.server.handle_receive(now, &received(transmit));
+                scenario.server.handle_receive(now, &transmit.into());
             }
         }
         wakes += usize::from(!checked && ours.is_some_and(|at| at <= now));
         while let Some(output) = scenario.server.poll_output() {
             if let ServerOutput::Transmit(transmit) = output {
-                scenario.room.handle_receive(now, &received(transmit));
+                scenario.room.handle_receive(now, &transmit.into());
             }
         }
     }

@@ -115,8 +115,7 @@ impl Pair {
             }
             self.collect();
             while let Some((direction, transmit)) = self.net.poll_arrival(now) {
-                let (source, destination) = (transmit.source, transmit.destination);
-                let receive = Receive { protocol: transmit.protocol, source, destination, contents: transmit.contents };
+                let receive = Receive::from(transmit);
                 match direction {
                     Direction::Up => self.reach_other(&receive),
                     Direction::Down => drop(self.connection.handle_receive(now, &receive)),

@@ -17,7 +17,6 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::connection::Connection;
 use crate::connection::engine::endpoint::Refused;
 use crate::connection::engine::{EngineFactory, Identity, Repair, SelectedPath};
 use crate::connection::streams::MAX_PACKET_BYTES;
@@ -196,15 +195,10 @@ impl Room {
     /// Takes a datagram: [`Input::Receive`] without the copy.
     pub fn handle_receive(&mut self, now: Instant, receive: &Receive) {
         let now = self.advance(now);
-        // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
-        // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
         let names = |transport: &transport::Machine| transport.info.has_address(receive.protocol, receive.destination);
         let is_named = self.transports.values().any(|transport| names(transport));
-        let expects_it = |id, connection: &Connection| match is_named {
-            true => self.transports.get(&id).is_some_and(|transport| names(transport)),
-            false => connection.had_address(receive.protocol, receive.destination),
-        };
-        if let Err(why) = self.media.handle_receive(now, receive, expects_it, &mut self.outputs) {
+        let names = |id| self.transports.get(&id).is_some_and(|transport| names(transport));
+        if let Err(why) = self.media.handle_receive(now, receive, is_named, names, &mut self.outputs) {
             self.count_refused(why);
         }
         self.hear(now);

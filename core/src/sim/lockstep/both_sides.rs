@@ -10,6 +10,7 @@ use crate::event::ConnectionState;
 use crate::id::{ProducerId, RequestId, TransportId};
 use crate::net::IceProtocol;
 use crate::sim::model::{Notice, Step, address};
+use crate::sim::pick;
 use crate::sim::server::{ConnectionId, RoomServer, RoomServerConfig, ServerOutput};
 use crate::v2::Output;
 use crate::v2::Room;
@@ -72,11 +73,11 @@ impl BothSides {
     pub fn step(&mut self, step: &Step) -> Result<(), Difference> {
         let transport = |number| {
             let living = |id: &TransportId| self.room.transport_info(*id).is_some();
-            pick(&self.transports, living, number).unwrap_or(7.into())
+            pick(&self.transports, living, 224, number).unwrap_or(7.into())
         };
         let producer = |number| {
             let living = |id: &ProducerId| self.room.producer_info(*id).is_some();
-            pick(&self.producers, living, number).unwrap_or(7.into())
+            pick(&self.producers, living, 224, number).unwrap_or(7.into())
         };
         match *step {
             Step::Join { app, .. } => {
@@ -239,16 +240,6 @@ impl BothSides {
 fn arrived<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<(Instant, T)> {
     queue.front().filter(|(at, _)| *at <= now)?;
     queue.pop_front()
-}
-
-/// Mostly one of those that live.
-fn pick<T: Copy>(made: &[T], living: impl Fn(&T) -> bool, number: u8) -> Option<T> {
-    let number = usize::from(number);
-    let alive: Vec<_> = made.iter().copied().filter(living).collect();
-    if number < 224 && !alive.is_empty() {
-        return Some(alive[number % alive.len()]);
-    }
-    made.get(number % (made.len() + 1)).copied()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, theirs: &T) -> Result<(), Difference> {

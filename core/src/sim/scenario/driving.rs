@@ -85,12 +85,7 @@ impl Timeline for Scenario {
         }
         self.collect();
         while let Some((direction, transmit)) = self.net.poll_arrival(now) {
-            let receive = Receive {
-                protocol: transmit.protocol,
-                source: transmit.source,
-                destination: transmit.destination,
-                contents: transmit.contents,
-            };
+            let receive = Receive::from(transmit);
             match direction {
                 Direction::Up => self.server.handle_receive(now, &receive),
                 Direction::Down => self.room.handle_receive(now, &receive),

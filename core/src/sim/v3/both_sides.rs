@@ -8,6 +8,7 @@ use super::scenario::{Scenario, ScenarioConfig};
 use crate::event::ConnectionState;
 use crate::id::{ProducerId, TransportId};
 use crate::media::{Frame, Media};
+use crate::sim::pick;
 use crate::v3::{Accepted, Command, Device, DeviceConfig, Input};
 
 /// How long the application may take before it is given up.
@@ -65,9 +66,9 @@ impl BothSides {
     pub fn step(&mut self, step: &Step) {
         let device = &self.scenario.device;
         let living = |id: &TransportId| device.transport_info(*id).is_some();
-        let transport = |number| pick(&self.transports, living, number).unwrap_or(TransportId::new(77));
+        let transport = |number| pick(&self.transports, living, 14, number).unwrap_or(TransportId::new(77));
         let living = |id: &ProducerId| device.producer_info(*id).is_some();
-        let producer = |number| pick(&self.producers, living, number).unwrap_or(ProducerId::new(77));
+        let producer = |number| pick(&self.producers, living, 14, number).unwrap_or(ProducerId::new(77));
         self.tracks += 1;
         let command = step.command(&track_id(self.tracks), transport, producer);
         match *step {
@@ -165,16 +166,6 @@ impl BothSides {
             self.producers.push(producing.producer);
         }
     }
-}
-
-/// Mostly one of those that live.
-fn pick<T: Copy>(made: &[T], living: impl Fn(&T) -> bool, number: u8) -> Option<T> {
-    let number = usize::from(number);
-    let alive: Vec<_> = made.iter().copied().filter(living).collect();
-    if number < 14 && !alive.is_empty() {
-        return Some(alive[number % alive.len()]);
-    }
-    made.get(number % (made.len() + 1)).copied()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, theirs: &T) -> Result<(), String> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::connection::engine::EngineOutput;
-use crate::connection::engine::endpoint::{Received, Refused};
+use crate::connection::engine::endpoint::Refused;
 use crate::connection::engine::{EngineEvent, EngineFactory};
 use crate::connection::streams::Streams;
-use crate::connection::{Connection, SenderParameters};
+use crate::connection::{Connection, Routed, SenderParameters, route};
 use crate::id::{ProducerId, TransportId};
 use crate::net::Receive;
 use crate::outputs::Outputs;
@@ -205,29 +205,18 @@ impl MediaPlane {
         self.flush(now, outputs);
     }
 
-    /// Asks the connections of these transports in turn whether a datagram is theirs. Fails if none takes it: why, if one
-    /// knows.
+    /// Hands a datagram to the transport that it is for; `names` tells which name the address that it came to. Fails if none
+    /// takes it: why, if one knows.
     pub(crate) fn handle_receive(
         &mut self,
         now: Instant,
         receive: &Receive,
-        expects_it: impl Fn(TransportId, &Connection) -> bool,
+        is_named: bool,
+        names: impl Fn(TransportId) -> bool,
         outputs: &mut Outputs<Output>,
     ) -> Result<(), Option<Refused>> {
-        let mut asked = Vec::new();
-        let mut result = Err(None);
-        for (id, path) in self.paths.iter_mut().filter(|(id, path)| expects_it(**id, &path.connection)) {
-            asked.push(*id);
-            match path.connection.handle_receive(now, receive) {
-                Received::Taken => {
-                    result = Ok(());
-                    break;
-                }
-                Received::NotOurs => {}
-                Received::Refused(why) => result = Err(result.err().flatten().or(Some(why))),
-            }
-        }
-        // An engine that was asked may have done what was due by the way.
+        let paths = self.paths.iter_mut().map(|(id, path)| (*id, names(*id), &mut path.connection));
+        let Routed { asked, result } = route(now, receive, is_named, paths);
         for id in asked {
             self.drain(id, outputs);
         }

@@ -5,10 +5,10 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Device;
-use crate::connection::Connection;
-use crate::connection::engine::endpoint::{Received, Refused};
+use crate::connection::engine::endpoint::Refused;
 use crate::connection::engine::{EngineEvent, EngineOutput};
 use crate::connection::streams::{MAX_PACKET_BYTES, Streams};
+use crate::connection::{Connection, Routed, route};
 use crate::error::MediaError;
 use crate::id::{ProducerId, TransportId};
 use crate::journal::Entered;
@@ -21,36 +21,16 @@ use crate::v3::transport::Event;
 impl Device {
     pub(super) fn receive(&mut self, now: Instant, receive: &Receive) {
         let to = (receive.protocol, receive.destination);
-        // Transports have addresses of their own; one that is named by none was withdrawn a while ago. One that was a closed
-        // transport's is nobody's: the server may have one address for all, and DTLS that is not its own ends a transport.
-        let is_named = self.transports.values().any(|transport| transport.local_addresses.contains(&to));
-        let mut asked = Vec::new();
-        let mut refused = None;
-        let mut taken = false;
-        for (id, transport) in &mut self.transports {
-            let expects_it = match is_named {
-                true => transport.local_addresses.contains(&to),
-                false => transport.connection.had_address(to.0, to.1),
-            };
-            if !expects_it {
-                continue;
-            }
-            asked.push(*id);
-            match transport.connection.handle_receive(now, receive) {
-                Received::Taken => {
-                    taken = true;
-                    break;
-                }
-                Received::NotOurs => {}
-                Received::Refused(why) => refused = refused.or(Some(why)),
-            }
-        }
-        // An engine that was asked may have done what was due by the way.
+        let names = |transport: &super::TransportInfo| transport.local_addresses.contains(&to);
+        let is_named = self.transports.values().any(|transport| names(transport));
+        let transports =
+            self.transports.iter_mut().map(|(id, transport)| (*id, names(transport), &mut transport.connection));
+        let Routed { asked, result } = route(now, receive, is_named, transports);
         for id in asked {
             self.settle(id);
         }
-        if !taken {
-            self.count_refused(refused);
+        if let Err(why) = result {
+            self.count_refused(why);
         }
     }
 

@@ -61,12 +61,7 @@ impl Timeline for Scenario {
         }
         self.collect();
         while let Some((direction, transmit)) = self.net.poll_arrival(now) {
-            let receive = Receive {
-                protocol: transmit.protocol,
-                source: transmit.source,
-                destination: transmit.destination,
-                contents: transmit.contents,
-            };
+            let receive = Receive::from(transmit);
             match direction {
                 Direction::Up => self.router.handle_receive(now, &receive),
                 Direction::Down => self.device.handle_receive(now, &receive),
