@@ -13,8 +13,8 @@ use mediasoup_producer::sim::{EngineAnswer, EngineEvent, StreamFeedback};
 use mediasoup_producer::v3::{
     Answer, DeviceConfig, EncodingOptions, EncodingUpdate, Input, ProduceOptions, Refusal, Request, TransportOptions,
 };
-use mediasoup_producer::{Frame, IceProtocol, MediaKind, Receive, RequestId, RtpPacket, SetupError, Track};
-use recording_common::{assert_repeats, assert_repeats_in_two_processes};
+use mediasoup_producer::{Frame, IceProtocol, MediaKind, RequestId, RtpPacket, SetupError, Track};
+use recording_common::{assert_repeats, assert_repeats_in_two_processes, stray};
 use serde_json::{Map, Value, json};
 use v3_common::{World, key_frame, parameters, router, track};
 
@@ -260,12 +260,6 @@ fn a_datagram_between_an_input_and_its_outputs_changes_nothing() {
     world.now += Duration::from_millis(2);
     world.device.handle_input(world.now, Input::Answer { id, result: Err(Refusal::new("no")) }).unwrap();
     world.now += Duration::from_millis(3);
-    let stray = Receive {
-        protocol: IceProtocol::Udp,
-        source: "192.0.2.7:40000".parse().unwrap(),
-        destination: "192.0.2.1:5000".parse().unwrap(),
-        contents: Bytes::from_static(&[1]),
-    };
-    world.device.handle_receive(world.now, &stray);
+    world.device.handle_receive(world.now, &stray());
     assert_repeats(&lines(&mut world));
 }

@@ -5,7 +5,19 @@
 use std::process::Command;
 use std::time::Instant;
 
+use bytes::Bytes;
 use mediasoup_producer::record::replay;
+use mediasoup_producer::{IceProtocol, Receive};
+
+/// A datagram that is nobody's.
+pub(crate) fn stray() -> Receive {
+    Receive {
+        protocol: IceProtocol::Udp,
+        source: "192.0.2.7:40000".parse().unwrap(),
+        destination: "192.0.2.1:5000".parse().unwrap(),
+        contents: Bytes::from_static(&[1]),
+    }
+}
 
 /// Nothing differs, and the replay's own recording is the same. Returns how many outputs were compared.
 pub(crate) fn assert_repeats(lines: &[String]) -> usize {

@@ -5,6 +5,7 @@ use mediasoup_producer::{ProducerId, TransportId};
 use serde_json::{Value, json};
 
 use crate::door::Door;
+use crate::losses::{Loss, Served};
 use crate::poll::eventually;
 
 /// The room that all tests meet in; each has a server of its own.
@@ -122,5 +123,57 @@ impl Server {
     /// What the worker process is called, to see that there is another one.
     pub async fn workers(&self) -> Value {
         self.control("list", json!({})).await["workers"].take()
+    }
+}
+
+impl Served for Server {
+    const LOSSES: &'static [Loss] =
+        &[Loss::WorkerKilled, Loss::SocketCut, Loss::SocketClosed, Loss::TransportClosed, Loss::Restarted];
+
+    async fn start(arguments: &[&str]) -> Self {
+        Self::start(arguments).await
+    }
+
+    async fn stop(self) {
+        self.stop().await;
+    }
+
+    async fn lose(&self, loss: Loss) {
+        match loss {
+            Loss::WorkerKilled => drop(self.control("killWorker", json!({})).await),
+            Loss::SocketCut => drop(self.control("dropSockets", json!({})).await),
+            Loss::SocketClosed => drop(self.control("dropSockets", json!({ "polite": true })).await),
+            Loss::TransportClosed => {
+                let id = self.peer().await["transports"][0]["id"].clone();
+                self.control("closeTransport", json!({ "id": id })).await;
+            }
+            Loss::Restarted => unreachable!("it is stopped"),
+        }
+    }
+
+    fn is_told_by(loss: Loss, words: &str) -> bool {
+        let hung_up =
+            words.contains("the server closed the connection") || words.contains("the connection to the server");
+        match loss {
+            Loss::WorkerKilled => words.contains("the server closed the room"),
+            Loss::SocketCut => hung_up,
+            Loss::SocketClosed => words.contains("the server closed the connection: code 4000"),
+            Loss::TransportClosed => words.contains("the server closed our transport"),
+            // It may come to say goodbye.
+            Loss::Restarted => hung_up || words.contains("the server closed the room"),
+        }
+    }
+
+    fn room(&self) -> String {
+        self.url(PEER)
+    }
+
+    async fn peer(&self) -> Value {
+        self.peer().await
+    }
+
+    async fn packets(&self, producer: &Value) -> Vec<u64> {
+        let streams = self.try_control("stats", json!({ "id": producer })).await.unwrap_or_default();
+        streams.as_array().into_iter().flatten().filter_map(|one| one["packetCount"].as_u64()).collect()
     }
 }

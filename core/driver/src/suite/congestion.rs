@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mediasoup_producer::IceProtocol::{Tcp, Udp};
-use mediasoup_producer::adapter::Outbox;
+use mediasoup_producer::adapter::{Conductor, Outbox};
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v2::{Event as RoomEvent, ProducerEvent, ProducerOptions, Room as Machine, RoomConfig};
 use mediasoup_producer::{ConnectionState, Frame, MediaError, MediaKind, Track};
@@ -24,6 +24,30 @@ async fn microphone<R: Runtime>(peer: &Peer<R>) -> Producer<Bench<R>> {
     let audio = peer.room.create_producer(track, ProducerOptions::default(), None).unwrap();
     audio.send(&peer.transport).await.unwrap();
     audio
+}
+
+/// Sends more than a blocked socket takes; how often that was said.
+pub(super) async fn overload<D: Conductor>(
+    source: &mut Source,
+    times: usize,
+    write: impl Fn(Frame) -> Result<(), MediaError>,
+) -> u64 {
+    let mut refused = 0;
+    for _ in 0..times {
+        for frame in source.frames() {
+            match write(frame) {
+                Err(MediaError::Blocked(waiting)) => {
+                    assert!((Outbox::<D>::BACKLOG..=Outbox::<D>::WAITING).contains(&waiting), "{waiting}");
+                    refused += 1;
+                }
+                // The pacer has drained into the socket's queue meanwhile.
+                Ok(()) | Err(MediaError::KeyFrameNeeded { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        super::yield_now().await;
+    }
+    refused
 }
 
 pub async fn a_blocked_socket_holds_up_nothing_but_its_own_path<R: Runtime>(runtime: R) {
@@ -56,24 +80,9 @@ pub async fn a_blocked_socket_refuses_media_and_memory_stays_flat<R: Runtime>(ru
     let mut peer = Peer::connected(runtime, &server, "alice", Options::default()).await;
     runtime.valve.set(Fate::Blocked, None);
     let mut vp8 = source();
-    let (mut refused, mut deltas_refused) = (0, 0);
-    for _ in 0..2000 {
-        for frame in vp8.frames() {
-            match peer.video.write_frame(frame) {
-                Ok(()) => {}
-                Err(MediaError::Blocked(waiting)) => {
-                    assert!((Outbox::<Machine>::BACKLOG..=Outbox::<Machine>::WAITING).contains(&waiting), "{waiting}");
-                    refused += 1;
-                }
-                // The pacer has drained into the socket's queue meanwhile.
-                Err(MediaError::KeyFrameNeeded { .. }) => deltas_refused += 1,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        super::yield_now().await;
-    }
+    let refused = overload::<Machine>(&mut vp8, 2000, |frame| peer.video.write_frame(frame)).await;
     let stats = peer.room.io_stats();
-    assert!(refused > 100 && stats.media_refused == refused, "{deltas_refused} {stats:?}");
+    assert!(refused > 100 && stats.media_refused == refused, "{stats:?}");
     assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());
 
     // What decodes against a frame that was refused is, too; a key frame is asked for, and taken.
@@ -126,20 +135,7 @@ pub async fn a_tcp_peer_that_stops_reading_is_a_blocked_socket<R: Runtime>(runti
     let (mut vp8, mut opus) = (source(), Source::opus(32_000));
     peer.write(&server, &mut vp8, 1).await;
     server.knobs().tcp_stopped.store(true, Ordering::Relaxed);
-    let mut refused = 0;
-    for _ in 0..2000 {
-        for frame in vp8.frames() {
-            match peer.video.write_frame(frame) {
-                Err(MediaError::Blocked(waiting)) => {
-                    assert!((Outbox::<Machine>::BACKLOG..=Outbox::<Machine>::WAITING).contains(&waiting), "{waiting}");
-                    refused += 1;
-                }
-                Ok(()) | Err(MediaError::KeyFrameNeeded { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-        super::yield_now().await;
-    }
+    let refused = overload::<Machine>(&mut vp8, 2000, |frame| peer.video.write_frame(frame)).await;
     let stats = peer.room.io_stats();
     assert!(refused > 100 && stats.media_refused == refused, "{stats:?}");
     assert!(peer.room.stats().outputs_waiting <= 1, "{:?}", peer.room.stats());

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use mediasoup_producer::IceProtocol::{Tcp, Udp};
-use mediasoup_producer::adapter::Outbox;
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v3::{
     CreateSendTransportError, Device as Machine, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions,
@@ -21,6 +20,7 @@ use serde_json::Map;
 
 use super::abort::polled;
 use super::bench::{Bench, Fate};
+use super::congestion::overload;
 use super::publishing::source;
 use super::router::TestRouter;
 use super::yield_now;
@@ -304,20 +304,7 @@ pub async fn a_blocked_socket_refuses_media_and_audio_goes_first<R: Runtime>(run
     assert!(ssrcs.len() > 6 && ssrcs[..3] == [ssrc; 3], "{ssrc}: {ssrcs:?}");
 
     runtime.valve.set(Fate::Blocked, None);
-    let mut refused = 0;
-    for _ in 0..500 {
-        for frame in vp8.frames() {
-            match peer.video.write_frame(frame) {
-                Err(MediaError::Blocked(waiting)) => {
-                    assert!((Outbox::<Machine>::BACKLOG..=Outbox::<Machine>::WAITING).contains(&waiting), "{waiting}");
-                    refused += 1;
-                }
-                Ok(()) | Err(MediaError::KeyFrameNeeded { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-        yield_now().await;
-    }
+    let refused = overload::<Machine>(&mut vp8, 500, |frame| peer.video.write_frame(frame)).await;
     let stats = peer.device.io_stats();
     assert!(refused > 100 && stats.media_refused == refused, "{stats:?}");
     runtime.valve.set(Fate::Sent, None);

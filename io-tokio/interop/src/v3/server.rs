@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::door::Door;
+use crate::losses::{Loss, Served};
 use crate::poll::eventually;
 use crate::server::PEER;
 
@@ -125,5 +126,44 @@ impl Server {
             (stats.len() == streams && stats.iter().all(|one| one.packet_count > 0)).then_some(stats)
         })
         .await
+    }
+}
+
+impl Served for Server {
+    const LOSSES: &'static [Loss] = &[Loss::WorkerKilled, Loss::SocketCut, Loss::Restarted];
+
+    async fn start(arguments: &[&str]) -> Self {
+        Self::start(arguments).await
+    }
+
+    async fn stop(self) {
+        self.stop().await;
+    }
+
+    async fn lose(&self, loss: Loss) {
+        match loss {
+            Loss::WorkerKilled => drop(self.control("killWorker", json!({})).await),
+            Loss::SocketCut => drop(self.control("dropSocket", json!({})).await),
+            // The demo says nothing of transports, and closes a socket as it does when the worker dies.
+            Loss::SocketClosed | Loss::TransportClosed => unreachable!("it is not lost so"),
+            Loss::Restarted => unreachable!("it is stopped"),
+        }
+    }
+
+    fn is_told_by(_: Loss, words: &str) -> bool {
+        words.contains("the server closed the connection") || words.contains("the connection to the server")
+    }
+
+    fn room(&self) -> String {
+        self.demo_url(PEER)
+    }
+
+    async fn peer(&self) -> Value {
+        self.peer().await
+    }
+
+    async fn packets(&self, producer: &Value) -> Vec<u64> {
+        let id = producer.as_str().expect("a producer has an id");
+        self.received(id).await.iter().map(|stream| stream.packet_count).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mediasoup_producer::MediaKind;
 use mediasoup_producer::v2::Profile;
+use mediasoup_publish::args::Dialect;
 use mediasoup_publish::embedded::{EmbeddedRoom, Handle, ProducerKey, ProducerView, Room};
 use tokio::time::timeout;
 
@@ -12,8 +13,19 @@ use crate::harness::Program;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn room() -> EmbeddedRoom {
-    Room::start().await.expect("a room")
+const BOTH: [Dialect; 2] = [Dialect::V2, Dialect::V3];
+
+pub(crate) async fn room(dialect: Dialect) -> EmbeddedRoom {
+    Room::start_for(dialect, Vec::new()).await.expect("a room")
+}
+
+/// The room's URL for this peer.
+pub(crate) fn url(room: &EmbeddedRoom, dialect: Dialect, peer: &str) -> String {
+    let key = match dialect {
+        Dialect::V2 => "peerName",
+        Dialect::V3 => "peerId",
+    };
+    format!("{}&{key}={peer}", room.ws_url)
 }
 
 /// Waits until the room's producers are as wanted.
@@ -30,19 +42,21 @@ fn video(handle: &Handle) -> ProducerKey {
 
 #[tokio::test]
 async fn an_interrupted_run_closes_its_producers_and_leaves() {
-    let room = room().await;
-    let url = format!("{}&peerName=camera", room.ws_url);
-    let mut program = Program::start(&["--room", &url]);
-    program.sample("high", |_| true).await;
-    until(&room.handle, |producers| producers.len() == 2 && producers.keys().all(|key| &*key.peer == "camera")).await;
-    program.interrupt().await;
-    until(&room.handle, BTreeMap::is_empty).await;
-    program.finish().await.assert_all_received();
+    for dialect in BOTH {
+        let room = room(dialect).await;
+        let mut program = Program::start(&["--room", &url(&room, dialect, "camera")]);
+        program.sample("high", |sample| sample["room"]["packets"].as_u64() > Some(0)).await;
+        until(&room.handle, |producers| producers.len() == 2 && producers.keys().all(|key| &*key.peer == "camera"))
+            .await;
+        program.interrupt().await;
+        until(&room.handle, BTreeMap::is_empty).await;
+        program.finish().await.assert_all_received();
+    }
 }
 
 #[tokio::test]
 async fn what_the_room_pauses_stays_silent_until_it_resumes_with_a_key_frame() {
-    let room = room().await;
+    let room = room(Dialect::V2).await;
     let mut program = Program::start(&["--room", &room.ws_url]);
     program.sample("high", |_| true).await;
     let key = video(&room.handle);
@@ -77,33 +91,36 @@ async fn what_the_room_pauses_stays_silent_until_it_resumes_with_a_key_frame() {
 
 #[tokio::test]
 async fn key_frames_wanted_by_the_room_are_told_by_layer() {
-    let room = room().await;
-    let mut program = Program::start(&["--room", &room.ws_url]);
-    program.sample("high", |sample| sample["t"].as_f64() > Some(1.5)).await;
-    room.handle.request_key_frame(video(&room.handle), Profile::Medium).await;
-    let event = program.event("keyframerequest").await;
-    assert_eq!(event["profile"], "medium");
-    program.sample("medium", |sample| sample["plis"].as_u64() > Some(0)).await;
-    program.interrupt().await;
-    program.finish().await.assert_all_received();
+    for dialect in BOTH {
+        let room = room(dialect).await;
+        let mut program = Program::start(&["--room", &url(&room, dialect, "camera")]);
+        program.sample("high", |sample| sample["t"].as_f64() > Some(1.5)).await;
+        room.handle.request_key_frame(video(&room.handle), Profile::Medium).await;
+        assert_eq!(program.event("keyframerequest").await["profile"], "medium");
+        program.sample("medium", |sample| sample["plis"].as_u64() > Some(0)).await;
+        program.interrupt().await;
+        program.finish().await.assert_all_received();
+    }
 }
 
 #[tokio::test]
 async fn a_room_that_closes_ends_the_run() {
-    let room = room().await;
-    let mut program = Program::start(&["--room", &room.ws_url]);
-    program.sample("high", |_| true).await;
-    room.handle.close().await;
-    let run = program.finish().await;
-    let line = run.assert_one_line();
-    assert!(line.contains("closed") && line.contains("--reconnect"), "{line}");
-    assert_eq!(run.encodings().len(), 4, "what was sent is summed up all the same");
+    for dialect in BOTH {
+        let room = room(dialect).await;
+        let mut program = Program::start(&["--room", &url(&room, dialect, "camera")]);
+        program.sample("high", |_| true).await;
+        room.handle.close().await;
+        let run = program.finish().await;
+        let line = run.assert_one_line();
+        assert!(line.contains("closed") && line.contains("--reconnect"), "{line}");
+        assert_eq!(run.encodings().len(), 4, "what was sent is summed up all the same");
+    }
 }
 
 #[tokio::test]
 async fn a_room_that_refuses_says_why() {
-    let room = room().await;
-    let url = format!("{}&peerName=twin", room.ws_url);
+    let room = room(Dialect::V2).await;
+    let url = url(&room, Dialect::V2, "twin");
     let mut first = Program::start(&["--room", &url]);
     first.event("joined").await;
     let second = Program::run(&["--room", &url]).await;
@@ -115,10 +132,11 @@ async fn a_room_that_refuses_says_why() {
 
 #[tokio::test]
 async fn both_dtls_roles_connect() {
-    let (client, server) = tokio::join!(
-        Program::run(&["--seconds", "1", "--dtls-role", "client"]),
-        Program::run(&["--seconds", "1", "--dtls-role", "server"]),
-    );
-    client.assert_all_received();
-    server.assert_all_received();
+    for dialect in ["v2", "v3"] {
+        let arguments = |role| ["--embedded", dialect, "--seconds", "1", "--dtls-role", role];
+        let (client, server) = (arguments("client"), arguments("server"));
+        let (client, server) = tokio::join!(Program::run(&client), Program::run(&server));
+        client.assert_all_received();
+        server.assert_all_received();
+    }
 }

@@ -1,29 +1,17 @@
 //! Rooms of mediasoup 3: what is told of those of v2 holds for them, as far as they are the same.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use mediasoup_producer::MediaKind;
 use mediasoup_producer::record::replay;
-use mediasoup_producer::v2::Profile;
 use mediasoup_publish::args::Dialect;
-use mediasoup_publish::embedded::{EmbeddedRoom, Room};
+use mediasoup_publish::embedded::Room;
 use mediasoup_publish::source::Kind;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::harness::{Program, clip, media};
-use crate::rooms::until;
+use crate::rooms::{room, until, url};
 use crate::{reconnect, rtp};
-
-async fn room() -> EmbeddedRoom {
-    Room::start_for(Dialect::V3, Vec::new()).await.expect("a room")
-}
-
-/// The room's URL for this peer.
-fn url(room: &EmbeddedRoom, peer: &str) -> String {
-    format!("{}&peerId={peer}", room.ws_url)
-}
 
 #[tokio::test]
 async fn the_embedded_room_receives_every_packet_of_four_encodings() {
@@ -42,21 +30,10 @@ async fn the_embedded_room_receives_every_packet_of_four_encodings() {
     }
 }
 
-#[tokio::test]
-async fn the_urls_peer_publishes_to_a_room_elsewhere_and_leaves_it_when_interrupted() {
-    let room = room().await;
-    let mut program = Program::start(&["--room", &url(&room, "camera")]);
-    program.sample("high", |sample| sample["room"]["packets"].as_u64() > Some(0)).await;
-    until(&room.handle, |producers| producers.len() == 2 && producers.keys().all(|key| &*key.peer == "camera")).await;
-    program.interrupt().await;
-    until(&room.handle, BTreeMap::is_empty).await;
-    program.finish().await.assert_all_received();
-}
-
 /// A URL that does not tell the dialect.
 #[tokio::test]
 async fn a_named_dialect_is_spoken() {
-    let room = room().await;
+    let room = room(Dialect::V3).await;
     let run = Program::run(&["--seconds", "1", "--dialect", "v3", "--room", &room.ws_url]).await;
     run.assert_all_received();
     assert!(run.events("joined").all(|event| event["peer"].as_str().unwrap().starts_with("publish-")));
@@ -109,47 +86,11 @@ async fn rtp_is_passed_on() {
     assert!(audio["frames"].as_u64() > Some(80) && video["frames"].as_u64() > Some(50), "{run:#?}");
 }
 
-#[tokio::test]
-async fn both_dtls_roles_connect() {
-    let (client, server) = tokio::join!(
-        Program::run(&["--embedded", "v3", "--seconds", "1", "--dtls-role", "client"]),
-        Program::run(&["--embedded", "v3", "--seconds", "1", "--dtls-role", "server"]),
-    );
-    client.assert_all_received();
-    server.assert_all_received();
-}
-
-#[tokio::test]
-async fn key_frames_wanted_by_the_room_are_told_by_layer() {
-    let room = room().await;
-    let mut program = Program::start(&["--room", &url(&room, "camera")]);
-    program.sample("high", |sample| sample["t"].as_f64() > Some(1.5)).await;
-    let producers = room.handle.producers().borrow().clone();
-    let (video, _) = producers.into_iter().find(|(_, view)| view.kind == MediaKind::Video).expect("video");
-    room.handle.request_key_frame(video, Profile::Medium).await;
-    assert_eq!(program.event("keyframerequest").await["profile"], "medium");
-    program.sample("medium", |sample| sample["plis"].as_u64() > Some(0)).await;
-    program.interrupt().await;
-    program.finish().await.assert_all_received();
-}
-
-#[tokio::test]
-async fn a_room_that_closes_ends_the_run() {
-    let room = room().await;
-    let mut program = Program::start(&["--room", &url(&room, "camera")]);
-    program.sample("high", |_| true).await;
-    room.handle.close().await;
-    let run = program.finish().await;
-    let line = run.assert_one_line();
-    assert!(line.contains("closed") && line.contains("--reconnect"), "{line}");
-    assert_eq!(run.encodings().len(), 4, "what was sent is summed up all the same");
-}
-
 /// As the demo does: the peer's older connection is taken for broken.
 #[tokio::test]
 async fn who_comes_with_the_same_name_takes_the_others_place() {
-    let room = room().await;
-    let url = url(&room, "twin");
+    let room = room(Dialect::V3).await;
+    let url = url(&room, Dialect::V3, "twin");
     let mut first = Program::start(&["--room", &url]);
     first.sample("high", |_| true).await;
     let second = Program::run(&["--seconds", "1", "--room", &url]).await;
@@ -205,8 +146,8 @@ async fn fails(args: &[&str], words: &[&str]) {
 
 #[tokio::test]
 async fn what_cannot_be_says_why() {
-    let room = room().await;
-    let url = url(&room, "camera");
+    let room = room(Dialect::V3).await;
+    let url = url(&room, Dialect::V3, "camera");
     let (h264, h265, vp9) = (media("h264.h264"), media("h265.h265"), media("vp9.ivf"));
     let h264 = ["--room", &url, "--video", &h264];
     fails(&["--room", &url, "--video", &h265], &["our video", "mediasoup 3 does not route H265"]).await;
