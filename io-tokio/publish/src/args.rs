@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Group, Parser, ValueEnum};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use mediasoup_producer::Codec;
 
 /// Publishes files or RTP to a room of mediasoup v2 or v3.
@@ -12,9 +12,13 @@ use mediasoup_producer::Codec;
 /// With no argument it starts a room of its own, publishes the bundled clip to it in simulcast, and shows what the room
 /// receives at http://127.0.0.1:3080/.
 #[derive(Debug, Clone, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// End in good order after this many seconds of media.
+    /// Something else than publishing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// End in good order after this many seconds of media; of a load, after as many from when all peers have begun.
     #[arg(long, value_name = "N", value_parser = seconds)]
     pub seconds: Option<Duration>,
 
@@ -53,6 +57,33 @@ pub struct Args {
     /// What to publish.
     #[command(flatten)]
     pub media: MediaArgs,
+
+    /// Many peers at once.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// What the program does beside publishing.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Add up the reports of loads that ran at the same time, as one load from one machine would have reported it.
+    MergeReports(MergeArgs),
+}
+
+/// The reports of several loads.
+#[derive(Debug, Clone, Group)]
+pub struct MergeArgs {
+    /// Files that --report wrote.
+    #[arg(required = true, value_name = "FILE")]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the report as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write it to a file, too, in the form of those that were merged.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Where to publish to, and how.
@@ -137,6 +168,38 @@ pub struct MediaArgs {
     /// Begin files again at their end. The bundled clip always is.
     #[arg(long = "loop")]
     pub looping: bool,
+}
+
+/// Many peers in one process, each of which publishes the same.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Load")]
+pub struct LoadArgs {
+    /// Publish to so many rooms: embedded ones, or those of --room's URL, which then names them by {room} (1, 2, ...) and
+    /// may name peers by {peer}: wss://host:4443/?roomId=load-{room}&peerId={peer}. A report at the end sums up what they
+    /// carried, and what was the limit.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(conflicts_with_all = ["record", "page", "page_host", "allow_origin", "video_rtp", "audio_rtp"])]
+    pub rooms: Option<u32>,
+
+    /// How many peers, spread over the rooms. [default: one in each room]
+    #[arg(long, value_name = "N", requires = "rooms", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub peers: Option<u32>,
+
+    /// Producers of each peer: 1 is video, 2 is audio and video, each one more is video again. [default: one for each input]
+    #[arg(long, value_name = "M", requires = "rooms", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub producers: Option<u8>,
+
+    /// How many peers begin in a second.
+    #[arg(long, value_name = "PER_SECOND", requires = "rooms", default_value = "10", value_parser = per_second)]
+    pub ramp: f64,
+
+    /// Write the report to a file, too, to be added up with others by merge-reports.
+    #[arg(long, value_name = "FILE", requires = "rooms")]
+    pub report: Option<PathBuf>,
+
+    /// Serve the load's numbers to Prometheus at http://ADDR/metrics.
+    #[arg(long, value_name = "ADDR", requires = "rooms")]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl MediaArgs {
@@ -274,6 +337,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // A year is as good as forever, and fits any clock.
     let in_range = seconds > 0.0 && seconds <= 31_536_000.0;
     in_range.then(|| Duration::from_secs_f64(seconds)).ok_or_else(wrong)
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    let wrong = || "give a number above 0 and up to 10000, for example 10".to_owned();
+    text.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 10_000.0).ok_or_else(wrong)
 }
 
 #[cfg(test)]

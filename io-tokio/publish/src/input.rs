@@ -8,7 +8,7 @@ use mediasoup_producer::{Codec, MediaKind};
 use tokio::net::UdpSocket;
 
 use crate::args::MediaArgs;
-use crate::source::{self, FileSource, Input, Kind, Options, SourceError, check_layers, loop_together};
+use crate::source::{self, Clip, FileSource, Input, Kind, Options, SourceError, check_layers, loop_together};
 
 /// The bundled clip: 5 s of picture in three sizes and a beat.
 const CLIP: [(&str, &[u8]); 3] = [
@@ -47,6 +47,8 @@ pub struct Layer {
 pub enum Feed {
     /// One file for each layer.
     Files(Vec<FileSource>),
+    /// The same in memory.
+    Clips(Vec<Clip>),
     /// RTP packets.
     Rtp(UdpSocket),
 }

@@ -4,6 +4,7 @@ pub mod args;
 pub mod demo;
 pub mod embedded;
 pub mod input;
+pub mod load;
 pub mod page;
 pub mod player;
 pub mod report;

@@ -19,18 +19,20 @@ use std::{cell::OnceCell, fmt, time::Duration};
 
 use bytes::Bytes;
 
-use self::{
-    error::Fault,
-    reader::{Reader, Unit, open_reader},
-};
 pub use self::{
+    clip::Clip,
     error::SourceError,
     layers::{check_layers, loop_together},
     media::Input,
 };
+use self::{
+    error::Fault,
+    reader::{Reader, Unit, open_reader},
+};
 
 mod annexb;
 mod bits;
+mod clip;
 mod ebml;
 mod error;
 mod ivf;

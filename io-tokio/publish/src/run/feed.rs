@@ -4,7 +4,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use mediasoup_producer::v2::Profile;
@@ -24,7 +24,7 @@ const MAX_OLD: usize = 4096;
 
 /// All tracks.
 #[derive(Debug)]
-pub(super) struct Feeds {
+pub(crate) struct Feeds {
     tracks: Vec<TrackInfo>,
     player: Player,
     ports: Vec<Port>,
@@ -48,8 +48,8 @@ impl TrackInfo {
 /// Something for the producer of a track.
 #[derive(Debug)]
 pub(super) enum Media {
-    /// A frame of a file.
-    Frame(Due),
+    /// A frame of a file, and how late it is.
+    Frame(Due, Duration),
     /// A packet.
     Packet { track: usize, packet: RtpPacket },
     /// The first datagram that is no RTP. More of them are passed over in silence.
@@ -66,15 +66,20 @@ struct Port {
 }
 
 impl Feeds {
-    pub(super) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
+    pub(crate) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
         let (mut infos, mut player, mut ports) = (Vec::new(), Player::default(), Vec::new());
         for (index, track) in tracks.into_iter().enumerate() {
             let simulcast = track.simulcast();
             infos.push(TrackInfo { label: track.label, codec: track.codec, simulcast });
             match track.feed {
-                Feed::Files(sources) => {
-                    for (layer, source) in track.layers.iter().zip(sources) {
-                        player.add(index, layer.profile, source)?;
+                Feed::Files(files) => {
+                    for (layer, file) in track.layers.iter().zip(files) {
+                        player.add(index, layer.profile, file)?;
+                    }
+                }
+                Feed::Clips(clips) => {
+                    for (layer, clip) in track.layers.iter().zip(clips) {
+                        player.add(index, layer.profile, clip)?;
                     }
                 }
                 Feed::Rtp(socket) => ports.push(Port { track: index, socket, junk: false }),
@@ -108,8 +113,9 @@ impl Feeds {
                 }
             };
             tokio::select! {
-                () = until_due => if let Some(due) = self.player.take()? {
-                    return Ok(Some(Media::Frame(due)));
+                () = until_due => if let Some(frame) = self.player.take()? {
+                    let late = due.map_or(Duration::ZERO, |at| Instant::now().saturating_duration_since(at));
+                    return Ok(Some(Media::Frame(frame, late)));
                 },
                 (port, received) = receive(&self.ports, &mut self.buffer) => {
                     if let Some(media) = self.ports[port].media(received) {

@@ -93,6 +93,14 @@ pub enum SourceError {
         /// Whole frames before it.
         frames: u64,
     },
+    /// A file that is to be held in memory, and is too large for that.
+    #[error("{file}: more than {} MiB, which is more than is held in memory; give a shorter one, it is played over and over", limit >> 20)]
+    TooLong {
+        /// The file's name, as given.
+        file: String,
+        /// Bytes of frames that are held at most.
+        limit: usize,
+    },
     /// Two files that shall be layers of one stream do not fit together.
     #[error("{file}: {what} than {other}; layers of one simulcast must be encoded alike but for size and bitrate")]
     LayersDiffer {

@@ -5,6 +5,7 @@ mod demo;
 mod errors;
 mod files;
 mod harness;
+mod load;
 mod reconnect;
 mod recording;
 mod rooms;
