@@ -101,7 +101,7 @@ async fn a_server_that_goes_ends_the_load_which_says_why() {
         let name = if dialect == Dialect::V2 { "v2" } else { "v3" };
         let url = room.ws_url.replace("embedded", "{room}");
         let mut program = Program::start(&["--room", &url, "--dialect", name, "--rooms", "3"]);
-        program.line(|line| line["load"]["connected"] == 3).await;
+        program.line(|line| line["load"]["connected"] == 3 && line["load"]["packets"].as_u64() > Some(100)).await;
         room.handle.close().await;
         let run = program.finish().await;
         let report = report(&run);
