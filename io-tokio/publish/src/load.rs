@@ -142,14 +142,14 @@ impl Load {
                 }
                 _ = ticks.tick() => {
                     self.told(&board);
+                    let progress = board.progress(meter.sample(board.connected_now()));
+                    self.reporter.sample(self.start.elapsed(), progress);
                     if !meter.is_steady() && begun == peers && board.is_settled() {
                         meter.begin();
                         stop.begin();
                         let text = format!("{peers} peers have begun");
                         self.event(Event::new("steady", text).with("peers", peers));
                     }
-                    let progress = board.progress(meter.sample(board.connected_now()));
-                    self.reporter.sample(self.start.elapsed(), progress);
                 }
                 Some(_) = running.join_next() => {
                     // Nobody is left to go on for.
