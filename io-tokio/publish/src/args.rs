@@ -4,15 +4,25 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use mediasoup_producer::Codec;
+
+/// What the options alone do not say.
+pub const HELP: &str = include_str!("args/help.txt");
+
+/// Before the name of an option: the variable that has it.
+const VARIABLE: &str = "MEDIASOUP_PUBLISH_";
 
 /// Publishes files or RTP to a room of mediasoup v2 or v3.
 ///
 /// With no argument it starts a room of its own, publishes the bundled clip to it in simulcast, and shows what the room
 /// receives at http://127.0.0.1:3080/.
 #[derive(Debug, Clone, Parser)]
-#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(version, about, max_term_width = 120, args_conflicts_with_subcommands = true)]
+#[command(after_help = "The long --help has exit statuses, environment variables and the form of --json.")]
+#[command(after_long_help = HELP)]
 pub struct Args {
     /// Something else than publishing.
     #[command(subcommand)]
@@ -33,12 +43,12 @@ pub struct Args {
 
     /// A host name under which browsers may ask for the page, for example one of this machine in the local network. May be
     /// given several times. IP addresses and localhost need none.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["no_page", "room"])]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["no_page", "room"])]
     pub page_host: Vec<String>,
 
     /// A web page whose scripts may join the embedded room, by its origin, for example http://localhost:8080. May be given
     /// several times. Programs need none.
-    #[arg(long, value_name = "ORIGIN", conflicts_with = "room")]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', conflicts_with = "room")]
     pub allow_origin: Vec<String>,
 
     /// Serve no page.
@@ -49,6 +59,11 @@ pub struct Args {
     /// example "replay". Each time the room is joined again: to FILE.2, FILE.3, ...
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Write what happens inside to standard error: error, warn, info, debug or trace, or that for parts of the program
+    /// (mediasoup_producer=debug,warn), as RUST_LOG has it.
+    #[arg(long, value_name = "LEVEL", value_parser = log_filter)]
+    pub log: Option<String>,
 
     /// Where to publish to.
     #[command(flatten)]
@@ -63,11 +78,42 @@ pub struct Args {
     pub load: LoadArgs,
 }
 
+impl Args {
+    /// Reads the command line and the environment. What cannot be understood ends the process with status 2.
+    pub fn from_command_line() -> Self {
+        let matches = Self::command_line().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line, each option of which can be given in the environment, too.
+    pub fn command_line() -> clap::Command {
+        Self::command().mut_args(|arg| {
+            let Some(name) = arg.get_long() else { return arg };
+            let variable = format!("{VARIABLE}{}", name.to_uppercase().replace('-', "_"));
+            let arg = arg.env(variable).hide_env(true);
+            match arg.get_action() {
+                // As people write it: 1, true, yes; 0, false, no.
+                ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
+                _ => arg,
+            }
+        })
+    }
+}
+
 /// What the program does beside publishing.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Add up the reports of loads that ran at the same time, as one load from one machine would have reported it.
     MergeReports(MergeArgs),
+
+    /// Write the completions for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+
+    /// Write the manual page to standard output, as roff.
+    Man,
 }
 
 /// The reports of several loads.
@@ -127,7 +173,7 @@ pub struct RoomArgs {
     /// Of a v3 room's codecs the one to send video or audio as, where it has several of what the input is: its name, and the
     /// profile-level-id of H.264 or the profile-id of VP9, for example H264/640032. The default is the room's first. May be
     /// given several times.
-    #[arg(long, value_name = "NAME[/PROFILE]")]
+    #[arg(long, value_name = "NAME[/PROFILE]", value_delimiter = ',')]
     pub codec: Vec<CodecWish>,
 }
 
@@ -136,18 +182,18 @@ pub struct RoomArgs {
 #[command(next_help_heading = "Media")]
 pub struct MediaArgs {
     /// Video from one file, or from three for simulcast (low, medium, high): IVF (VP8, VP9), Annex B (H.264, H.265),
-    /// WebM, Matroska.
+    /// WebM, Matroska, MP4.
     #[arg(long, value_name = "FILE", num_args = 1..=3, conflicts_with = "video_rtp")]
     pub video: Vec<PathBuf>,
 
-    /// Audio from a file: Ogg Opus, WebM, Matroska.
+    /// Audio from a file: Ogg Opus, WebM, Matroska, MP4.
     #[arg(long, value_name = "FILE", conflicts_with = "audio_rtp")]
     pub audio: Option<PathBuf>,
 
-    /// Video as RTP that arrives at this UDP address, for example from ffmpeg or GStreamer. Packets of up to 1400 bytes
-    /// of payload (ffmpeg: rtp://127.0.0.1:5004?pkt_size=1200).
-    #[arg(long, value_name = "ADDR")]
-    pub video_rtp: Option<SocketAddr>,
+    /// Video as RTP that arrives at this UDP address, for example from ffmpeg or GStreamer; or at three for simulcast (low,
+    /// medium, high). Packets of up to 1400 bytes of payload (ffmpeg: rtp://127.0.0.1:5004?pkt_size=1200).
+    #[arg(long, value_name = "ADDR", num_args = 1..=3)]
+    pub video_rtp: Vec<SocketAddr>,
 
     /// Audio as RTP that arrives at this UDP address.
     #[arg(long, value_name = "ADDR")]
@@ -161,7 +207,7 @@ pub struct MediaArgs {
     #[arg(long, value_name = "CODEC", default_value = "opus", requires = "audio_rtp")]
     pub audio_rtp_codec: AudioCodec,
 
-    /// Send video in three layers. The default where there are three: the bundled clip, or three files.
+    /// Send video in three layers. The default where there are three: the bundled clip, three files, or three addresses.
     #[arg(long)]
     pub simulcast: bool,
 
@@ -205,7 +251,7 @@ pub struct LoadArgs {
 impl MediaArgs {
     /// Whether no input is named, so that the bundled clip is meant.
     pub fn bundled(&self) -> bool {
-        self.video.is_empty() && self.audio.is_none() && self.video_rtp.is_none() && self.audio_rtp.is_none()
+        self.video.is_empty() && self.audio.is_none() && self.video_rtp.is_empty() && self.audio_rtp.is_none()
     }
 }
 
@@ -339,6 +385,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     in_range.then(|| Duration::from_secs_f64(seconds)).ok_or_else(wrong)
 }
 
+/// What `--log` takes; see there.
+fn log_filter(text: &str) -> Result<String, String> {
+    let parsed: Result<tracing_subscriber::EnvFilter, _> = text.parse();
+    parsed.map(|_| text.to_owned()).map_err(|error| format!("{error}; give a level, for example debug"))
+}
+
 fn per_second(text: &str) -> Result<f64, String> {
     let wrong = || "give a number above 0 and up to 10000, for example 10".to_owned();
     text.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 10_000.0).ok_or_else(wrong)
@@ -346,13 +398,20 @@ fn per_second(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        Args::command_line().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable_of_its_own() {
+        let command = Args::command_line();
+        let options: Vec<_> = command.get_arguments().filter(|arg| arg.get_long().is_some()).collect();
+        assert!(options.len() > 20, "{options:?}");
+        let variables: std::collections::BTreeSet<_> = options.iter().filter_map(|arg| arg.get_env()).collect();
+        assert_eq!(variables.len(), options.len());
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub enum Feed {
     Files(Vec<FileSource>),
     /// The same in memory.
     Clips(Vec<Clip>),
-    /// RTP packets.
-    Rtp(UdpSocket),
+    /// RTP packets, at one socket for each layer.
+    Rtp(Vec<UdpSocket>),
 }
 
 /// Why there is nothing to publish.
@@ -63,8 +63,14 @@ pub enum InputError {
     /// Neither one file nor three.
     #[error("--video takes one file, or three for simulcast (low, medium, high); there are {0}")]
     VideoFiles(usize),
+    /// Neither one address nor three.
+    #[error("--video-rtp takes one address, or three for simulcast (low, medium, high); there are {0}")]
+    VideoAddresses(usize),
     /// Simulcast of what has one layer.
-    #[error("--simulcast needs three files: --video LOW MEDIUM HIGH; leave it out to send one encoding")]
+    #[error(
+        "--simulcast needs three files or addresses: --video LOW MEDIUM HIGH, or --video-rtp LOW MEDIUM HIGH; leave it out \
+         to send one encoding"
+    )]
     Simulcast,
     /// The port of an RTP input.
     #[error("{option} cannot listen on {address}: {source}; name a free address of this machine")]
@@ -99,8 +105,12 @@ pub async fn open(args: &MediaArgs) -> Result<Vec<Track>, InputError> {
     } else {
         (open_files(args.audio.clone(), Kind::Audio)?, open_files(args.video.clone(), Kind::Video)?, args.looping)
     };
+    match args.video_rtp.len() {
+        0 | 1 | 3 => {}
+        count => return Err(InputError::VideoAddresses(count)),
+    }
     match video.len() {
-        0 | 1 if args.simulcast => return Err(InputError::Simulcast),
+        0 | 1 if args.simulcast && args.video_rtp.len() < 3 => return Err(InputError::Simulcast),
         0 | 1 => {}
         3 => check_layers(&video.iter().collect::<Vec<_>>())?,
         count => return Err(InputError::VideoFiles(count)),
@@ -119,10 +129,10 @@ pub async fn open(args: &MediaArgs) -> Result<Vec<Track>, InputError> {
         tracks.extend(of_files(sources)?);
     }
     if let Some(address) = args.audio_rtp {
-        tracks.insert(0, of_rtp("--audio-rtp", address, args.audio_rtp_codec.into()).await?);
+        tracks.insert(0, of_rtp("--audio-rtp", &[address], args.audio_rtp_codec.into()).await?);
     }
-    if let Some(address) = args.video_rtp {
-        tracks.push(of_rtp("--video-rtp", address, args.video_rtp_codec.into()).await?);
+    if !args.video_rtp.is_empty() {
+        tracks.push(of_rtp("--video-rtp", &args.video_rtp, args.video_rtp_codec.into()).await?);
     }
     Ok(tracks)
 }
@@ -135,8 +145,7 @@ fn open_files<I: Into<Input>>(inputs: impl IntoIterator<Item = I>, kind: Kind) -
 fn of_files(sources: Vec<FileSource>) -> Result<Option<Track>, SourceError> {
     let Some(first) = sources.first() else { return Ok(None) };
     let (label, codec) = (first.name(), codec(first.info().codec));
-    let profiles: &[Profile] = if sources.len() > 1 { &Profile::SIMULCAST } else { &[Profile::Default] };
-    let layers = profiles
+    let layers = profiles(sources.len())
         .iter()
         .zip(&sources)
         .map(|(profile, source)| Layer { profile: *profile, size: source.info().width.zip(source.info().height) })
@@ -150,11 +159,21 @@ fn of_files(sources: Vec<FileSource>) -> Result<Option<Track>, SourceError> {
     Ok(Some(Track { label, codec, layers, feed: Feed::Files(sources), reordered }))
 }
 
-async fn of_rtp(option: &'static str, address: SocketAddr, codec: Codec) -> Result<Track, InputError> {
-    let socket = UdpSocket::bind(address).await.map_err(|source| InputError::Listen { option, address, source })?;
-    let layers = vec![Layer { profile: Profile::Default, size: None }];
+async fn of_rtp(option: &'static str, addresses: &[SocketAddr], codec: Codec) -> Result<Track, InputError> {
+    let mut sockets = Vec::new();
+    for address in addresses {
+        let bound = UdpSocket::bind(address).await;
+        sockets.push(bound.map_err(|source| InputError::Listen { option, address: *address, source })?);
+    }
+    let layer = |profile: &Profile| Layer { profile: *profile, size: None };
+    let layers = profiles(sockets.len()).iter().map(layer).collect();
     let label = option.trim_start_matches('-').to_owned();
-    Ok(Track { label, codec, layers, feed: Feed::Rtp(socket), reordered: Vec::new() })
+    Ok(Track { label, codec, layers, feed: Feed::Rtp(sockets), reordered: Vec::new() })
+}
+
+/// What so many encodings are called, the lowest first.
+const fn profiles(encodings: usize) -> &'static [Profile] {
+    if encodings > 1 { &Profile::SIMULCAST } else { &[Profile::Default] }
 }
 
 const fn codec(codec: source::Codec) -> Codec {

@@ -5,6 +5,8 @@ pub mod demo;
 pub mod embedded;
 pub mod input;
 pub mod load;
+pub mod log;
+pub mod manual;
 pub mod page;
 pub mod player;
 pub mod report;

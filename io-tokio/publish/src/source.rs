@@ -11,6 +11,7 @@
 //! | IVF            | VP8, VP9           |       |                                             |
 //! | Annex B        | H.264, H.265       |       | evenly spaced frames                        |
 //! | WebM, Matroska | all of these       | Opus  | one [`FileSource`] for each of the two      |
+//! | MP4, QuickTime | all of these       | Opus  | fragmented or not; the same                 |
 //! | Ogg            |                    | Opus  |                                             |
 //!
 //! The format is told by the content, never by the name.
@@ -40,6 +41,7 @@ mod lacing;
 mod layers;
 mod matroska;
 mod media;
+mod mp4;
 mod nal;
 mod ogg;
 mod opus;

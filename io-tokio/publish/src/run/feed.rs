@@ -61,6 +61,7 @@ pub(super) enum Media {
 #[derive(Debug)]
 struct Port {
     track: usize,
+    profile: Profile,
     socket: UdpSocket,
     junk: bool,
 }
@@ -82,7 +83,11 @@ impl Feeds {
                         player.add(index, layer.profile, clip)?;
                     }
                 }
-                Feed::Rtp(socket) => ports.push(Port { track: index, socket, junk: false }),
+                Feed::Rtp(sockets) => {
+                    for (layer, socket) in track.layers.iter().zip(sockets) {
+                        ports.push(Port { track: index, profile: layer.profile, socket, junk: false });
+                    }
+                }
             }
         }
         Ok(Self { tracks: infos, player, ports, buffer: BytesMut::new() })
@@ -94,7 +99,14 @@ impl Feeds {
 
     /// Where RTP is expected, and what it is called.
     pub(super) fn ports(&self) -> Vec<(SocketAddr, String)> {
-        let address = |port: &Port| Some((port.socket.local_addr().ok()?, self.tracks[port.track].label.clone()));
+        let address = |port: &Port| {
+            let label = &self.tracks[port.track].label;
+            let name = match port.profile {
+                Profile::Default => label.clone(),
+                profile => format!("{label} ({profile})"),
+            };
+            Some((port.socket.local_addr().ok()?, name))
+        };
         self.ports.iter().filter_map(address).collect()
     }
 
@@ -150,7 +162,7 @@ impl Port {
     /// `None`: nothing for a producer.
     fn media(&mut self, received: io::Result<Bytes>) -> Option<Media> {
         let track = self.track;
-        let packet = match received.map(RtpPacket::parse) {
+        let mut packet = match received.map(RtpPacket::parse) {
             Ok(Ok(packet)) => packet,
             Ok(Err(RtpPacketError::Rtcp)) => return None,
             Ok(Err(error)) => {
@@ -163,6 +175,7 @@ impl Port {
         if packet.payload.is_empty() {
             return None;
         }
+        packet.layer = self.profile.layer();
         Some(Media::Packet { track, packet })
     }
 }

@@ -51,7 +51,7 @@ pub enum SourceError {
     /// None of the formats we read.
     #[error(
         "{file}: not a format this program reads: it reads IVF (VP8, VP9), Annex B (H.264, H.265), WebM/Matroska, \
-         Ogg Opus; convert it, for example with `ffmpeg -i {file} -c copy out.mkv`"
+         MP4, Ogg Opus; convert it, for example with `ffmpeg -i {file} -c copy out.mkv`"
     )]
     Foreign {
         /// The file's name, as given.

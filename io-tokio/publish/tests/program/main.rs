@@ -6,6 +6,7 @@ mod errors;
 mod files;
 mod harness;
 mod load;
+mod manners;
 mod reconnect;
 mod recording;
 mod rooms;
