@@ -182,11 +182,11 @@ pub struct RoomArgs {
 #[command(next_help_heading = "Media")]
 pub struct MediaArgs {
     /// Video from one file, or from three for simulcast (low, medium, high): IVF (VP8, VP9), Annex B (H.264, H.265),
-    /// WebM, Matroska, MP4.
+    /// WebM, Matroska, MP4. A pipe, too, and - is standard input.
     #[arg(long, value_name = "FILE", num_args = 1..=3, conflicts_with = "video_rtp")]
     pub video: Vec<PathBuf>,
 
-    /// Audio from a file: Ogg Opus, WebM, Matroska, MP4.
+    /// Audio from a file or a pipe: Ogg Opus, WebM, Matroska, MP4.
     #[arg(long, value_name = "FILE", conflicts_with = "audio_rtp")]
     pub audio: Option<PathBuf>,
 

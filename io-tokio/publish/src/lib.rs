@@ -4,6 +4,7 @@ pub mod args;
 pub mod demo;
 pub mod embedded;
 pub mod input;
+pub mod live;
 pub mod load;
 pub mod log;
 pub mod manual;

@@ -28,7 +28,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::args::{Args, MergeArgs};
 use crate::embedded::Rooms;
 use crate::report::{Event, Reporter, to_stdout};
-use crate::run::{Stop, open_tracks};
+use crate::run::{RunError, Stop, open_tracks};
 
 use board::Board;
 use media::Media;
@@ -97,7 +97,12 @@ impl Load {
         let load = &self.args.load;
         let rooms = load.rooms.unwrap_or(1);
         let peers = load.peers.unwrap_or(rooms);
-        let media = Media::read(open_tracks(&self.looping()).await?, load.producers)?;
+        let looping = self.looping();
+        let tracks = tokio::select! {
+            tracks = open_tracks(&looping) => tracks?,
+            () = stop.requested() => return Err(RunError::TooEarly.into()),
+        };
+        let media = Media::read(tracks, load.producers)?;
         process::raise_open_files();
 
         let dialect = self.args.room.dialect();

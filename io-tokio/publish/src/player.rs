@@ -12,7 +12,7 @@ use crate::source::{Clip, EncodedFrame, FileSource, SourceError};
 
 /// Frames that are late by less are sent at once and the schedule is kept. After more (the machine slept) the schedule
 /// is moved instead: a burst would help nobody.
-const MAX_LATE: Duration = Duration::from_secs(1);
+pub(crate) const MAX_LATE: Duration = Duration::from_secs(1);
 
 /// Files played side by side.
 #[derive(Debug, Default)]

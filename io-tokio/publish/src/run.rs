@@ -92,7 +92,11 @@ impl Run<User> {
         let dialect = self.args.room.dialect();
         let mut stop = Stop::new(self.args.seconds, self.teller.0.broken())?;
         self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
-        let tracks = open_tracks(&self.args).await?;
+        // A pipe is waited for.
+        let tracks = tokio::select! {
+            tracks = open_tracks(&self.args) => tracks?,
+            () = stop.requested() => return Err(RunError::TooEarly),
+        };
         for (index, track) in tracks.iter().enumerate() {
             for file in &track.reordered {
                 self.event(told::reordered(file).with("file", &**file));

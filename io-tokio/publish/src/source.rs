@@ -14,7 +14,8 @@
 //! | MP4, QuickTime | all of these       | Opus  | fragmented or not; the same                 |
 //! | Ogg            |                    | Opus  |                                             |
 //!
-//! The format is told by the content, never by the name.
+//! The format is told by the content, never by the name. All can come through a pipe, too, once and as far as what stands first
+//! tells what follows: of MP4 the index must stand before the samples, as in fragments it does.
 
 use std::{cell::OnceCell, fmt, time::Duration};
 
@@ -46,6 +47,7 @@ mod nal;
 mod ogg;
 mod opus;
 mod order;
+mod pipe;
 mod reader;
 mod sps;
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub enum LoadError {
     /// The embedded rooms.
     #[error(transparent)]
     Embedded(#[from] StartError),
+    /// It comes once, and peers play it over and over.
+    #[error("a load plays what it reads over and over, and a pipe comes once; name a file")]
+    Pipe,
     /// All peers would be in one room.
     #[error("--rooms {rooms}: the URL leads to one room; name it by {{room}}, for example ?roomId=load-{{room}}")]
     OneRoom {

@@ -28,6 +28,7 @@ impl Media {
             let clips: Result<Vec<_>, SourceError> = match &track.feed {
                 Feed::Files(files) => files.iter().map(Clip::read).collect(),
                 Feed::Clips(clips) => Ok(clips.clone()),
+                Feed::Pipes(_) => return Err(LoadError::Pipe),
                 // It is not taken together with --rooms.
                 Feed::Rtp(_) => continue,
             };

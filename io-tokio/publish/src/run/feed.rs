@@ -13,6 +13,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::input::{Feed, Track};
+use crate::live::Pipes;
 use crate::player::{Due, Player};
 use crate::source::SourceError;
 
@@ -27,6 +28,7 @@ const MAX_OLD: usize = 4096;
 pub(crate) struct Feeds {
     tracks: Vec<TrackInfo>,
     player: Player,
+    pipes: Pipes,
     ports: Vec<Port>,
     buffer: BytesMut,
 }
@@ -48,7 +50,7 @@ impl TrackInfo {
 /// Something for the producer of a track.
 #[derive(Debug)]
 pub(super) enum Media {
-    /// A frame of a file, and how late it is.
+    /// A frame of a file or a pipe, and how late it is.
     Frame(Due, Duration),
     /// A packet.
     Packet { track: usize, packet: RtpPacket },
@@ -68,7 +70,8 @@ struct Port {
 
 impl Feeds {
     pub(crate) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
-        let (mut infos, mut player, mut ports) = (Vec::new(), Player::default(), Vec::new());
+        let (mut infos, mut player, mut pipes, mut ports) =
+            (Vec::new(), Player::default(), Pipes::default(), Vec::new());
         for (index, track) in tracks.into_iter().enumerate() {
             let simulcast = track.simulcast();
             infos.push(TrackInfo { label: track.label, codec: track.codec, simulcast });
@@ -83,6 +86,11 @@ impl Feeds {
                         player.add(index, layer.profile, clip)?;
                     }
                 }
+                Feed::Pipes(lives) => {
+                    for (layer, live) in track.layers.iter().zip(lives) {
+                        pipes.add(index, layer.profile, live);
+                    }
+                }
                 Feed::Rtp(sockets) => {
                     for (layer, socket) in track.layers.iter().zip(sockets) {
                         ports.push(Port { track: index, profile: layer.profile, socket, junk: false });
@@ -90,7 +98,7 @@ impl Feeds {
                 }
             }
         }
-        Ok(Self { tracks: infos, player, ports, buffer: BytesMut::new() })
+        Ok(Self { tracks: infos, player, pipes, ports, buffer: BytesMut::new() })
     }
 
     pub(super) fn tracks(&self) -> &[TrackInfo] {
@@ -115,7 +123,7 @@ impl Feeds {
     pub(super) async fn next(&mut self) -> Result<Option<Media>, SourceError> {
         loop {
             let due = self.player.due(Instant::now());
-            if due.is_none() && self.ports.is_empty() {
+            if due.is_none() && self.ports.is_empty() && self.pipes.ended() {
                 return Ok(None);
             }
             let until_due = async {
@@ -127,6 +135,9 @@ impl Feeds {
             tokio::select! {
                 () = until_due => if let Some(frame) = self.player.take()? {
                     let late = due.map_or(Duration::ZERO, |at| Instant::now().saturating_duration_since(at));
+                    return Ok(Some(Media::Frame(frame, late)));
+                },
+                frame = self.pipes.next() => if let Some((frame, late)) = frame? {
                     return Ok(Some(Media::Frame(frame, late)));
                 },
                 (port, received) = receive(&self.ports, &mut self.buffer) => {
@@ -141,6 +152,7 @@ impl Feeds {
     /// A frame was not sent. Those after it up to the next key frame are left out.
     pub(super) fn not_sent(&mut self, track: usize, profile: Profile) {
         self.player.not_sent(track, profile);
+        self.pipes.not_sent(track, profile);
     }
 
     /// The streams begin anew, at a new server: each with a key frame.
@@ -150,6 +162,7 @@ impl Feeds {
                 self.player.not_sent(track, profile);
             }
         }
+        self.pipes.begin();
         for port in &mut self.ports {
             // What came while nobody was connected is old.
             let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();

@@ -12,8 +12,8 @@ pub enum SourceError {
         /// The file's name, as given.
         file: String,
     },
-    /// The path names a directory, a pipe or a device.
-    #[error("{file}: not a regular file; name a media file (a pipe cannot be rewound: send RTP instead)")]
+    /// The path names a directory or a device.
+    #[error("{file}: not a regular file; name a media file, or a pipe")]
     NotAFile {
         /// The file's name, as given.
         file: String,

@@ -7,6 +7,7 @@ mod files;
 mod harness;
 mod load;
 mod manners;
+mod pipes;
 mod reconnect;
 mod recording;
 mod rooms;
