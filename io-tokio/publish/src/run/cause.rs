@@ -55,21 +55,6 @@ impl Cause {
             Self::Other => "other",
         }
     }
-
-    /// Whether the server, or the way to it, was too slow.
-    pub const fn is_timeout(self) -> bool {
-        match self {
-            Self::ConnectTimeout | Self::RequestTimeout | Self::MediaTimeout => true,
-            Self::Unreachable
-            | Self::ConnectRefused
-            | Self::SignallingLost
-            | Self::RequestRefused
-            | Self::Dtls
-            | Self::MediaLost
-            | Self::ClosedByServer
-            | Self::Other => false,
-        }
-    }
 }
 
 impl RunError {
