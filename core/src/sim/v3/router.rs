@@ -22,6 +22,7 @@ use crate::net::{DtlsFingerprint, IceParameters, IceProtocol, Receive};
 use crate::rng::Rng;
 use crate::rtp::{Codec, MediaKind};
 use crate::sim::ServerCounters;
+use crate::sim::receiver::estimator::Worker;
 use crate::sim::receiver::feedback::BitrateFeedback;
 use crate::sim::receiver::listener::{AddressLimits, Listener};
 use crate::sim::receiver::packet::{Extensions, payload, sender_report};
@@ -186,7 +187,14 @@ impl Router {
         if bitrate_bps > MAX_BITRATE {
             return Err(RouterError::type_error(format!("bitrate must be <= {MAX_BITRATE} or 0 (unlimited)")));
         }
-        transport.receiver.feedback.cap_bps = (bitrate_bps > 0).then_some(bitrate_bps);
+        match bitrate_bps {
+            0 => transport.receiver.feedback.lift_cap(),
+            _ => transport.receiver.feedback.set_cap_bps(Some(bitrate_bps)),
+        }
+        if let Some(now) = self.now {
+            transport.receiver.flush(now);
+            self.settle(now, id);
+        }
         Ok(())
     }
 
@@ -315,8 +323,7 @@ impl Router {
                 payload_types: &payload_types,
                 read_extensions: self.config.forward_media,
                 report_goodbyes: self.config.report_goodbyes,
-                // Begins with the first producer that declares it.
-                feedback: BitrateFeedback::new(None, self.config.max_incoming_bitrate_bps),
+                feedback: BitrateFeedback::new(Worker::V3, self.config.max_incoming_bitrate_bps),
             },
         );
         let fingerprint = receiver.local_fingerprint().to_string();
@@ -403,7 +410,6 @@ impl Router {
         let producing = parameters::check(&mut rtp_parameters, &self.capabilities)?;
         let id = ProducerId::new(self.next_id());
         let producer_name: Arc<str> = self.uuid().into();
-        let feedback_after = self.config.bitrate_feedback_after;
         let transport = self.transports.get_mut(&on).ok_or_else(|| RouterError::no_transport(name))?;
         let producer = RouterProducer {
             name: producer_name.clone(),
@@ -414,8 +420,12 @@ impl Router {
             paused: false,
         };
         transport.add_producer(id, producer)?;
-        if transport.bandwidth.is_some() {
-            transport.receiver.feedback.begin_after(feedback_after);
+        // None before the first producer that declares it.
+        if self.config.bitrate_feedback
+            && transport.bandwidth.is_some()
+            && let Some(id) = transport.streams.abs_send_time()
+        {
+            transport.receiver.feedback.read_send_times(id);
         }
         self.producer_ids.insert(producer_name.clone(), (on, id));
         Ok(producer_name.to_string())
