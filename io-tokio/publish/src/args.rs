@@ -9,6 +9,8 @@ use clap::{ArgAction, Args as Group, CommandFactory, FromArgMatches, Parser, Sub
 use clap_complete::Shell;
 use mediasoup_producer::Codec;
 
+use crate::demo::Words;
+
 /// What the options alone do not say.
 pub const HELP: &str = include_str!("args/help.txt");
 
@@ -141,9 +143,10 @@ pub struct RoomArgs {
     #[arg(long = "room", value_name = "URL", id = "room")]
     pub url: Option<String>,
 
-    /// What the room speaks, where its URL has neither peerName nor peerId.
+    /// What the room speaks, where its URL has neither peerName nor peerId, or where its first answer does not tell which of
+    /// the v3 demo's words it has.
     #[arg(long, value_name = "DIALECT", requires = "room")]
-    pub dialect: Option<Dialect>,
+    pub dialect: Option<RoomDialect>,
 
     /// What the embedded room speaks. [default: v2]
     #[arg(long, value_name = "DIALECT", conflicts_with = "room")]
@@ -262,6 +265,38 @@ pub enum Dialect {
     V2,
     /// mediasoup 3.
     V3,
+}
+
+/// What a room elsewhere speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoomDialect {
+    /// mediasoup 2, as its demo.
+    V2,
+    /// mediasoup 3, as its demo; in which of its words, the first answer tells.
+    V3,
+    /// mediasoup 3, as its demo in JavaScript, up to 2025.
+    V3Js,
+    /// mediasoup 3, as its demo in TypeScript, from 2025 on, the newest included: what that says otherwise no sender says.
+    V3Ts,
+}
+
+impl RoomDialect {
+    /// Of which mediasoup.
+    pub const fn generation(self) -> Dialect {
+        match self {
+            Self::V2 => Dialect::V2,
+            Self::V3 | Self::V3Js | Self::V3Ts => Dialect::V3,
+        }
+    }
+
+    /// In whose words, if that is named.
+    pub const fn words(self) -> Option<Words> {
+        match self {
+            Self::V2 | Self::V3 => None,
+            Self::V3Js => Some(Words::JavaScript),
+            Self::V3Ts => Some(Words::TypeScript),
+        }
+    }
 }
 
 /// A codec among those of a router.
