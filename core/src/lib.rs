@@ -9,7 +9,7 @@
 //!
 //! For tokio and smol there are the adapter crates
 //! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
-//! others, too; [`adapter`] has what a loop of one's own would share with it.
+//! others, too; [`adapter`] has what a loop of one's own would share with it. `mediasoup-producer-ffi` is for C.
 //!
 //! # In scope, and not
 //!

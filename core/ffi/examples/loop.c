@@ -325,11 +325,10 @@ static void begin(const char *address) {
   const char options[] = "{\"dialect\":\"v3\"}";
   must(msp_session_new(options, sizeof options - 1, &app.session), "a session");
   char *data = request("capabilities", "{}");
-  command(text("{\"Load\":{\"router_rtp_capabilities\":%s,\"prefer_local_codecs_order\":false}}", data));
+  command(text("{\"Load\":{\"router_rtp_capabilities\":%s}}", data));
   free(data);
   data = request("createTransport", "{}");
-  app.transport =
-      command(text("{\"CreateSendTransport\":{\"parameters\":%s,\"options\":{},\"app_data\":{}}}", data)).transport;
+  app.transport = command(text("{\"CreateSendTransport\":{\"parameters\":%s}}", data)).transport;
   free(data);
   inet_ntop(AF_INET, &app.local.sin_addr, ip, sizeof ip);
   command(text("{\"AddLocalAddress\":{\"id\":%" PRIu32 ",\"protocol\":\"udp\",\"address\":\"%s:%d\"}}", app.transport, ip,

@@ -128,10 +128,9 @@ impl World {
 
     fn produce(&mut self, kind: &str, codec: &str) -> u32 {
         let capabilities = json!(self.router.rtp_capabilities());
-        let load = json!({ "Load": { "router_rtp_capabilities": capabilities, "prefer_local_codecs_order": false } });
-        self.session.command(self.now, &load);
+        self.session.command(self.now, &json!({ "Load": { "router_rtp_capabilities": capabilities } }));
         let parameters = self.router.create_web_rtc_transport(self.at(), WebRtcTransportOptions::default()).unwrap();
-        let create = json!({ "CreateSendTransport": { "parameters": parameters, "options": {}, "app_data": {} } });
+        let create = json!({ "CreateSendTransport": { "parameters": parameters } });
         let transport = self.session.command(self.now, &create).transport;
         assert_ne!(transport, 0);
         let local = json!({ "id": transport, "protocol": "udp", "address": "192.0.2.1:5000" });
