@@ -1,5 +1,7 @@
 //! A whole session of mediasoup 3 through the functions, against the simulated router, in virtual time.
 
+#![allow(clippy::disallowed_methods)] // a test may ask for the time once
+
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
