@@ -50,6 +50,12 @@
 //! words of its own. What it receives comes out of [`RoomServer::poll_output`] instead. RID encodings, plain RTP
 //! transports and fingerprints other than sha-256 are refused too.
 //!
+//! # Bandwidth
+//! What a transport can receive is estimated from how delays change, step for step as mediasoup's workers do it (Google's
+//! congestion control at the receiver, draft-ietf-rmcat-gcc-02), and told by REMB: from 5 s after the first packet on, or as
+//! soon as there is too much. Loss plays no part. A bottleneck whose queue is full at once ([`Link::queue`]) delays all packets
+//! alike from then on, so it is not found.
+//!
 //! # Virtual time
 //! The same seed gives the same names and the same fate to the same datagrams, but not the same run: keys are random, and
 //! so is the order in which streams send. Assert on meaning, not on bytes or on exact times. With

@@ -91,23 +91,25 @@ fn audio_alone_says_nothing_about_video() {
     scenario.take_events();
     scenario.drive(Duration::from_secs(4));
     assert_eq!(targets(&scenario.take_events(), id), BTreeMap::new());
-    scenario.drive(Duration::from_secs(8));
-    assert!(scenario.server.encodings(id)[2].bitrate_bps > 800_000);
+    // The room's estimate begins near what audio takes, and goes up by 8% a second.
+    scenario.drive(Duration::from_secs(4));
+    assert_eq!(targets(&scenario.take_events(), id)[&Profile::High], 0);
+    scenario.drive_until("all layers", |scenario| scenario.server.encodings(id)[2].bitrate_bps > 800_000);
 }
 
 #[test]
 fn a_bottleneck_is_heeded() {
-    let narrow = Link::default().bandwidth_bps(Some(600_000));
+    // With a shorter queue, which is full at once, delays would show nothing.
+    let narrow = Link::default().bandwidth_bps(Some(600_000)).queue(Duration::from_secs(2));
     let mut scenario = scenario(ScenarioConfig::default().uplink(narrow), 4).joined();
     let on = scenario.create_transport();
     scenario.send(on, Source::opus(32_000));
     let id = scenario.send(on, Source::vp8_simulcast(100_000, 300_000, 900_000));
     scenario.drive(Duration::from_secs(20));
-    // The room's estimate is half as much again as what it receives, so some loss remains; but not the flood.
     let before = scenario.net.counters(Direction::Up);
     scenario.drive(Duration::from_secs(5));
     let after = scenario.net.counters(Direction::Up);
     let (sent, overflowed) = (after.sent - before.sent, after.overflowed - before.overflowed);
-    assert!(overflowed * 2 < sent, "{overflowed} of {sent}");
+    assert!(overflowed * 20 < sent, "{overflowed} of {sent}");
     assert!(scenario.server.encodings(id)[0].bitrate_bps > 50_000);
 }

@@ -8,10 +8,8 @@ use common::{answer, scenario};
 use mediasoup_producer::record::replay;
 use mediasoup_producer::sim::EngineEvent;
 use mediasoup_producer::sim::Scripted;
-use mediasoup_producer::sim::{Link, RoomServerConfig, ScenarioConfig, Source};
-use mediasoup_producer::v2::{
-    Command, Event, Input, Output, ProducerEvent, ProducerOptions, Room, RoomConfig, TransportEvent,
-};
+use mediasoup_producer::sim::{Link, ScenarioConfig, Source};
+use mediasoup_producer::v2::{Command, Event, Input, Output, ProducerEvent, ProducerOptions, Room, RoomConfig};
 use mediasoup_producer::{Frame, MediaKind, Track};
 use serde_json::Value;
 
@@ -173,13 +171,4 @@ fn what_takes_for_ever_in_the_simulation_never_comes() {
         scenario.drive(Duration::from_secs(60));
         assert!(!scenario.connected(), "{link:?}");
     }
-
-    let server = RoomServerConfig::default().bitrate_feedback_after(Some(Duration::MAX));
-    let mut scenario = scenario(ScenarioConfig::default().server(server), 3).sending();
-    scenario.drive(Duration::from_secs(20));
-    let limited = |event: &Event| {
-        matches!(event, Event::Producer { event: ProducerEvent::TargetBitrate { .. }, .. })
-            || matches!(event, Event::Transport { event: TransportEvent::Stats { .. }, .. })
-    };
-    assert!(!scenario.take_events().iter().any(limited));
 }

@@ -4,11 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{all_lost, connection_states, plain, scenario, transport, transport_events, video};
+use common::{all_lost, connection_states, packets, plain, scenario, transport, transport_events, video};
 use mediasoup_producer::sim::{Direction, Link, RoomServerConfig, Scenario, ScenarioConfig, ServerEvent, Source};
 use mediasoup_producer::v2::{RoomConfig, TransportEvent, TransportOptions};
 use mediasoup_producer::{Certificate, ConnectionState, DtlsBackend, DtlsFailure, Frame, MediaError, Originator};
-use mediasoup_producer::{DtlsRole, IceProtocol};
+use mediasoup_producer::{DtlsRole, IceProtocol, Receive};
 
 fn cut(scenario: &mut Scenario, cut: bool) {
     scenario.net.set_cut(Direction::Up, cut);
@@ -317,6 +317,46 @@ fn a_closed_transport_says_goodbye() {
     ssrcs.sort_unstable();
     assert!(ssrcs.iter().all(|ssrc| goodbye.contains(ssrc)), "{goodbye:?} {ssrcs:?}");
     assert!(events.contains(&ServerEvent::TransportEnded { id }), "no close_notify: {events:?}");
+}
+
+/// The server goes on sending to a transport for as long as it has not heard that it is closed.
+#[test]
+fn what_is_under_way_to_a_closed_transport_is_counted_and_reaches_no_other() {
+    let mut scenario = plain(18).sending_with([Source::opus(32_000)]);
+    let now = scenario.now();
+    let staying = scenario.room.create_transport(now, None).unwrap();
+    let mut handle = scenario.room.transport(staying).unwrap();
+    handle.add_local_address(now, IceProtocol::Udp, Scenario::OTHER_CLIENT).unwrap();
+    let video = scenario.send(staying, Source::vp8(300_000));
+    scenario.drive_until("both to be connected", Scenario::connected);
+    scenario.net.tap(1_000);
+    scenario.drive(Duration::from_secs(10));
+    let closed = transport(&scenario);
+    let now = scenario.now();
+    scenario.room.transport(closed).unwrap().close(now, None).unwrap();
+    scenario.drive(Duration::from_secs(1));
+    let late: Vec<_> = scenario
+        .net
+        .tapped()
+        .filter(|(direction, transmit)| *direction == Direction::Down && transmit.destination == Scenario::CLIENT)
+        .map(|(_, transmit)| Receive::from(transmit.clone()))
+        .collect();
+    assert!(late.len() > 10, "answers to checks, RTCP, the end of DTLS: {}", late.len());
+    scenario.take_events();
+    let before = scenario.room.stats().datagrams_discarded;
+    let now = scenario.now();
+    for receive in &late {
+        scenario.room.handle_receive(now, receive);
+    }
+    assert_eq!(scenario.room.stats().datagrams_discarded, before + late.len() as u64);
+    scenario.drive(Duration::from_secs(1));
+    assert_eq!(connection_states(&scenario.take_events()), []);
+    assert!(
+        scenario.room.transport_info(staying).is_some_and(|info| info.connection_state() == ConnectionState::Connected)
+    );
+    let sent = packets(&scenario, video);
+    scenario.drive(Duration::from_secs(1));
+    assert!(packets(&scenario, video) > sent);
 }
 
 /// One address of the server, two of ours: what comes for one transport must not end in the other.

@@ -160,6 +160,7 @@ macro_rules! suite {
             v3_parity { the_same_script_gives_the_same_outputs_as_by_hand }
             v3 {
                 all_that_is_sent_arrives,
+                what_is_recorded_repeats,
                 tcp_alone_will_do,
                 tcp_takes_over_where_udp_does_not_get_through,
                 a_network_change_moves_the_media_to_new_sockets,

@@ -137,6 +137,19 @@ pub(crate) struct Encoding {
     pub(crate) rid: Option<String>,
 }
 
+/// The SSRCs of a stream and of what carries its retransmissions, from numbers drawn for them: the lower is the stream's.
+///
+/// mediasoup's REMB names all SSRCs that it heard of late, the lowest first, and str0m takes it for a word to the first. It knows
+/// no stream by the SSRC of retransmissions, and drops what begins with one: under loss no limit would be heard.
+pub(crate) fn stream_and_rtx(mut draw: impl FnMut() -> u32, has_rtx: bool) -> (u32, Option<u32>) {
+    let first = draw();
+    if !has_rtx {
+        return (first, None);
+    }
+    let second = draw();
+    (first.min(second), Some(first.max(second)))
+}
+
 /// One RTP packet on its way out.
 #[derive(Debug)]
 pub(crate) struct OutgoingPacket {

@@ -198,6 +198,15 @@ impl Net {
         }
     }
 
+    /// How long a datagram that is handed in now waits for the bottleneck.
+    pub fn waiting(&self, now: Instant, direction: Direction) -> Duration {
+        let line = match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        };
+        line.free_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     /// Takes a datagram.
     pub fn send(&mut self, now: Instant, direction: Direction, transmit: Transmit) {
         let gone = self.gone.contains(&transmit.source) || self.gone.contains(&transmit.destination);

@@ -2,7 +2,9 @@
 //! of v2 and the router of v3 share.
 
 pub(in crate::sim) mod counters;
+pub(in crate::sim) mod estimator;
 pub(in crate::sim) mod feedback;
+pub(in crate::sim) mod header;
 pub(in crate::sim) mod listener;
 pub(in crate::sim) mod numbers;
 pub(in crate::sim) mod packet;
@@ -11,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::bwe::Bitrate;
 use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::FormatParams;
 use str0m::media::{KeyframeRequestKind, MediaKind as RtcKind, Mid, Rid};
@@ -27,7 +28,7 @@ use crate::net::Transmit;
 use crate::net::{DtlsRole, IceParameters, IceProtocol};
 use crate::rtp::{Codec, MediaKind};
 
-use counters::{Rate, Sizes, StreamCounter};
+use counters::{Sizes, StreamCounter};
 use feedback::BitrateFeedback;
 use numbers::{payload_types, raw_extensions};
 
@@ -54,9 +55,6 @@ pub(in crate::sim) struct Receiver {
     pub(in crate::sim) addresses: BTreeSet<(IceProtocol, SocketAddr)>,
     pub(in crate::sim) bytes_received: u64,
     pub(in crate::sim) bytes_sent: u64,
-    /// All RTP, that over RTX streams too: a browser tries with padding on those whether more gets through, and would
-    /// never begin a higher layer if that did not count.
-    received: Rate,
     pub(in crate::sim) feedback: BitrateFeedback,
 }
 
@@ -170,7 +168,6 @@ impl Receiver {
             addresses: BTreeSet::new(),
             bytes_received: 0,
             bytes_sent: 0,
-            received: Rate::default(),
             feedback: options.feedback,
         };
         // Its first deadline.
@@ -325,15 +322,15 @@ impl Receiver {
 
     /// Takes a datagram; a binding request must have been found authentic before.
     pub(in crate::sim) fn handle_receive(&mut self, now: Instant, receive: &Receive) -> Received {
-        let (length, ssrc) = (receive.contents.len() as u64, rtp_ssrc(&receive.contents));
+        let ssrc = rtp_ssrc(&receive.contents);
         self.repairing = ssrc.is_some_and(|ssrc| self.streams.values().any(|stream| stream.rtx == Some(ssrc)));
         let received = self.endpoint.handle_receive(now, receive);
         if received != Received::NotOurs {
-            self.bytes_received += length;
+            self.bytes_received += receive.contents.len() as u64;
         }
-        if received == Received::Taken && (self.repairing || ssrc.is_some_and(|ssrc| self.streams.contains_key(&ssrc)))
-        {
-            self.received.add(now, length);
+        if received == Received::Taken && ssrc.is_some() {
+            self.feedback.packet(now, &receive.contents, self.endpoint.tag_bytes());
+            self.tell_bitrate();
         }
         self.drain(now);
         self.repairing = false;
@@ -350,13 +347,13 @@ impl Receiver {
     }
 
     pub(in crate::sim) fn flush(&mut self, now: Instant) {
-        self.bitrate_feedback(now);
+        self.tell_bitrate();
         self.endpoint.handle_timeout(now);
         self.drain(now);
     }
 
     pub(in crate::sim) fn poll_timeout(&self) -> Option<Instant> {
-        [self.endpoint.poll_timeout(), self.feedback.due()].into_iter().flatten().min()
+        self.endpoint.poll_timeout()
     }
 
     pub(in crate::sim) fn poll_output(&mut self) -> Option<ReceiverOutput> {
@@ -365,7 +362,6 @@ impl Receiver {
 
     /// Ends DTLS; the last datagrams come out of [`poll_output`](Self::poll_output).
     pub(in crate::sim) fn close(&mut self, now: Instant) {
-        self.feedback.stop();
         if !self.endpoint.close() {
             return;
         }
@@ -379,7 +375,6 @@ impl Receiver {
                 EndpointOutput::Transmit(transmit) => self.transmit(transmit),
                 EndpointOutput::Event(event) => self.event(now, event),
                 EndpointOutput::Failed(failure) => {
-                    self.feedback.stop();
                     self.outputs.push_back(ReceiverOutput::Event(ReceiverEvent::Failed(failure)));
                 }
             }
@@ -441,23 +436,13 @@ impl Receiver {
         let sizes = Sizes { header: packet.header.header_len as u64, payload: packet.payload.len() as u64 };
         stream.counter.count(now, *packet.seq_no, packet.header.timestamp, sizes, self.repairing);
         stream.counter.while_paused += u64::from(stream.paused);
-        self.feedback.media(now);
         self.outputs.push_back(ReceiverOutput::Packet { packet: Box::new(packet), repaired: self.repairing });
     }
 
-    fn bitrate_feedback(&mut self, now: Instant) {
-        if !self.feedback.is_due(now) {
-            return;
-        }
-        let counters = || self.streams.values().map(|stream| &stream.counter);
-        let received = self.received.bits_per_second(now);
-        let expected = counters().map(StreamCounter::expected).sum();
-        let arrived = counters().map(|counter| counter.packets - counter.repaired).sum();
-        let bitrate = self.feedback.next(now, received, expected, arrived);
-        if let Some(ssrc) = self.streams.keys().next().copied()
-            && let Some(rx) = self.endpoint.api().stream_rx(&ssrc.into())
-        {
-            rx.request_remb(Bitrate::bps(bitrate));
+    /// str0m's own REMB names one stream; this is how it lets another be written. The real server leaves its own SSRC open.
+    fn tell_bitrate(&mut self) {
+        if let Some(remb) = self.feedback.take() {
+            self.endpoint.api().send_app_specific_feedback(0.into(), 0.into(), remb.payload());
         }
     }
 }

@@ -269,7 +269,7 @@ impl RoomServer {
     pub fn set_bitrate_cap_bps(&mut self, cap: Option<u64>) {
         self.config.bitrate_cap_bps = cap;
         for transport in self.transports.values_mut() {
-            transport.receiver.feedback.cap_bps = cap;
+            transport.receiver.feedback.set_cap_bps(cap);
         }
     }
 

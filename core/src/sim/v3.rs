@@ -17,7 +17,8 @@
 //! It forwards nothing: there are no consumers. What it receives comes out of [`Router::poll_output`] instead. It has no
 //! SCTP, no plain, pipe or direct transports, and takes fingerprints of sha-256 alone. Transport-wide congestion control is
 //! among its capabilities, as the real one has it, but is not spoken: where the real one would choose it
-//! ([`RouterTransport::bandwidth`] tells), REMB goes out all the same.
+//! ([`RouterTransport::bandwidth`] tells), REMB goes out all the same. What it tells is estimated as the real one does it
+//! ([`sim`](crate::sim), Bandwidth).
 
 mod both_sides;
 mod capabilities;

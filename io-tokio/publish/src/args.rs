@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, ValueEnum};
 use mediasoup_producer::Codec;
 
+use crate::demo::Words;
+
 /// Publishes files or RTP to a room of mediasoup v2 or v3.
 ///
 /// With no argument it starts a room of its own, publishes the bundled clip to it in simulcast, and shows what the room
@@ -64,9 +66,10 @@ pub struct RoomArgs {
     #[arg(long = "room", value_name = "URL", id = "room")]
     pub url: Option<String>,
 
-    /// What the room speaks, where its URL has neither peerName nor peerId.
+    /// What the room speaks, where its URL has neither peerName nor peerId, or where its first answer does not tell which of
+    /// the v3 demo's words it has.
     #[arg(long, value_name = "DIALECT", requires = "room")]
-    pub dialect: Option<Dialect>,
+    pub dialect: Option<RoomDialect>,
 
     /// What the embedded room speaks. [default: v2]
     #[arg(long, value_name = "DIALECT", conflicts_with = "room")]
@@ -153,6 +156,38 @@ pub enum Dialect {
     V2,
     /// mediasoup 3.
     V3,
+}
+
+/// What a room elsewhere speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoomDialect {
+    /// mediasoup 2, as its demo.
+    V2,
+    /// mediasoup 3, as its demo; in which of its words, the first answer tells.
+    V3,
+    /// mediasoup 3, as its demo in JavaScript, up to 2025.
+    V3Js,
+    /// mediasoup 3, as its demo in TypeScript, from 2025 on, the newest included: what that says otherwise no sender says.
+    V3Ts,
+}
+
+impl RoomDialect {
+    /// Of which mediasoup.
+    pub const fn generation(self) -> Dialect {
+        match self {
+            Self::V2 => Dialect::V2,
+            Self::V3 | Self::V3Js | Self::V3Ts => Dialect::V3,
+        }
+    }
+
+    /// In whose words, if that is named.
+    pub const fn words(self) -> Option<Words> {
+        match self {
+            Self::V2 | Self::V3 => None,
+            Self::V3Js => Some(Words::JavaScript),
+            Self::V3Ts => Some(Words::TypeScript),
+        }
+    }
 }
 
 /// A codec among those of a router.

@@ -1,11 +1,11 @@
 //! The words that mediasoup's demo application (version 3) and its descendants have with their clients, over protoo.
 //!
-//! They are the application's, and no part of mediasoup. There are two dialects of them: servers of the older JavaScript demo
-//! answer `getRouterRtpCapabilities` with the capabilities themselves, those of the newer TypeScript one with an object that
-//! has them as `routerRtpCapabilities`. That answer comes first, and tells which it is. (The newest servers differ from those in
-//! what they want to know of SCTP, of which a sender of media says nothing.)
+//! They are the application's, and no part of mediasoup. There are two sets of them ([`Words`]): servers of the older demo, in
+//! JavaScript, answer `getRouterRtpCapabilities` with the capabilities themselves, those of the newer one, in TypeScript, with an
+//! object that has them as `routerRtpCapabilities`. That answer comes first, and tells which it is. (The newest servers differ
+//! from those in what they want to know of SCTP, of which a sender of media says nothing.)
 //!
-//! | | older | newer |
+//! | | JavaScript | TypeScript |
 //! | --- | --- | --- |
 //! | answers | bare, or `{id}` | `{routerRtpCapabilities}`, `{transportId}`, `{producerId}`, `{iceParameters}`, `{stats}` |
 //! | `createWebRtcTransport` | `producing`, `consuming` | `appData: {direction: "producer"}` |
@@ -14,8 +14,7 @@
 //! | `newPeer` | `{id, displayName}` | `{peer: {peerId, displayName}}` |
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -47,8 +46,18 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Demo {
     to_server: mpsc::Sender<Say>,
-    newer: Arc<AtomicBool>,
+    /// As they were named, or are found out.
+    words: Arc<OnceLock<Words>>,
     patience: Duration,
+}
+
+/// Which words a demo has, by the language that it is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// Up to 2025.
+    JavaScript,
+    /// From then on.
+    TypeScript,
 }
 
 /// What the server tells by itself.
@@ -111,10 +120,12 @@ enum Say {
 }
 
 impl Demo {
-    /// Connects to the server. Each request may take it as long as `patience`.
+    /// Connects to the server. `words`: what is spoken, whatever its first answer looks like. Each request may take it as long
+    /// as `patience`.
     pub async fn connect(
         connector: &ProtooConnector<Tokio>,
         url: &str,
+        words: Option<Words>,
         patience: Duration,
     ) -> Result<(Self, mpsc::Receiver<Said>), SignallingError> {
         // The newer demos take no program that does not pose as a page of theirs; the older do not look.
@@ -123,33 +134,36 @@ impl Demo {
         let (to_server, asked) = mpsc::channel(ASKED_WAITING);
         let (said, hear) = mpsc::channel(SAID_WAITING);
         tokio::spawn(carry(socket, asked, said));
-        Ok((Self { to_server, newer: Arc::default(), patience }, hear))
+        let words = Arc::new(words.map_or_else(OnceLock::new, OnceLock::from));
+        Ok((Self { to_server, words, patience }, hear))
     }
 
     /// What the router routes. To be asked first.
     pub async fn router_rtp_capabilities(&self) -> Result<RtpCapabilities, DemoError> {
         const METHOD: &str = "getRouterRtpCapabilities";
         let mut answer = self.ask(METHOD, json!({})).await?;
-        let newer = answer["routerRtpCapabilities"].is_object();
-        self.newer.store(newer, Ordering::Relaxed);
-        if !newer && !answer["codecs"].is_array() {
+        let (words, capabilities) = if answer["routerRtpCapabilities"].is_object() {
+            (Words::TypeScript, answer["routerRtpCapabilities"].take())
+        } else if answer["codecs"].is_array() {
+            (Words::JavaScript, answer)
+        } else {
             return Err(DemoError::Answer { method: METHOD, reason: "it has no capabilities".to_owned() });
-        }
-        read(METHOD, if newer { answer["routerRtpCapabilities"].take() } else { answer })
+        };
+        self.words.get_or_init(|| words);
+        read(METHOD, capabilities)
     }
 
     /// Has a transport made for us to send on, over TCP alone if need be.
     pub async fn create_transport(&self, force_tcp: bool) -> Result<TransportParameters, DemoError> {
         const METHOD: &str = "createWebRtcTransport";
-        let newer = self.newer();
-        let data = if newer {
-            json!({ "forceTcp": force_tcp, "appData": { "direction": "producer" } })
-        } else {
-            json!({ "forceTcp": force_tcp, "producing": true, "consuming": false })
+        let data = match self.words() {
+            Words::JavaScript => json!({ "forceTcp": force_tcp, "producing": true, "consuming": false }),
+            Words::TypeScript => json!({ "forceTcp": force_tcp, "appData": { "direction": "producer" } }),
         };
         let mut answer = self.ask(METHOD, data).await?;
-        if newer && answer.is_object() {
-            answer["id"] = answer["transportId"].take();
+        match self.words() {
+            Words::TypeScript if answer.is_object() => answer["id"] = answer["transportId"].take(),
+            Words::JavaScript | Words::TypeScript => {}
         }
         read(METHOD, answer)
     }
@@ -178,7 +192,10 @@ impl Demo {
             Request::Produce { kind, .. } => {
                 data["appData"]["source"] = json!(kind);
                 let answer = self.ask("produce", data).await.map_err(refused)?;
-                let id = &answer[if self.newer() { "producerId" } else { "id" }];
+                let id = &answer[match self.words() {
+                    Words::JavaScript => "id",
+                    Words::TypeScript => "producerId",
+                }];
                 Ok(Answer::Produced { id: id.as_str().unwrap_or_default().to_owned() })
             }
             other => Err(Refusal::new(format!("the demo has no words for {}", other.name()))),
@@ -188,26 +205,27 @@ impl Demo {
     /// Has new ICE credentials made for a transport.
     pub async fn restart_ice(&self, transport_id: &str) -> Result<IceParameters, DemoError> {
         const METHOD: &str = "restartIce";
-        let mut answer = self.ask(METHOD, json!({ "transportId": transport_id })).await?;
-        read(METHOD, if self.newer() { answer["iceParameters"].take() } else { answer })
+        let answer = self.ask(METHOD, json!({ "transportId": transport_id })).await?;
+        read(METHOD, self.within(answer, "iceParameters"))
     }
 
     /// Has a producer closed.
     pub async fn close_producer(&self, producer_id: &str) -> Result<(), DemoError> {
         const METHOD: &str = "closeProducer";
         let data = json!({ "producerId": producer_id });
-        if self.newer() {
-            let say = Say::Notification(METHOD, data);
-            return self.to_server.send(say).await.map_err(|_| DemoError::Ended);
+        match self.words() {
+            Words::JavaScript => self.ask(METHOD, data).await.map(drop),
+            Words::TypeScript => {
+                self.to_server.send(Say::Notification(METHOD, data)).await.map_err(|_| DemoError::Ended)
+            }
         }
-        self.ask(METHOD, data).await.map(drop)
     }
 
     /// What the server counts of a producer.
     pub async fn producer_stats(&self, producer_id: &str) -> Result<Vec<StreamCount>, DemoError> {
         const METHOD: &str = "getProducerStats";
-        let mut answer = self.ask(METHOD, json!({ "producerId": producer_id })).await?;
-        read(METHOD, if self.newer() { answer["stats"].take() } else { answer })
+        let answer = self.ask(METHOD, json!({ "producerId": producer_id })).await?;
+        read(METHOD, self.within(answer, "stats"))
     }
 
     /// Closes the connection. At most a second is spent on that.
@@ -219,8 +237,17 @@ impl Demo {
         }
     }
 
-    fn newer(&self) -> bool {
-        self.newer.load(Ordering::Relaxed)
+    fn words(&self) -> Words {
+        // Nothing that differs is said before the first answer.
+        self.words.get().copied().unwrap_or(Words::JavaScript)
+    }
+
+    /// What an answer has under this name, in the words that name it.
+    fn within(&self, mut answer: Value, name: &str) -> Value {
+        match self.words() {
+            Words::JavaScript => answer,
+            Words::TypeScript => answer[name].take(),
+        }
     }
 
     async fn ask(&self, method: &'static str, data: Value) -> Result<Value, DemoError> {

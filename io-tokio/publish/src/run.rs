@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use crate::args::{Args, Dialect, RoomArgs};
+use crate::args::{Args, Dialect, RoomArgs, RoomDialect};
 use crate::embedded;
 use crate::input;
 use crate::page::Page;
@@ -179,7 +179,7 @@ impl RoomArgs {
             url.query_pairs()
                 .find_map(|(name, _)| [Dialect::V2, Dialect::V3].into_iter().find(|d| name == peer_key(*d)))
         });
-        self.dialect.or(self.embedded).or(given).unwrap_or(Dialect::V2)
+        self.dialect.map(RoomDialect::generation).or(self.embedded).or(given).unwrap_or(Dialect::V2)
     }
 }
 
@@ -233,7 +233,9 @@ mod tests {
         assert_eq!(dialect(&["--room", "wss://host:4443/?roomId=r&peerId=p"]), Dialect::V3);
         assert_eq!(dialect(&["--room", "wss://host:3443/?roomId=r&peerName=p"]), Dialect::V2);
         assert_eq!(dialect(&["--room", "wss://host/"]), Dialect::V2);
-        assert_eq!(dialect(&["--dialect", "v3", "--room", "wss://host/"]), Dialect::V3);
+        for named in ["v3", "v3-js", "v3-ts"] {
+            assert_eq!(dialect(&["--dialect", named, "--room", "wss://host/"]), Dialect::V3);
+        }
         assert_eq!(dialect(&["--dialect", "v2", "--room", "wss://host/?peerId=p"]), Dialect::V2);
     }
 }

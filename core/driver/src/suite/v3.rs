@@ -4,11 +4,12 @@ use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use mediasoup_producer::IceProtocol::{Tcp, Udp};
+use mediasoup_producer::record::{RecordOptions, replay};
 use mediasoup_producer::sim::Source;
 use mediasoup_producer::v3::{
     CreateSendTransportError, Device as Machine, DeviceConfig, DtlsParameters, DtlsRole, EncodingOptions,
@@ -63,7 +64,12 @@ struct Peer<R: Runtime> {
 
 impl<R: Runtime> Peer<R> {
     async fn connected(runtime: &Bench<R>, router: &Arc<TestRouter<R>>) -> Self {
-        let device = device(router, runtime, Options::default(), router.signalling());
+        Self::connected_with(runtime, router, DeviceConfig::default()).await
+    }
+
+    async fn connected_with(runtime: &Bench<R>, router: &Arc<TestRouter<R>>, config: DeviceConfig) -> Self {
+        let device = Device::on(runtime.clone(), config, 1, Options::default(), router.signalling());
+        device.load(router.server().rtp_capabilities().clone(), false).unwrap();
         let events = device.events();
         let transport = transport(&device, router).await;
         let options = ProduceOptions::default().encodings(vec![EncodingOptions::default(); 3]);
@@ -142,6 +148,19 @@ pub async fn all_that_is_sent_arrives<R: Runtime>(runtime: R) {
     assert!(audio.closed() && !peer.video.closed());
     let stats = peer.device.io_stats();
     assert_eq!((stats.socket_errors, stats.datagrams_dropped), (0, 0), "{stats:?}");
+}
+
+pub async fn what_is_recorded_repeats<R: Runtime>(runtime: R) {
+    let runtime = &Bench::new(runtime);
+    let router = TestRouter::start(runtime, &[Udp]);
+    let config = DeviceConfig::default().record(RecordOptions::default());
+    let peer = Peer::connected_with(runtime, &router, config).await;
+    peer.write(&router, &mut source(), 25).await;
+    peer.device.close().await;
+    let recording = peer.device.take_record();
+    let replayed = replay(Instant::now(), &recording.join("\n")).unwrap();
+    assert!(replayed.compared > 0);
+    assert_eq!((replayed.difference, replayed.recording), (None, recording));
 }
 
 pub async fn tcp_alone_will_do<R: Runtime>(runtime: R) {

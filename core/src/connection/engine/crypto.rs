@@ -36,6 +36,8 @@ use tracing::subscriber::NoSubscriber;
 pub use certificate::Certificate;
 pub(crate) use replay::{RtcpGuard, RtcpVerdict};
 pub(crate) use srtp::authentic;
+#[cfg(feature = "sim")]
+pub(crate) use srtp::tag_bytes;
 pub(crate) use watch::{DtlsWatch, is_wrong_way_hello};
 
 /// Which DTLS implementation a transport handshakes with.

@@ -146,6 +146,12 @@ impl Endpoint {
         self.timeout
     }
 
+    /// What SRTP adds to each RTP packet, in bytes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn tag_bytes(&self) -> usize {
+        self.watch.profile().map_or(0, crypto::tag_bytes)
+    }
+
     /// The next thing to act on. Until there is none, nothing else may be asked of the endpoint.
     pub(crate) fn poll_output(&mut self, now: Instant) -> Option<EndpointOutput> {
         loop {

@@ -1,81 +1,99 @@
 //! What a server tells its peers to send at most (REMB).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// As the real server: this often, and this much more than is received.
-const EVERY: Duration = Duration::from_millis(200);
-const HEADROOM_PERCENT: u64 = 150;
-const MIN_BPS: u64 = 10_000;
-/// When more than this is lost over the last ticks, the path is taken to be too narrow.
-const CONGESTED_PERCENT: u64 = 10;
-const BACKOFF_PERCENT: u64 = 85;
-/// How fast the estimate climbs with each tick after that.
-const CLIMB_PERCENT: u64 = 105;
-const TICKS: usize = 5;
+use super::estimator::{Estimator, TimedPacket, Worker};
+use super::header::Header;
 
-/// When REMB goes out, and with what. Simpler than the real server, which looks at how delays change.
+/// How many streams a REMB can name.
+const MOST_SSRCS: usize = 255;
+
+/// Estimates what may be sent, and says so as the real servers do: with the packet that makes it due, of all streams heard of
+/// late.
 #[derive(Debug)]
 pub(in crate::sim) struct BitrateFeedback {
-    /// From the first packet to the first REMB; none: no REMB at all.
-    after: Option<Duration>,
-    pub(in crate::sim) cap_bps: Option<u64>,
-    due: Option<Instant>,
-    pub(in crate::sim) last_bps: u64,
-    /// After congestion, until it is back at what is free.
-    climbing_bps: Option<u64>,
-    /// Packets expected and arrived at first sending, at the last ticks, the latest first.
-    history: [(u64, u64); TICKS],
+    estimator: Estimator,
+    /// The id by which packets carry their absolute send time; none: nothing is estimated.
+    abs_send_time: Option<u8>,
+    cap_bps: Option<u64>,
+    last: Remb,
+    waiting: Option<Remb>,
+}
+
+/// Receiver estimated maximum bitrate (draft-alvestrand-rmcat-remb-03).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::sim) struct Remb {
+    pub(in crate::sim) bitrate_bps: u64,
+    pub(in crate::sim) ssrcs: Vec<u32>,
 }
 
 impl BitrateFeedback {
-    pub(in crate::sim) const fn new(after: Option<Duration>, cap_bps: Option<u64>) -> Self {
-        Self { after, cap_bps, due: None, last_bps: 0, climbing_bps: None, history: [(0, 0); TICKS] }
+    pub(in crate::sim) fn new(worker: Worker, cap_bps: Option<u64>) -> Self {
+        Self { estimator: Estimator::new(worker), abs_send_time: None, cap_bps, last: Remb::default(), waiting: None }
     }
 
-    pub(in crate::sim) const fn due(&self) -> Option<Instant> {
-        self.due
+    /// The id that a new producer gives absolute send times is that of all, as header extensions are a transport's.
+    pub(in crate::sim) const fn read_send_times(&mut self, id: u8) {
+        self.abs_send_time = Some(id);
     }
 
-    pub(in crate::sim) fn is_due(&self, now: Instant) -> bool {
-        self.due.is_some_and(|due| due <= now)
+    pub(in crate::sim) const fn cap_bps(&self) -> Option<u64> {
+        self.cap_bps
     }
 
-    /// A packet has come.
-    pub(in crate::sim) fn media(&mut self, now: Instant) {
-        if self.due.is_none() {
-            self.due = self.after.and_then(|after| now.checked_add(after));
+    pub(in crate::sim) const fn set_cap_bps(&mut self, cap_bps: Option<u64>) {
+        self.cap_bps = cap_bps;
+    }
+
+    /// Says once that no limit is set any more: a REMB of nothing, for no stream.
+    pub(in crate::sim) fn lift_cap(&mut self) {
+        if self.cap_bps.take().is_some() && self.abs_send_time.is_some() {
+            self.waiting = Some(Remb::default());
         }
     }
 
-    /// Sends REMB from so long after the next packet, if it does not do so yet.
-    pub(in crate::sim) const fn begin_after(&mut self, after: Option<Duration>) {
-        if self.after.is_none() {
-            self.after = after;
-        }
+    /// What was last said of streams.
+    pub(in crate::sim) const fn last(&self) -> &Remb {
+        &self.last
     }
 
-    pub(in crate::sim) const fn stop(&mut self) {
-        self.after = None;
-        self.due = None;
-    }
-
-    /// The next figure, from what was received in the last second and the packets so far.
-    pub(in crate::sim) fn next(&mut self, now: Instant, received_bps: u64, expected: u64, arrived: u64) -> u64 {
-        self.due = Some(now + EVERY);
-        let (expected_before, arrived_before) = self.history[TICKS - 1];
-        self.history.rotate_right(1);
-        self.history[0] = (expected, arrived);
-        let expected = expected.saturating_sub(expected_before);
-        let lost = expected.saturating_sub(arrived.saturating_sub(arrived_before));
-        let congested = expected_before > 0 && lost * 100 > expected * CONGESTED_PERCENT;
-        let room = received_bps * HEADROOM_PERCENT / 100;
-        self.climbing_bps = if congested {
-            Some(received_bps * BACKOFF_PERCENT / 100)
-        } else {
-            self.climbing_bps.map(|last| last.max(MIN_BPS) * CLIMB_PERCENT / 100).filter(|climbed| *climbed < room)
+    /// An authentic RTP packet has come; its last bytes are the tag.
+    pub(in crate::sim) fn packet(&mut self, now: Instant, packet: &[u8], tag_bytes: usize) {
+        let Some(header) = Header::parse(packet) else { return };
+        let send_time = self.abs_send_time.and_then(|id| header.extension(id));
+        let Some(&[high, middle, low]) = send_time else { return };
+        let payload = packet.len().saturating_sub(header.bytes + tag_bytes);
+        let packet = TimedPacket {
+            ssrc: header.ssrc,
+            send_time: u32::from_be_bytes([0, high, middle, low]),
+            // How much of it is padding is encrypted. Whoever pads sends nothing else in that packet: browsers do, to try whether
+            // more gets through.
+            payload_bytes: if header.padded { 0 } else { payload as u64 },
         };
-        let estimate = self.climbing_bps.unwrap_or(room).max(MIN_BPS);
-        self.last_bps = self.cap_bps.map_or(estimate, |cap| cap.min(estimate));
-        self.last_bps
+        if let Some(estimate) = self.estimator.packet(now, packet) {
+            self.last = Remb {
+                bitrate_bps: self.cap_bps.map_or(estimate, |cap| cap.min(estimate)),
+                ssrcs: self.estimator.ssrcs().take(MOST_SSRCS).collect(),
+            };
+            self.waiting = Some(self.last.clone());
+        }
+    }
+
+    /// What is to be said now.
+    pub(in crate::sim) const fn take(&mut self) -> Option<Remb> {
+        self.waiting.take()
+    }
+}
+
+impl Remb {
+    /// What follows the two SSRCs of a feedback message: section 2.2.
+    pub(in crate::sim) fn payload(&self) -> Vec<u8> {
+        const MANTISSA_BITS: u32 = 18;
+        let exponent = (u64::BITS - self.bitrate_bps.leading_zeros()).saturating_sub(MANTISSA_BITS);
+        let [_, _, _, _, _, high, middle, low] = (self.bitrate_bps >> exponent).to_be_bytes();
+        let mut payload = b"REMB".to_vec();
+        payload.extend([self.ssrcs.len() as u8, (exponent << 2) as u8 | high, middle, low]);
+        payload.extend(self.ssrcs.iter().flat_map(|ssrc| ssrc.to_be_bytes()));
+        payload
     }
 }

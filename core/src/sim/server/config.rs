@@ -18,7 +18,7 @@ pub struct RoomServerConfig {
     pub(super) codecs: Vec<Codec>,
     pub(super) mandatory_codecs: Vec<Codec>,
     pub(super) bitrate_cap_bps: Option<u64>,
-    pub(super) bitrate_feedback_after: Option<Duration>,
+    pub(super) bitrate_feedback: bool,
     pub(super) forward_media: bool,
     pub(super) report_goodbyes: bool,
     pub(super) worker_delay: Duration,
@@ -33,7 +33,7 @@ impl Default for RoomServerConfig {
             codecs: vec![Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Pcmu, Codec::Pcma],
             mandatory_codecs: Vec::new(),
             bitrate_cap_bps: None,
-            bitrate_feedback_after: Some(Duration::from_secs(5)),
+            bitrate_feedback: true,
             forward_media: false,
             report_goodbyes: false,
             worker_delay: Duration::ZERO,
@@ -70,11 +70,10 @@ impl RoomServerConfig {
         self
     }
 
-    /// How long after its first packet a transport begins to send REMB, or that it sends none. What it allows is half as
-    /// much again as what it receives, or less than that while more than a tenth is lost, and never more than the cap.
-    /// Default: 5 s, as the real server.
-    pub const fn bitrate_feedback_after(mut self, delay: Option<Duration>) -> Self {
-        self.bitrate_feedback_after = delay;
+    /// Whether transports tell by REMB what they can receive, as the worker of mediasoup 2.6.19 estimates it from how delays
+    /// change: from 5 s after the first packet on, or as soon as there is too much, about five times a second. Default: true.
+    pub const fn bitrate_feedback(mut self, send: bool) -> Self {
+        self.bitrate_feedback = send;
         self
     }
 

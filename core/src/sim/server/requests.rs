@@ -11,7 +11,8 @@ use super::{ConnectionId, RoomServer, validate};
 use crate::id::{ProducerId, TransportId};
 use crate::json::weight;
 use crate::net::IceProtocol;
-use crate::rtp::extension::{AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
+use crate::sim::receiver::estimator::Worker;
 use crate::sim::receiver::feedback::BitrateFeedback;
 use crate::sim::receiver::packet::ExtensionIds;
 use crate::sim::receiver::{NewStream, Receiver, ReceiverOptions};
@@ -203,7 +204,7 @@ impl RoomServer {
                 payload_types: &payload_types,
                 read_extensions: self.config.forward_media,
                 report_goodbyes: self.config.report_goodbyes,
-                feedback: BitrateFeedback::new(self.config.bitrate_feedback_after, self.config.bitrate_cap_bps),
+                feedback: BitrateFeedback::new(Worker::V2, self.config.bitrate_cap_bps),
             },
         );
         let fingerprint = receiver.local_fingerprint().to_string();
@@ -305,6 +306,7 @@ impl RoomServer {
         let mut stats_id = || format!("{:016x}", self.rng.next_u64());
         let encodings: Vec<_> = parameters.encodings.iter().map(|encoding| (encoding.profile, stats_id())).collect();
         let paused = request["paused"].as_bool().unwrap_or(false);
+        let extension = |uri: &str| parameters.header_extensions.iter().find(|(of, _)| of == uri).map(|(_, id)| *id);
         if let Some(transport) = self.transports.get_mut(&on) {
             for (encoding, layer) in parameters.encodings.iter().zip(0..) {
                 transport.receiver.add_stream(NewStream {
@@ -319,8 +321,12 @@ impl RoomServer {
                     paused,
                 });
             }
+            if self.config.bitrate_feedback
+                && let Some(id) = extension(ABS_SEND_TIME)
+            {
+                transport.receiver.feedback.read_send_times(id);
+            }
         }
-        let extension = |uri: &str| parameters.header_extensions.iter().find(|(of, _)| of == uri).map(|(_, id)| *id);
         let of_room = self
             .capabilities
             .codecs

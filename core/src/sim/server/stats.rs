@@ -10,7 +10,7 @@ use crate::sim::receiver::IceState;
 /// `timestamp`: milliseconds on the server's own clock.
 pub(super) fn transport(transport: &ServerTransport, timestamp: u64) -> Value {
     let receiver = &transport.receiver;
-    let ssrcs: Vec<_> = receiver.streams().map(|stream| stream.ssrc).collect();
+    let told = receiver.feedback.last();
     let mut stats = json!({
         "bytesReceived": receiver.bytes_received,
         "bytesSent": receiver.bytes_sent,
@@ -25,7 +25,11 @@ pub(super) fn transport(transport: &ServerTransport, timestamp: u64) -> Value {
             IceState::Disconnected => "disconnected",
         },
         "id": transport.id,
-        "localAvailableSendBw": { "bitrate": receiver.feedback.last_bps, "maxBitrate": receiver.feedback.cap_bps.unwrap_or(0), "ssrcs": ssrcs },
+        "localAvailableSendBw": {
+            "bitrate": told.bitrate_bps,
+            "maxBitrate": receiver.feedback.cap_bps().unwrap_or(0),
+            "ssrcs": told.ssrcs,
+        },
         "remoteAvailableSendBw": { "bitrate": 0, "ssrcs": [] },
         "timestamp": timestamp,
         "type": "transport",

@@ -1,7 +1,6 @@
 //! What a router is like, and its bounds.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::connection::engine::crypto::DtlsBackend;
 use crate::net::IceProtocol;
@@ -16,7 +15,7 @@ pub struct RouterConfig {
     pub(super) rtp_capabilities: Option<RtpCapabilities>,
     pub(super) transport_cc: bool,
     pub(super) max_incoming_bitrate_bps: Option<u64>,
-    pub(super) bitrate_feedback_after: Option<Duration>,
+    pub(super) bitrate_feedback: bool,
     pub(super) forward_media: bool,
     pub(super) report_goodbyes: bool,
     pub(super) dtls_backend: DtlsBackend,
@@ -39,7 +38,7 @@ impl Default for RouterConfig {
             rtp_capabilities: None,
             transport_cc: true,
             max_incoming_bitrate_bps: None,
-            bitrate_feedback_after: Some(Duration::from_secs(5)),
+            bitrate_feedback: true,
             forward_media: false,
             report_goodbyes: false,
             dtls_backend: DtlsBackend::default(),
@@ -83,11 +82,10 @@ impl RouterConfig {
         self
     }
 
-    /// How long after its first packet a transport begins to send REMB, or that it sends none. What it allows is half as
-    /// much again as what it receives, or less than that while more than a tenth is lost, and never more than the most.
-    /// Default: 5 s, as the real router.
-    pub const fn bitrate_feedback_after(mut self, delay: Option<Duration>) -> Self {
-        self.bitrate_feedback_after = delay;
+    /// Whether transports tell by REMB what they can receive, as the worker of mediasoup 3.27.1 estimates it from how delays
+    /// change: from 5 s after the first packet on, or as soon as there is too much, about five times a second. Default: true.
+    pub const fn bitrate_feedback(mut self, send: bool) -> Self {
+        self.bitrate_feedback = send;
         self
     }
 

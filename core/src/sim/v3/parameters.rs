@@ -30,12 +30,13 @@ pub(super) struct Producing {
     pub(super) read: ExtensionIds,
 }
 
-/// The ids by which packets say to which stream they belong. 0 is none.
+/// The ids by which packets say to which stream they belong and when they were sent. 0 is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StreamExtensions {
     pub(super) mid: u8,
     pub(super) rid: u8,
     pub(super) repaired_rid: u8,
+    pub(super) abs_send_time: u8,
 }
 
 impl StreamExtensions {
@@ -45,6 +46,7 @@ impl StreamExtensions {
             (&mut self.mid, of_producer.mid),
             (&mut self.rid, of_producer.rid),
             (&mut self.repaired_rid, of_producer.repaired_rid),
+            (&mut self.abs_send_time, of_producer.abs_send_time),
         ] {
             if theirs != 0 {
                 *ours = theirs;
@@ -112,6 +114,7 @@ pub(super) fn check(parameters: &mut RtpParameters, router: &RtpCapabilities) ->
             mid: extension(MID).unwrap_or_default(),
             rid: extension(RTP_STREAM_ID).unwrap_or_default(),
             repaired_rid: extension(REPAIRED_RTP_STREAM_ID).unwrap_or_default(),
+            abs_send_time: extension(ABS_SEND_TIME).unwrap_or_default(),
         },
         read: ExtensionIds {
             mid: extension(MID),

@@ -96,7 +96,7 @@ impl RouterTransport {
 
     /// What the last REMB allowed, in bits per second; 0 before the first.
     pub const fn bitrate_allowed_bps(&self) -> u64 {
-        self.receiver.feedback.last_bps
+        self.receiver.feedback.last().bitrate_bps
     }
 
     /// Its producers, the oldest first.

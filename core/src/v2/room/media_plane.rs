@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::connection::engine::EngineOutput;
 use crate::connection::engine::endpoint::Refused;
-use crate::connection::engine::{EngineEvent, EngineFactory};
+use crate::connection::engine::{EngineEvent, EngineFactory, stream_and_rtx};
 use crate::connection::streams::Streams;
 use crate::connection::{Connection, Routed, SenderParameters, route};
 use crate::id::{ProducerId, TransportId};
@@ -118,10 +118,9 @@ impl MediaPlane {
                 break ssrc;
             }
         };
-        let encoding = |profile: &Option<Profile>| RtpEncodingParameters {
-            ssrc: ssrc(),
-            rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
-            profile: *profile,
+        let encoding = |profile: &Option<Profile>| {
+            let (ssrc, rtx) = stream_and_rtx(&mut ssrc, shared.rtx_payload_type.is_some());
+            RtpEncodingParameters { ssrc, rtx: rtx.map(|ssrc| RtxParameters { ssrc }), profile: *profile }
         };
         let encodings: Vec<_> = layers.iter().map(encoding).collect();
         path.ssrcs.insert(id, ours);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Device;
 use crate::connection::SenderParameters;
-use crate::connection::engine::{Encoding, EngineAnswer};
+use crate::connection::engine::{Encoding, EngineAnswer, stream_and_rtx};
 use crate::connection::streams::Streams;
 use crate::error::SetupError;
 use crate::id::{ProducerId, TransportId};
@@ -228,9 +228,10 @@ impl Device {
         let encodings: Vec<RtpEncodingParameters> = said
             .iter()
             .enumerate()
-            .map(|(layer, said)| RtpEncodingParameters {
-                ssrc: Some(ssrc()),
-                rtx: shared.rtx_payload_type.map(|_| RtxParameters { ssrc: ssrc() }),
+            .map(|(layer, said)| (layer, said, stream_and_rtx(&mut ssrc, shared.rtx_payload_type.is_some())))
+            .map(|(layer, said, (ssrc, rtx))| RtpEncodingParameters {
+                ssrc: Some(ssrc),
+                rtx: rtx.map(|ssrc| RtxParameters { ssrc }),
                 rid: several.then(|| format!("r{layer}")),
                 active: said.map(|said| said.active),
                 scalability_mode: said

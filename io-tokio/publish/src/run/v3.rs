@@ -23,7 +23,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::feed::TrackInfo;
 use super::line::{self, News, OfProducer};
 use super::{RunError, SAMPLE_EVERY, told};
-use crate::args::{Args, CodecWish, Dialect};
+use crate::args::{Args, CodecWish, Dialect, RoomDialect};
 use crate::demo::{Demo, DemoError, Said, StreamCount, peer_id};
 use crate::report::RoomCount;
 
@@ -66,8 +66,9 @@ impl line::Line for Line {
         let records = args.record.is_some();
         let args = &args.room;
         let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
+        let words = args.dialect.and_then(RoomDialect::words);
         let (demo, said) =
-            Demo::connect(&connector, url, args.timeout).await.map_err(RunError::connect(Dialect::V3))?;
+            Demo::connect(&connector, url, words, args.timeout).await.map_err(RunError::connect(Dialect::V3))?;
         let mut config = DeviceConfig::default().dtls_role(args.dtls_role.into()).request_timeout(args.timeout);
         if records {
             config = config.record(RecordOptions::default());

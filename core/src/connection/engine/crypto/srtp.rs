@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
+#[cfg(feature = "sim")]
+use str0m::crypto::dtls::SrtpProfile;
 use str0m::crypto::{AeadAes128GcmCipher, AeadAes256GcmCipher, Aes128CmSha1_80, Aes128CmSha1_80Cipher};
 use str0m::crypto::{CryptoError, Sha1HmacProvider, SrtpProvider};
 use str0m::crypto::{SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80};
@@ -52,6 +54,12 @@ pub(crate) fn authentic() -> u64 {
 
 pub(super) fn count_authentic() {
     AUTHENTIC.set(AUTHENTIC.get().wrapping_add(1));
+}
+
+/// The tag that a profile adds to each packet, in bytes (RFC 3711 section 5.2, RFC 7714 section 8.1).
+#[cfg(feature = "sim")]
+pub(crate) fn tag_bytes(profile: SrtpProfile) -> usize {
+    if profile == SrtpProfile::AES128_CM_SHA1_80 { 10 } else { 16 }
 }
 
 /// SRTP whose AES-CM cipher keeps its key schedule. The rest is str0m's, whose GCM ciphers keep theirs already.
