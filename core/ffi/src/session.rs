@@ -26,9 +26,8 @@ pub struct Accepted {
     pub producer: u32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
-#[derive(Default)]
 struct Options {
     dialect: Dialect,
     config: Map<String, Value>,

@@ -4,29 +4,13 @@
 
 mod common;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use common::{Came, FRAME, PACKET, Session};
+use common::{Came, FRAME, MILLISECOND, PACKET, Session, address, socket};
 use mediasoup_producer::sim::v3::{Router, RouterConfig, RouterOutput, WebRtcTransportOptions};
 use mediasoup_producer::{IceProtocol, Receive};
-use mediasoup_producer_ffi::{Address, Frame, MSP_KEY_FRAME, MSP_ROTATION, Status};
+use mediasoup_producer_ffi::{Frame, MSP_KEY_FRAME, MSP_ROTATION, Status};
 use serde_json::{Value, from_value, json};
-
-const MILLISECOND: u64 = 1_000_000;
-
-fn socket(address: Address) -> SocketAddr {
-    assert_eq!(address.version, 4);
-    let [a, b, c, d, ..] = address.ip;
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), address.port)
-}
-
-fn address(socket: SocketAddr) -> Address {
-    let IpAddr::V4(v4) = socket.ip() else { panic!("all here is IPv4") };
-    let mut address = Address { version: 4, port: socket.port(), ..Address::default() };
-    address.ip[..4].copy_from_slice(&v4.octets());
-    address
-}
 
 struct World {
     session: Session,

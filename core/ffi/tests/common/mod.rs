@@ -4,6 +4,7 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ptr::null;
 
 use mediasoup_producer_ffi::{
@@ -162,3 +163,19 @@ pub(crate) const FRAME: Frame =
 
 /// A packet with nothing said of it.
 pub(crate) const PACKET: Packet = Packet { data: null(), length: 0, layer: 0, flags: 0, rotation: 0, audio_level: 0 };
+
+/// In nanoseconds.
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+
+pub(crate) fn socket(address: Address) -> SocketAddr {
+    assert_eq!(address.version, 4);
+    let [a, b, c, d, ..] = address.ip;
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), address.port)
+}
+
+pub(crate) fn address(socket: SocketAddr) -> Address {
+    let IpAddr::V4(v4) = socket.ip() else { panic!("all here is IPv4") };
+    let mut address = Address { version: 4, port: socket.port(), ..Address::default() };
+    address.ip[..4].copy_from_slice(&v4.octets());
+    address
+}
