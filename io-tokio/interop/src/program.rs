@@ -24,7 +24,7 @@ pub struct Program {
 pub struct Finished {
     /// The exit status; none after a signal.
     pub status: Option<i32>,
-    /// What it summed up at the end.
+    /// What it summed up at the end; of a load, the report.
     pub summary: Value,
     /// All of standard error.
     pub stderr: String,
@@ -84,7 +84,9 @@ impl Program {
             self.child.wait().await.expect("it ends")
         };
         let status = within(PATIENCE, "the program ends", rest).await.code();
-        let summary = self.said.last_mut().map(|line| line["summary"].take()).unwrap_or_default();
+        let last = self.said.last_mut().and_then(Value::as_object_mut);
+        let summary =
+            last.and_then(|line| line.remove("summary").or_else(|| line.remove("report"))).unwrap_or_default();
         assert!(summary.is_object(), "no summary at the end of {:#?}", self.said);
         Finished { status, summary, stderr }
     }

@@ -6,6 +6,7 @@
 
 mod driver;
 mod front_door;
+mod many;
 mod v2;
 mod v3;
 
@@ -22,6 +23,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::args::Dialect;
 use driver::{Driver, Server};
+
+pub use many::Rooms;
 
 /// Packets kept for a listener that is slow; past it the oldest are lost to it. About two seconds of the bundled clip.
 const PACKETS_KEPT: usize = 1024;
@@ -142,14 +145,14 @@ impl Room {
     /// Of others no WebSocket is taken: any page that a browser on this machine shows could open one, and see the picture.
     pub async fn start_for(dialect: Dialect, origins: Vec<String>) -> Result<EmbeddedRoom, StartError> {
         match dialect {
-            Dialect::V2 => Self::serve(v2::Room::new, origins).await,
-            Dialect::V3 => Self::serve(v3::Room::new, origins).await,
+            Dialect::V2 => Self::serve(|address, seed| v2::Room::new(address, seed, true), origins).await,
+            Dialect::V3 => Self::serve(|address, seed| v3::Room::new(address, seed, true), origins).await,
         }
     }
 
     async fn serve<S: Server>(
         server: impl FnOnce(SocketAddr, u64) -> S,
-        mut origins: Vec<String>,
+        origins: Vec<String>,
     ) -> Result<EmbeddedRoom, StartError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let refused = |source| StartError { address: any_port, source };
@@ -157,8 +160,6 @@ impl Room {
         let listener = TcpListener::bind(any_port).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let ws_url = format!("ws://{address}/?roomId=embedded");
-        // What a program names that poses as a page of the room's own, as clients of mediasoup 3's demo do. There is none.
-        origins.extend([format!("http://{address}"), format!("http://localhost:{}", address.port())]);
 
         let (commands, orders) = mpsc::channel(COMMANDS_WAITING);
         let packets = broadcast::Sender::new(PACKETS_KEPT);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use mediasoup_producer::v2::Profile;
 
-use crate::source::{EncodedFrame, FileSource, SourceError};
+use crate::source::{Clip, EncodedFrame, FileSource, SourceError};
 
 /// Frames that are late by less are sent at once and the schedule is kept. After more (the machine slept) the schedule
 /// is moved instead: a burst would help nobody.
-const MAX_LATE: Duration = Duration::from_secs(1);
+pub(crate) const MAX_LATE: Duration = Duration::from_secs(1);
 
 /// Files played side by side.
 #[derive(Debug, Default)]
@@ -27,13 +27,43 @@ pub struct Player {
 struct Stream {
     track: usize,
     profile: Profile,
-    source: FileSource,
+    source: Source,
     next: Option<EncodedFrame>,
     /// When the next frame is due, in media time: its own, or that of one before it which is shown later. Frames are sent in
     /// decoding order, so that none before it could have been sent earlier.
     due: Duration,
     /// A frame was not sent: what refers to it is of no use.
     broken: bool,
+}
+
+/// What a stream is played from.
+#[derive(Debug)]
+pub enum Source {
+    /// A file, read as it is played.
+    File(Box<FileSource>),
+    /// Memory.
+    Clip(Clip),
+}
+
+impl Source {
+    fn next_frame(&mut self) -> Result<Option<EncodedFrame>, SourceError> {
+        match self {
+            Self::File(file) => file.next_frame(),
+            Self::Clip(clip) => Ok(Some(clip.next_frame())),
+        }
+    }
+}
+
+impl From<FileSource> for Source {
+    fn from(file: FileSource) -> Self {
+        Self::File(Box::new(file))
+    }
+}
+
+impl From<Clip> for Source {
+    fn from(clip: Clip) -> Self {
+        Self::Clip(clip)
+    }
 }
 
 /// A frame, and whose it is.
@@ -49,7 +79,8 @@ pub struct Due {
 
 impl Player {
     /// Adds a file.
-    pub fn add(&mut self, track: usize, profile: Profile, mut source: FileSource) -> Result<(), SourceError> {
+    pub fn add(&mut self, track: usize, profile: Profile, source: impl Into<Source>) -> Result<(), SourceError> {
+        let mut source = source.into();
         let next = source.next_frame()?;
         let due = next.as_ref().map_or(Duration::ZERO, |frame| frame.time);
         self.streams.push(Stream { track, profile, source, next, due, broken: false });
@@ -144,6 +175,23 @@ mod tests {
         }
         let count = |track| sent.iter().filter(|(_, due)| due.track == track).count();
         assert_eq!((count(0), count(1)), (600 * 50, 600 * 30));
+    }
+
+    #[test]
+    fn what_is_held_in_memory_is_played_as_from_its_file() {
+        let open = |name, data, kind| FileSource::open(Input::bundled(name, data), kind, Options::default()).unwrap();
+        let (mut low, mut beat) = (open("low.ivf", LOW, Kind::Video), open("beat.opus", BEAT, Kind::Audio));
+        loop_together(&mut [&mut low, &mut beat]).unwrap();
+        let mut in_memory = Player::default();
+        in_memory.add(0, Profile::Default, Clip::read(&beat).unwrap()).unwrap();
+        in_memory.add(1, Profile::Low, Clip::read(&low).unwrap()).unwrap();
+        let start = Instant::now();
+        let until = start + Duration::from_secs(17);
+        let played = |mut player: Player| {
+            let mut now = start;
+            play(&mut player, &mut now, until)
+        };
+        assert_eq!(played(in_memory), played(player()));
     }
 
     #[test]

@@ -5,35 +5,42 @@ mod lines;
 mod table;
 mod thread;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::v2::Profile;
 use mediasoup_producer::v2::stats::InboundRtpStats;
 use mediasoup_producer::{Codec, MediaKind, ProducerId};
-use serde::Serialize;
+use mediasoup_producer_tokio::IoStats;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use json::Json;
+pub(crate) use json::{milliseconds, thousandths};
 pub use lines::Lines;
 pub use table::Table;
 pub use thread::Reporter;
 
-/// How the run is told.
-pub trait Report: Send {
+/// How a run is told, whose samples and summary are such.
+pub trait Report<Sample, Summary>: Send {
     /// Something happened, `t` after the start.
     fn event(&mut self, t: Duration, event: &Event) -> io::Result<()>;
 
-    /// The encodings as they stand; once a second.
-    fn sample(&mut self, t: Duration, rows: &[Row]) -> io::Result<()>;
+    /// How things stand; once a second.
+    fn sample(&mut self, t: Duration, sample: &Sample) -> io::Result<()>;
 
     /// The end.
     fn summary(&mut self, summary: &Summary) -> io::Result<()>;
 }
 
 /// The report for this standard output.
-pub fn to_stdout(json: bool) -> Box<dyn Report> {
+pub fn to_stdout<Sample, Summary>(json: bool) -> Box<dyn Report<Sample, Summary>>
+where
+    Json<Stdout>: Report<Sample, Summary>,
+    Lines<Stdout>: Report<Sample, Summary>,
+    Table<Stdout>: Report<Sample, Summary>,
+{
     let stdout = io::stdout();
     match (json, stdout.is_terminal()) {
         (true, _) => Box::new(Json::new(stdout)),
@@ -107,7 +114,7 @@ impl Row {
 }
 
 /// What we count of an encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sent {
     /// Frames; packets for audio.
     pub frames: u64,
@@ -152,7 +159,7 @@ impl std::ops::AddAssign for Sent {
 }
 
 /// What the room counts of an encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoomCount {
     /// Packets received.
     pub packets: u64,
@@ -176,6 +183,32 @@ impl std::ops::AddAssign for RoomCount {
     }
 }
 
+/// What sockets did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sockets {
+    /// Frames and packets refused because datagrams before them still wait.
+    pub media_refused: u64,
+    /// Datagrams dropped because a socket is gone, or does not keep up.
+    pub datagrams_dropped: u64,
+    /// Datagrams that the system refused.
+    pub errors: u64,
+}
+
+impl From<IoStats> for Sockets {
+    fn from(stats: IoStats) -> Self {
+        let errors = stats.socket_errors + stats.datagrams_too_large;
+        Self { media_refused: stats.media_refused, datagrams_dropped: stats.datagrams_dropped, errors }
+    }
+}
+
+impl std::ops::AddAssign for Sockets {
+    fn add_assign(&mut self, other: Self) {
+        self.media_refused += other.media_refused;
+        self.datagrams_dropped += other.datagrams_dropped;
+        self.errors += other.errors;
+    }
+}
+
 /// How the run went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -196,7 +229,7 @@ fn write_line(out: &mut impl Write, line: &str) -> io::Result<()> {
 }
 
 /// Bits per second, for people.
-fn bitrate(bps: u64) -> String {
+pub(crate) fn bitrate(bps: u64) -> String {
     match bps {
         0..10_000 => format!("{:.1} kbit/s", bps as f64 / 1e3),
         10_000..1_000_000 => format!("{:.0} kbit/s", bps as f64 / 1e3),
@@ -205,7 +238,7 @@ fn bitrate(bps: u64) -> String {
 }
 
 /// Milliseconds, for people.
-fn millis(duration: Duration) -> String {
+pub(crate) fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
 

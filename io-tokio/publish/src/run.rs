@@ -1,5 +1,6 @@
 //! A run of the program, from the command line to the exit status.
 
+mod cause;
 mod encoding;
 mod error;
 mod feed;
@@ -7,29 +8,34 @@ mod line;
 mod recording;
 mod session;
 mod stop;
+mod teller;
 mod told;
 mod v2;
 mod v3;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use url::Url;
 
 use crate::args::{Args, Dialect, RoomArgs, RoomDialect};
 use crate::embedded;
-use crate::input;
+use crate::input::{self, Track};
 use crate::page::Page;
-use crate::report::{Event, Reporter, Row, Summary, to_stdout};
+use crate::report::{Event, Reporter, Row, Sockets, Summary, to_stdout};
 
 use encoding::Encodings;
-use feed::Feeds;
 use recording::Recordings;
-use stop::Stop;
+use teller::User;
 
+pub use cause::Cause;
 pub use error::RunError;
+pub(crate) use feed::Feeds;
+pub(crate) use stop::Stop;
+pub(crate) use teller::Teller;
 
-/// How often numbers are shown, and asked for.
+/// How often numbers are shown.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two attempts to join again, at first and at most.
@@ -39,40 +45,37 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 /// Runs the program: publishes until the end, writes the report to standard output and errors to standard error. True:
 /// the room has received every encoding, and nothing failed.
 pub async fn run(args: Args, start: Instant) -> bool {
-    let reporter = Reporter::new(to_stdout(args.json));
-    let mut run = Run {
-        args,
-        start,
-        reporter,
-        encodings: Encodings::default(),
-        connect: None,
-        reordered: BTreeSet::new(),
-        stays: 0,
-        recordings: None,
-        unrecorded: None,
-    };
+    let user = User(Reporter::new(to_stdout(args.json)));
+    let mut run = Run::new(args.into(), start, user, SAMPLE_EVERY);
     let result = run.publish().await.map_err(|error| error.with_remedy(run.args.room.reconnect));
     if let Err(error) = &result {
-        eprintln!("mediasoup-publish: {error}");
+        run.teller.complain(error);
     }
     let rows = run.encodings.rows();
     let received = !rows.is_empty() && rows.iter().all(Row::received);
     if result.is_ok() && run.connect.is_some() {
         for row in rows.iter().filter(|row| !row.received()) {
-            eprintln!("mediasoup-publish: the room received nothing of {}", row.name());
+            run.teller.complain(&format!("the room received nothing of {}", row.name()));
         }
     }
     let error = result.err().or(run.unrecorded);
     let summary = Summary { ok: error.is_none() && received, error, connect: run.connect, rows };
     let ok = summary.ok;
-    run.reporter.finish(summary) && ok
+    run.teller.0.finish(summary) && ok
 }
 
-struct Run {
-    args: Args,
+/// One peer's run.
+pub(crate) struct Run<T> {
+    args: Arc<Args>,
     start: Instant,
-    reporter: Reporter,
+    teller: T,
+    /// How often the room is asked what it counts.
+    count_every: Duration,
     encodings: Encodings,
+    /// What sockets have refused, in stays before this one and in this one.
+    sockets: (Sockets, Sockets),
+    /// When the stay was begun with, until it is connected.
+    since: Option<Instant>,
     /// How long the first connection took.
     connect: Option<Duration>,
     recordings: Option<Recordings>,
@@ -84,24 +87,21 @@ struct Run {
     stays: u64,
 }
 
-impl Run {
+impl Run<User> {
     async fn publish(&mut self) -> Result<(), RunError> {
         let dialect = self.args.room.dialect();
-        if dialect == Dialect::V2 && !self.args.room.codec.is_empty() {
-            return Err(RunError::CannotChoose);
-        }
-        let mut stop = Stop::new(self.args.seconds, self.reporter.broken())?;
+        let mut stop = Stop::new(self.args.seconds, self.teller.0.broken())?;
         self.recordings = self.args.record.clone().map(Recordings::create).transpose()?;
-        let tracks = input::open(&self.args.media).await?;
+        // A pipe is waited for.
+        let tracks = tokio::select! {
+            tracks = open_tracks(&self.args) => tracks?,
+            () = stop.requested() => return Err(RunError::TooEarly),
+        };
         for (index, track) in tracks.iter().enumerate() {
             for file in &track.reordered {
                 self.event(told::reordered(file).with("file", &**file));
                 self.reordered.insert(index);
             }
-        }
-        if let Some(wish) = self.args.room.codec.iter().find(|wish| tracks.iter().all(|track| !wish.is_of(track.codec)))
-        {
-            return Err(RunError::NoInput(wish.clone()));
         }
         self.encodings = Encodings::new(&tracks);
         let mut feeds = Feeds::new(tracks)?;
@@ -127,13 +127,51 @@ impl Run {
             self.event(Event::new("listening", text).with("address", address.to_string()));
         }
         let (url, peer) = with_peer(&url, dialect);
+        self.stay_on(dialect, &url, &peer, &mut feeds, &mut stop).await
+    }
+}
 
+impl<T: Teller> Run<T> {
+    fn new(args: Arc<Args>, start: Instant, teller: T, count_every: Duration) -> Self {
+        Self {
+            args,
+            start,
+            teller,
+            count_every,
+            encodings: Encodings::default(),
+            sockets: Default::default(),
+            since: None,
+            connect: None,
+            recordings: None,
+            unrecorded: None,
+            reordered: BTreeSet::new(),
+            stays: 0,
+        }
+    }
+
+    /// A run that publishes these tracks. The room is asked what it counts so often.
+    pub(crate) fn of(args: Arc<Args>, tracks: &[Track], teller: T, count_every: Duration) -> Self {
+        let reordered = (0..tracks.len()).filter(|index| !tracks[*index].reordered.is_empty()).collect();
+        let encodings = Encodings::new(tracks);
+        Self { encodings, reordered, ..Self::new(args, Instant::now(), teller, count_every) }
+    }
+
+    /// Publishes until the end, joining again as often as it takes, if that is wanted.
+    pub(crate) async fn stay_on(
+        &mut self,
+        dialect: Dialect,
+        url: &str,
+        peer: &str,
+        feeds: &mut Feeds,
+        stop: &mut Stop,
+    ) -> Result<(), RunError> {
         let mut wait = RETRY_FIRST;
         loop {
             let stays = self.stays;
+            self.since = Some(Instant::now());
             let stay = match dialect {
-                Dialect::V2 => self.session::<v2::Line>(&url, &peer, &mut feeds, &mut stop).await,
-                Dialect::V3 => self.session::<v3::Line>(&url, &peer, &mut feeds, &mut stop).await,
+                Dialect::V2 => self.session::<v2::Line>(url, peer, feeds, stop).await,
+                Dialect::V3 => self.session::<v3::Line>(url, peer, feeds, stop).await,
             };
             let error = match stay {
                 Ok(()) if self.connect.is_none() => return Err(RunError::TooEarly),
@@ -147,10 +185,7 @@ impl Run {
             if stays != self.stays {
                 wait = RETRY_FIRST;
             }
-            eprintln!("mediasoup-publish: {error}");
-            let text = format!("lost: {error}; joining again in {} s", wait.as_secs());
-            let event = Event::new("lost", text).with("error", error.to_string());
-            self.event(event.with("again_in_s", wait.as_secs()));
+            self.teller.lost(self.start.elapsed(), &error, wait);
             tokio::select! {
                 () = stop.requested() => return Ok(()),
                 () = tokio::time::sleep(wait) => {}
@@ -159,21 +194,50 @@ impl Run {
         }
     }
 
+    /// The encodings as they stand, over all stays.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.encodings.rows()
+    }
+
+    /// What sockets have refused, over all stays.
+    pub(crate) fn sockets(&self) -> Sockets {
+        let (mut sockets, latest) = self.sockets;
+        sockets += latest;
+        sockets
+    }
+
+    /// Who is told.
+    pub(crate) fn teller(&mut self) -> &mut T {
+        &mut self.teller
+    }
+
     /// A recording has failed. The session goes on; the end of the run says so again.
     fn not_recorded(&mut self, error: String) {
-        eprintln!("mediasoup-publish: {error}");
+        self.teller.complain(&error);
         self.event(Event::new("record", &*error).with("error", &*error));
         self.unrecorded.get_or_insert(error);
     }
 
-    fn event(&self, event: Event) {
-        self.reporter.event(self.start.elapsed(), event);
+    fn event(&mut self, event: Event) {
+        self.teller.event(self.start.elapsed(), event);
+    }
+}
+
+/// Opens what is to be published, and sees whether the options for it fit.
+pub(crate) async fn open_tracks(args: &Args) -> Result<Vec<Track>, RunError> {
+    if args.room.dialect() == Dialect::V2 && !args.room.codec.is_empty() {
+        return Err(RunError::CannotChoose);
+    }
+    let tracks = input::open(&args.media).await?;
+    match args.room.codec.iter().find(|wish| tracks.iter().all(|track| !wish.is_of(track.codec))) {
+        Some(wish) => Err(RunError::NoInput(wish.clone())),
+        None => Ok(tracks),
     }
 }
 
 impl RoomArgs {
     /// What is spoken: as named, or as the URL's query has it.
-    fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         let given = self.url.as_deref().and_then(|url| {
             let url = Url::parse(url).ok()?;
             url.query_pairs()
@@ -184,7 +248,7 @@ impl RoomArgs {
 }
 
 /// What a peer is called by in the demo's URLs.
-const fn peer_key(dialect: Dialect) -> &'static str {
+pub(crate) const fn peer_key(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::V2 => "peerName",
         Dialect::V3 => "peerId",

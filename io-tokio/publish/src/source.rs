@@ -11,26 +11,30 @@
 //! | IVF            | VP8, VP9           |       |                                             |
 //! | Annex B        | H.264, H.265       |       | evenly spaced frames                        |
 //! | WebM, Matroska | all of these       | Opus  | one [`FileSource`] for each of the two      |
+//! | MP4, QuickTime | all of these       | Opus  | fragmented or not; the same                 |
 //! | Ogg            |                    | Opus  |                                             |
 //!
-//! The format is told by the content, never by the name.
+//! The format is told by the content, never by the name. All can come through a pipe, too, once and as far as what stands first
+//! tells what follows: of MP4 the index must stand before the samples, as in fragments it does.
 
 use std::{cell::OnceCell, fmt, time::Duration};
 
 use bytes::Bytes;
 
-use self::{
-    error::Fault,
-    reader::{Reader, Unit, open_reader},
-};
 pub use self::{
+    clip::Clip,
     error::SourceError,
     layers::{check_layers, loop_together},
     media::Input,
 };
+use self::{
+    error::Fault,
+    reader::{Reader, Unit, open_reader},
+};
 
 mod annexb;
 mod bits;
+mod clip;
 mod ebml;
 mod error;
 mod ivf;
@@ -38,10 +42,12 @@ mod lacing;
 mod layers;
 mod matroska;
 mod media;
+mod mp4;
 mod nal;
 mod ogg;
 mod opus;
 mod order;
+mod pipe;
 mod reader;
 mod sps;
 #[cfg(test)]

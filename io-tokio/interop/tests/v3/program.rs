@@ -30,3 +30,16 @@ async fn over_tcp_alone_and_as_dtls_server() {
     let run = program.interrupt().await;
     assert_eq!((run.status, &run.summary["ok"]), (Some(0), &json!(true)), "{run:#?}");
 }
+
+#[tokio::test]
+#[ignore = "needs Node, Chromium and a C++ compiler: run io-tokio/interop/run.sh"]
+async fn a_load_of_five_peers_is_received_and_reported() {
+    for demo in ["older", "newer"] {
+        let server = Server::start(&["--demo", demo]).await;
+        let url = format!("{}/?roomId=load-{{room}}&peerId={{peer}}", server.ws());
+        let run = Program::publish(&url, &["--rooms", "5", "--producers", "2", "--seconds", "3"]).finished().await;
+        assert_eq!((run.status, &*run.stderr, &run.summary["ok"]), (Some(0), "", &json!(true)), "{run:#?}");
+        assert_eq!((&run.summary["peers"]["connected"], &run.summary["connect"]["count"]), (&json!(5), &json!(5)));
+        assert_eq!(run.summary["sent"]["packets"], run.summary["received"]["packets"]);
+    }
+}

@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 64;
 const TEXTS_WAITING: usize = 256;
 
 /// What peers say waits here for the room; past it they are not read.
-const SAID_WAITING: usize = 256;
+pub(super) const SAID_WAITING: usize = 256;
 
 /// How long a peer may let what is said to it wait before it reads on. One that does not is shut out.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,17 +47,39 @@ pub(super) enum Visitor {
 
 #[derive(Debug, Clone)]
 struct Door {
-    visitors: mpsc::Sender<Visitor>,
+    rooms: Rooms,
     /// Web pages whose scripts are let in.
     origins: Arc<[String]>,
     places: Arc<Semaphore>,
     last: Arc<AtomicU64>,
 }
 
+/// What is behind a door.
+#[derive(Debug, Clone)]
+enum Rooms {
+    /// A room for everybody, whatever name they have for it.
+    One(mpsc::Sender<Visitor>),
+    /// Rooms that are called by their numbers, from 1.
+    Numbered(Arc<[mpsc::Sender<Visitor>]>),
+}
+
+impl Rooms {
+    fn find(&self, name: Option<&str>) -> Option<mpsc::Sender<Visitor>> {
+        match self {
+            Self::One(room) => Some(room.clone()),
+            Self::Numbered(rooms) => {
+                let number: usize = name?.parse().ok()?;
+                rooms.get(number.checked_sub(1)?).cloned()
+            }
+        }
+    }
+}
+
 /// The part of the URL's query that a room looks at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wishes {
+    room_id: Option<String>,
     peer_id: Option<String>,
 }
 
@@ -65,14 +87,26 @@ struct Wishes {
 /// is aborted.
 pub(super) fn open(listener: TcpListener, origins: Vec<String>) -> (mpsc::Receiver<Visitor>, JoinHandle<()>) {
     let (visitors, inbox) = mpsc::channel(SAID_WAITING);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let door = Door { visitors, origins: origins.into(), places, last: Arc::default() };
+    (inbox, serve(listener, Rooms::One(visitors), origins, MAX_CONNECTIONS))
+}
+
+/// The same for many rooms, with so many places together. Only programs are let in.
+pub(super) fn open_many(listener: TcpListener, rooms: Vec<mpsc::Sender<Visitor>>, places: usize) -> JoinHandle<()> {
+    serve(listener, Rooms::Numbered(rooms.into()), Vec::new(), places)
+}
+
+fn serve(listener: TcpListener, rooms: Rooms, mut origins: Vec<String>, places: usize) -> JoinHandle<()> {
+    // What a program names that poses as a page of the room's own, as clients of mediasoup 3's demo do. There is none.
+    if let Ok(address) = listener.local_addr() {
+        origins.extend([format!("http://{address}"), format!("http://localhost:{}", address.port())]);
+    }
+    let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+    let door = Door { rooms, origins: origins.into(), places, last: Arc::default() };
     let router = Router::new().fallback(get(enter)).with_state(door);
-    let task = tokio::spawn(async move {
+    tokio::spawn(async move {
         // axum's server retries what fails, and ends never.
         let _ = axum::serve(listener, router).await;
-    });
-    (inbox, task)
+    })
 }
 
 async fn enter(
@@ -87,6 +121,9 @@ async fn enter(
         let remedy = "scripts of this web page are not let in: name its origin with --allow-origin";
         return (StatusCode::FORBIDDEN, remedy).into_response();
     }
+    let Some(visitors) = door.rooms.find(wishes.room_id.as_deref()) else {
+        return (StatusCode::NOT_FOUND, "there is no such room").into_response();
+    };
     let Ok(place) = door.places.clone().try_acquire_owned() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
@@ -98,8 +135,8 @@ async fn enter(
     upgrade.on_upgrade(async move |socket| {
         let id = ConnectionId(door.last.fetch_add(1, Ordering::Relaxed));
         // The room is gone: so is the connection.
-        let _ = attend(id, wishes.peer_id, socket, &door.visitors).await;
-        let _ = door.visitors.send(Visitor::Left(id)).await;
+        let _ = attend(id, wishes.peer_id, socket, &visitors).await;
+        let _ = visitors.send(Visitor::Left(id)).await;
         drop(place);
     })
 }

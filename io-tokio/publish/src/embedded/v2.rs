@@ -23,8 +23,9 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(address: SocketAddr, seed: u64) -> Self {
-        let config = RoomServerConfig::default().address(IceProtocol::Udp, address).forward_media(true);
+    /// `forwards`: somebody listens to the packets.
+    pub(super) fn new(address: SocketAddr, seed: u64, forwards: bool) -> Self {
+        let config = RoomServerConfig::default().address(IceProtocol::Udp, address).forward_media(forwards);
         Self { server: RoomServer::new(config, seed), notifications: 0, answers: Vec::new() }
     }
 

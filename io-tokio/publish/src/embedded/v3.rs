@@ -77,9 +77,11 @@ struct ToProducer {
 }
 
 impl Room {
-    pub(super) fn new(address: SocketAddr, seed: u64) -> Self {
+    /// `forwards`: somebody listens to the packets.
+    pub(super) fn new(address: SocketAddr, seed: u64, forwards: bool) -> Self {
         // A browser is told what it may send by REMB.
-        let config = RouterConfig::default().address(IceProtocol::Udp, address).forward_media(true).transport_cc(false);
+        let config =
+            RouterConfig::default().address(IceProtocol::Udp, address).forward_media(forwards).transport_cc(false);
         Self {
             router: Router::new(config, seed),
             peers: BTreeMap::new(),

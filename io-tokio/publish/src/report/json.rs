@@ -22,9 +22,13 @@ impl<W: Write> Json<W> {
         Self { out }
     }
 
-    fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
         let line = serde_json::to_string(value)?;
         write_line(&mut self.out, &line)
+    }
+
+    pub(crate) fn event_line(&mut self, t: Duration, event: &Event) -> io::Result<()> {
+        self.line(&EventLine { t: thousandths(t.as_secs_f64()), event: event.name, fields: &event.fields })
     }
 }
 
@@ -84,12 +88,12 @@ struct SummaryEncoding {
     room: Option<RoomCount>,
 }
 
-impl<W: Write + Send> Report for Json<W> {
+impl<W: Write + Send> Report<Vec<Row>, Summary> for Json<W> {
     fn event(&mut self, t: Duration, event: &Event) -> io::Result<()> {
-        self.line(&EventLine { t: thousandths(t.as_secs_f64()), event: event.name, fields: &event.fields })
+        self.event_line(t, event)
     }
 
-    fn sample(&mut self, t: Duration, rows: &[Row]) -> io::Result<()> {
+    fn sample(&mut self, t: Duration, rows: &Vec<Row>) -> io::Result<()> {
         for row in rows {
             self.line(&SampleLine {
                 t: thousandths(t.as_secs_f64()),
@@ -135,11 +139,11 @@ impl<W: Write + Send> Report for Json<W> {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1e3)
 }
 
 /// Nobody reads more digits.
-fn thousandths(number: f64) -> f64 {
+pub(crate) fn thousandths(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

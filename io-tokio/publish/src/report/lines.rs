@@ -16,26 +16,34 @@ impl<W: Write> Lines<W> {
     pub const fn new(out: W) -> Self {
         Self { out }
     }
-}
 
-impl<W: Write + Send> Report for Lines<W> {
-    fn event(&mut self, t: Duration, event: &Event) -> io::Result<()> {
-        write_line(&mut self.out, &format!("{:8.3} {}", t.as_secs_f64(), event.text))
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        write_line(&mut self.out, line)
     }
 
-    fn sample(&mut self, t: Duration, rows: &[Row]) -> io::Result<()> {
+    pub(crate) fn event_line(&mut self, t: Duration, event: &Event) -> io::Result<()> {
+        self.line(&format!("{:8.3} {}", t.as_secs_f64(), event.text))
+    }
+}
+
+impl<W: Write + Send> Report<Vec<Row>, Summary> for Lines<W> {
+    fn event(&mut self, t: Duration, event: &Event) -> io::Result<()> {
+        self.event_line(t, event)
+    }
+
+    fn sample(&mut self, t: Duration, rows: &Vec<Row>) -> io::Result<()> {
         for row in rows {
-            write_line(&mut self.out, &format!("{:8.3} {}", t.as_secs_f64(), line(row)))?;
+            self.line(&format!("{:8.3} {}", t.as_secs_f64(), line(row)))?;
         }
         Ok(())
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         for row in &summary.rows {
-            write_line(&mut self.out, &format!("   total {}", line(row)))?;
+            self.line(&format!("   total {}", line(row)))?;
         }
         // What fails before there is anything to count is said on standard error.
-        if summary.rows.is_empty() { Ok(()) } else { write_line(&mut self.out, &verdict(summary)) }
+        if summary.rows.is_empty() { Ok(()) } else { self.line(&verdict(summary)) }
     }
 }
 

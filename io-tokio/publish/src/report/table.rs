@@ -43,6 +43,21 @@ impl<W: Write> Table<W> {
         Self { out, shown: None }
     }
 
+    /// Shows this table in the place of the last.
+    pub(crate) fn show(&mut self, table: String) -> io::Result<()> {
+        self.write("", Some(table))
+    }
+
+    /// Takes the table away, for good, and writes what is to stay.
+    pub(crate) fn end(&mut self, text: &str) -> io::Result<()> {
+        self.write(&format!("{text}\n"), None)
+    }
+
+    pub(crate) fn event_line(&mut self, t: Duration, event: &Event) -> io::Result<()> {
+        let table = self.shown.clone();
+        self.write(&format!("{:8.3} {}\n", t.as_secs_f64(), event.text), table)
+    }
+
     /// Takes the table away, writes what is to stay, and puts the table back.
     fn write(&mut self, lines: &str, table: Option<String>) -> io::Result<()> {
         let (width, height) = size().map_or((120, 40), |(width, height)| (usize::from(width), usize::from(height)));
@@ -66,14 +81,13 @@ impl<W: Write> Table<W> {
     }
 }
 
-impl<W: Write + Send> Report for Table<W> {
+impl<W: Write + Send> Report<Vec<Row>, Summary> for Table<W> {
     fn event(&mut self, t: Duration, event: &Event) -> io::Result<()> {
-        let table = self.shown.clone();
-        self.write(&format!("{:8.3} {}\n", t.as_secs_f64(), event.text), table)
+        self.event_line(t, event)
     }
 
-    fn sample(&mut self, _: Duration, rows: &[Row]) -> io::Result<()> {
-        self.write("", Some(table(rows)))
+    fn sample(&mut self, _: Duration, rows: &Vec<Row>) -> io::Result<()> {
+        self.show(table(rows))
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
@@ -81,9 +95,7 @@ impl<W: Write + Send> Report for Table<W> {
         if summary.rows.is_empty() {
             return Ok(());
         }
-        self.write("", Some(table(&summary.rows)))?;
-        self.shown = None;
-        self.write(&format!("{}\n", verdict(summary)), None)
+        self.end(&format!("{}\n{}", table(&summary.rows), verdict(summary)))
     }
 }
 

@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Event, Report, Row, Summary};
+use super::{Event, Report};
 
 /// What waits for a slow reader; past it samples are left out.
 const WAITING: usize = 256;
 
-enum Message {
+enum Message<Sample, Summary> {
     Event(Duration, Event),
-    Sample(Duration, Vec<Row>),
+    Sample(Duration, Sample),
     Summary(Summary),
 }
 
 /// Reports on a thread of its own.
 #[derive(Debug)]
-pub struct Reporter {
-    messages: SyncSender<Message>,
+pub struct Reporter<Sample, Summary> {
+    messages: SyncSender<Message<Sample, Summary>>,
     thread: JoinHandle<()>,
     broken: watch::Receiver<bool>,
 }
 
-impl Reporter {
+impl<Sample: Send + 'static, Summary: Send + 'static> Reporter<Sample, Summary> {
     /// Starts the thread.
-    pub fn new(report: Box<dyn Report>) -> Self {
+    pub fn new(report: Box<dyn Report<Sample, Summary>>) -> Self {
         let (messages, inbox) = sync_channel(WAITING);
         let (fails, broken) = watch::channel(false);
         let thread = std::thread::spawn(move || {
@@ -46,9 +46,9 @@ impl Reporter {
         self.send(Message::Event(t, event));
     }
 
-    /// The encodings as they stand.
-    pub fn sample(&self, t: Duration, rows: Vec<Row>) {
-        self.send(Message::Sample(t, rows));
+    /// How things stand.
+    pub fn sample(&self, t: Duration, sample: Sample) {
+        self.send(Message::Sample(t, sample));
     }
 
     /// Writes the summary after all the rest, and ends the thread. False: it could not be written.
@@ -64,7 +64,7 @@ impl Reporter {
         self.broken.clone()
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: Message<Sample, Summary>) {
         match self.messages.try_send(message) {
             // The reader is behind: it will have the summary.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
@@ -72,11 +72,14 @@ impl Reporter {
     }
 }
 
-fn write(mut report: Box<dyn Report>, inbox: &Receiver<Message>) -> std::io::Result<()> {
+fn write<Sample, Summary>(
+    mut report: Box<dyn Report<Sample, Summary>>,
+    inbox: &Receiver<Message<Sample, Summary>>,
+) -> std::io::Result<()> {
     while let Ok(message) = inbox.recv() {
         match message {
             Message::Event(t, event) => report.event(t, &event)?,
-            Message::Sample(t, rows) => report.sample(t, &rows)?,
+            Message::Sample(t, sample) => report.sample(t, &sample)?,
             Message::Summary(summary) => report.summary(&summary)?,
         }
     }

@@ -4,7 +4,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use mediasoup_producer::v2::Profile;
@@ -13,6 +13,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::input::{Feed, Track};
+use crate::live::Pipes;
 use crate::player::{Due, Player};
 use crate::source::SourceError;
 
@@ -24,9 +25,10 @@ const MAX_OLD: usize = 4096;
 
 /// All tracks.
 #[derive(Debug)]
-pub(super) struct Feeds {
+pub(crate) struct Feeds {
     tracks: Vec<TrackInfo>,
     player: Player,
+    pipes: Pipes,
     ports: Vec<Port>,
     buffer: BytesMut,
 }
@@ -48,8 +50,8 @@ impl TrackInfo {
 /// Something for the producer of a track.
 #[derive(Debug)]
 pub(super) enum Media {
-    /// A frame of a file.
-    Frame(Due),
+    /// A frame of a file or a pipe, and how late it is.
+    Frame(Due, Duration),
     /// A packet.
     Packet { track: usize, packet: RtpPacket },
     /// The first datagram that is no RTP. More of them are passed over in silence.
@@ -61,26 +63,42 @@ pub(super) enum Media {
 #[derive(Debug)]
 struct Port {
     track: usize,
+    profile: Profile,
     socket: UdpSocket,
     junk: bool,
 }
 
 impl Feeds {
-    pub(super) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
-        let (mut infos, mut player, mut ports) = (Vec::new(), Player::default(), Vec::new());
+    pub(crate) fn new(tracks: Vec<Track>) -> Result<Self, SourceError> {
+        let (mut infos, mut player, mut pipes, mut ports) =
+            (Vec::new(), Player::default(), Pipes::default(), Vec::new());
         for (index, track) in tracks.into_iter().enumerate() {
             let simulcast = track.simulcast();
             infos.push(TrackInfo { label: track.label, codec: track.codec, simulcast });
             match track.feed {
-                Feed::Files(sources) => {
-                    for (layer, source) in track.layers.iter().zip(sources) {
-                        player.add(index, layer.profile, source)?;
+                Feed::Files(files) => {
+                    for (layer, file) in track.layers.iter().zip(files) {
+                        player.add(index, layer.profile, file)?;
                     }
                 }
-                Feed::Rtp(socket) => ports.push(Port { track: index, socket, junk: false }),
+                Feed::Clips(clips) => {
+                    for (layer, clip) in track.layers.iter().zip(clips) {
+                        player.add(index, layer.profile, clip)?;
+                    }
+                }
+                Feed::Pipes(lives) => {
+                    for (layer, live) in track.layers.iter().zip(lives) {
+                        pipes.add(index, layer.profile, live);
+                    }
+                }
+                Feed::Rtp(sockets) => {
+                    for (layer, socket) in track.layers.iter().zip(sockets) {
+                        ports.push(Port { track: index, profile: layer.profile, socket, junk: false });
+                    }
+                }
             }
         }
-        Ok(Self { tracks: infos, player, ports, buffer: BytesMut::new() })
+        Ok(Self { tracks: infos, player, pipes, ports, buffer: BytesMut::new() })
     }
 
     pub(super) fn tracks(&self) -> &[TrackInfo] {
@@ -89,7 +107,14 @@ impl Feeds {
 
     /// Where RTP is expected, and what it is called.
     pub(super) fn ports(&self) -> Vec<(SocketAddr, String)> {
-        let address = |port: &Port| Some((port.socket.local_addr().ok()?, self.tracks[port.track].label.clone()));
+        let address = |port: &Port| {
+            let label = &self.tracks[port.track].label;
+            let name = match port.profile {
+                Profile::Default => label.clone(),
+                profile => format!("{label} ({profile})"),
+            };
+            Some((port.socket.local_addr().ok()?, name))
+        };
         self.ports.iter().filter_map(address).collect()
     }
 
@@ -98,7 +123,7 @@ impl Feeds {
     pub(super) async fn next(&mut self) -> Result<Option<Media>, SourceError> {
         loop {
             let due = self.player.due(Instant::now());
-            if due.is_none() && self.ports.is_empty() {
+            if due.is_none() && self.ports.is_empty() && self.pipes.ended() {
                 return Ok(None);
             }
             let until_due = async {
@@ -108,8 +133,12 @@ impl Feeds {
                 }
             };
             tokio::select! {
-                () = until_due => if let Some(due) = self.player.take()? {
-                    return Ok(Some(Media::Frame(due)));
+                () = until_due => if let Some(frame) = self.player.take()? {
+                    let late = due.map_or(Duration::ZERO, |at| Instant::now().saturating_duration_since(at));
+                    return Ok(Some(Media::Frame(frame, late)));
+                },
+                frame = self.pipes.next() => if let Some((frame, late)) = frame? {
+                    return Ok(Some(Media::Frame(frame, late)));
                 },
                 (port, received) = receive(&self.ports, &mut self.buffer) => {
                     if let Some(media) = self.ports[port].media(received) {
@@ -123,6 +152,7 @@ impl Feeds {
     /// A frame was not sent. Those after it up to the next key frame are left out.
     pub(super) fn not_sent(&mut self, track: usize, profile: Profile) {
         self.player.not_sent(track, profile);
+        self.pipes.not_sent(track, profile);
     }
 
     /// The streams begin anew, at a new server: each with a key frame.
@@ -132,6 +162,7 @@ impl Feeds {
                 self.player.not_sent(track, profile);
             }
         }
+        self.pipes.begin();
         for port in &mut self.ports {
             // What came while nobody was connected is old.
             let drained = |_: &usize| port.socket.try_recv(&mut [0; 1]).is_err();
@@ -144,7 +175,7 @@ impl Port {
     /// `None`: nothing for a producer.
     fn media(&mut self, received: io::Result<Bytes>) -> Option<Media> {
         let track = self.track;
-        let packet = match received.map(RtpPacket::parse) {
+        let mut packet = match received.map(RtpPacket::parse) {
             Ok(Ok(packet)) => packet,
             Ok(Err(RtpPacketError::Rtcp)) => return None,
             Ok(Err(error)) => {
@@ -157,6 +188,7 @@ impl Port {
         if packet.payload.is_empty() {
             return None;
         }
+        packet.layer = self.profile.layer();
         Some(Media::Packet { track, packet })
     }
 }

@@ -1,5 +1,7 @@
 //! What a stay in a room asks of a dialect.
 
+use std::time::Duration;
+
 use mediasoup_producer::stats::OutboundRtpStats;
 use mediasoup_producer::{ConnectionState, Frame, MediaError, Originator, ProducerId, RtpPacket};
 use mediasoup_producer_tokio::{v2, v3};
@@ -7,7 +9,7 @@ use mediasoup_producer_tokio::{v2, v3};
 use super::RunError;
 use super::feed::TrackInfo;
 use crate::args::Args;
-use crate::report::{Event, RoomCount};
+use crate::report::{Event, RoomCount, Sockets};
 
 /// The connection to a server, and what is made over it. A cheap handle.
 pub(super) trait Line: Clone + Send + 'static {
@@ -15,8 +17,11 @@ pub(super) trait Line: Clone + Send + 'static {
     type Transport: Clone;
     type Producer: Sending;
 
-    /// Connects to the server.
-    async fn connect(args: &Args, url: &str) -> Result<(Self, Self::Ear), RunError>;
+    /// Connects to the server, which is to tell so often what it counts.
+    async fn connect(args: &Args, url: &str, count_every: Duration) -> Result<(Self, Self::Ear), RunError>;
+
+    /// What its sockets did not take so far.
+    fn sockets(&self) -> Sockets;
 
     /// What was recorded since the last call, if it is to be.
     fn take_record(&self) -> Vec<String>;

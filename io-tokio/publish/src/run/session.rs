@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use super::feed::{Feeds, Media, TrackInfo};
 use super::line::{Ear, Line, News, OfProducer, Sending};
 use super::recording::Recording;
-use super::{Run, RunError, SAMPLE_EVERY, Stop, told};
-use crate::report::Event;
+use super::{Run, RunError, SAMPLE_EVERY, Stop, Teller, told};
+use crate::report::{Event, Sockets};
 
 /// How long we wait at the end for the room to confirm what was sent. It reports once a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -37,7 +37,7 @@ struct Stay<L: Line> {
     recording: Option<Recording>,
 }
 
-impl Run {
+impl<T: Teller> Run<T> {
     /// Publishes until all files are over or the end is requested.
     pub(super) async fn session<L: Line>(
         &mut self,
@@ -47,7 +47,7 @@ impl Run {
         stop: &mut Stop,
     ) -> Result<(), RunError> {
         let (line, ear) = tokio::select! {
-            connected = L::connect(&self.args, url) => connected?,
+            connected = L::connect(&self.args, url, self.count_every) => connected?,
             () = stop.requested() => return Ok(()),
         };
         let recorded = line.clone();
@@ -79,6 +79,7 @@ impl Run {
         if result.is_ok() && self.connect.is_some() {
             self.confirm(&mut stay).await;
         }
+        (self.sockets.0, self.sockets.1) = (self.sockets(), Sockets::default());
         // The driver spends no more than a second; a runtime that hangs must not hang us.
         let _ = timeout(CLOSE_TIMEOUT, stay.line.leave(&stay.producers)).await;
         if let Some(recording) = stay.recording
@@ -119,11 +120,11 @@ impl Run {
     }
 
     /// Waits for something, and takes events all the while. An event that ends the session ends the wait.
-    async fn meanwhile<L: Line, T>(
+    async fn meanwhile<L: Line, W>(
         &mut self,
         stay: &mut Stay<L>,
-        wanted: impl Future<Output = T>,
-    ) -> Result<T, RunError> {
+        wanted: impl Future<Output = W>,
+    ) -> Result<W, RunError> {
         let mut wanted = std::pin::pin!(wanted);
         loop {
             tokio::select! {
@@ -157,7 +158,7 @@ impl Run {
                 _ = ticks.tick() => {
                     self.count(stay);
                     self.encodings.sample(Instant::now());
-                    self.reporter.sample(self.start.elapsed(), self.encodings.rows());
+                    self.teller.sample(self.start.elapsed(), self.encodings.rows(), self.sockets());
                     if let Some(error) = stay.recording.as_mut().and_then(Recording::failed) {
                         self.not_recorded(error);
                     }
@@ -167,9 +168,10 @@ impl Run {
         }
     }
 
-    fn write<L: Line>(&self, stay: &mut Stay<L>, feeds: &mut Feeds, media: Media) {
+    fn write<L: Line>(&mut self, stay: &mut Stay<L>, feeds: &mut Feeds, media: Media) {
         let (track, result) = match media {
-            Media::Frame(due) => {
+            Media::Frame(due, late) => {
+                self.teller.late(late);
                 let frame = Frame::new(due.frame.data, MediaTime::Duration(due.frame.time))
                     .layer(due.profile)
                     .key_frame(due.frame.key_frame);
@@ -204,7 +206,7 @@ impl Run {
             error => {
                 if !std::mem::replace(&mut stay.refused[track], true) {
                     let label = &feeds.tracks()[track].label;
-                    eprintln!("mediasoup-publish: {label}: {error}; this and others like it are left out");
+                    self.teller.complain(&format!("{label}: {error}; this and others like it are left out"));
                     let event = Event::new("refused", format!("{label}: {error}"));
                     self.event(
                         event.with("producer", stay.producers[track].id().value()).with("error", error.to_string()),
@@ -219,6 +221,7 @@ impl Run {
         for (track, producer) in stay.producers.iter().enumerate() {
             self.encodings.update(track, &producer.outbound_stats());
         }
+        self.sockets.1 = stay.line.sockets();
     }
 
     /// Waits until the room has confirmed what was sent, so that the last numbers are whole. Of a paused producer it
@@ -256,8 +259,11 @@ impl Run {
 
     fn connection<L: Line>(&mut self, stay: &mut Stay<L>, state: ConnectionState) {
         if state == ConnectionState::Connected {
-            let took = self.start.elapsed();
-            self.connect.get_or_insert(took);
+            self.connect.get_or_insert(self.start.elapsed());
+            // Once a stay: it may be connected again after an ICE restart.
+            if let Some(since) = self.since.take() {
+                self.teller.connected(since.elapsed());
+            }
         }
         let text = format!("transport {state}");
         self.event(Event::new("connectionstatechange", text).with("state", state.as_str()));

@@ -10,29 +10,35 @@ use super::RunError;
 
 /// Waits for the end of a run: the time is over, Ctrl-C, SIGTERM, or nobody reads our output any more.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     seconds: Option<Duration>,
     deadline: Option<Instant>,
     broken: watch::Receiver<bool>,
-    signals: Signals,
+    /// `None`: somebody else listens.
+    signals: Option<Signals>,
 }
 
 impl Stop {
     /// The time does not run before [`begin`](Self::begin).
-    pub(super) fn new(seconds: Option<Duration>, broken: watch::Receiver<bool>) -> Result<Self, RunError> {
-        let signals = Signals::new().map_err(RunError::Signals)?;
+    pub(crate) fn new(seconds: Option<Duration>, broken: watch::Receiver<bool>) -> Result<Self, RunError> {
+        let signals = Some(Signals::new().map_err(RunError::Signals)?);
         Ok(Self { seconds, deadline: None, broken, signals })
     }
 
+    /// Ends when this becomes true, and not before.
+    pub(crate) fn when(broken: watch::Receiver<bool>) -> Self {
+        Self { seconds: None, deadline: None, broken, signals: None }
+    }
+
     /// Media flows: from here on the time runs. Once begun it runs on.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.deadline.is_none() {
             self.deadline = self.seconds.map(|seconds| Instant::now() + seconds);
         }
     }
 
     /// Ready when the run is to end. Can be dropped and called again.
-    pub(super) async fn requested(&mut self) {
+    pub(crate) async fn requested(&mut self) {
         let deadline = async {
             match self.deadline {
                 Some(at) => sleep_until(at).await,
@@ -44,10 +50,16 @@ impl Stop {
                 pending().await
             }
         };
+        let signalled = async {
+            match &mut self.signals {
+                Some(signals) => signals.any().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             () = deadline => {}
             () = broken => {}
-            () = self.signals.any() => {}
+            () = signalled => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Rooms of mediasoup v2.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use mediasoup_producer::record::RecordOptions;
 use mediasoup_producer::v2::{
@@ -12,12 +14,15 @@ use mediasoup_producer_tokio::v2::{self as io, Events, Producer, ProtooConnector
 
 use super::feed::TrackInfo;
 use super::line::{self, News, OfProducer};
-use super::{RunError, SAMPLE_EVERY, told};
+use super::{RunError, told};
 use crate::args::{Args, Dialect};
-use crate::report::RoomCount;
+use crate::report::{RoomCount, Sockets};
 
 #[derive(Debug, Clone)]
-pub(super) struct Line(Room);
+pub(super) struct Line {
+    room: Room,
+    count_every: Duration,
+}
 
 #[derive(Debug)]
 pub(super) struct Ear(Events);
@@ -27,7 +32,7 @@ impl line::Line for Line {
     type Transport = Transport;
     type Producer = Producer;
 
-    async fn connect(args: &Args, url: &str) -> Result<(Self, Ear), RunError> {
+    async fn connect(args: &Args, url: &str, count_every: Duration) -> Result<(Self, Ear), RunError> {
         let records = args.record.is_some();
         let args = &args.room;
         let mut offer = TransportOptions::default();
@@ -50,17 +55,21 @@ impl line::Line for Line {
         let signalling = connector.connect(url).await.map_err(RunError::connect(Dialect::V2))?;
         let room = Room::with_options(config, random_seed(), Options::default().udp(!args.tcp), signalling);
         let events = room.events();
-        Ok((Self(room), Ear(events)))
+        Ok((Self { room, count_every }, Ear(events)))
+    }
+
+    fn sockets(&self) -> Sockets {
+        self.room.io_stats().into()
     }
 
     fn take_record(&self) -> Vec<String> {
-        self.0.take_record()
+        self.room.take_record()
     }
 
     async fn enter(&self, peer: &str) -> Result<(Transport, Vec<String>), RunError> {
-        self.0.join(peer, None).await.map_err(RunError::join)?;
-        let peers = self.0.peers().into_iter().map(|peer| peer.name).collect();
-        let transport = self.0.create_transport(None).map_err(CommandError::from)?;
+        self.room.join(peer, None).await.map_err(RunError::join)?;
+        let peers = self.room.peers().into_iter().map(|peer| peer.name).collect();
+        let transport = self.room.create_transport(None).map_err(CommandError::from)?;
         Ok((transport, peers))
     }
 
@@ -68,12 +77,12 @@ impl line::Line for Line {
         let kind = track.kind();
         let options = ProducerOptions::default().simulcast(track.simulcast).codec(track.codec);
         let label = Track::new(kind, format!("{kind}-{index}"), &*track.label);
-        let producer = self.0.create_producer(label, options, None).map_err(|error| match error {
+        let producer = self.room.create_producer(label, options, None).map_err(|error| match error {
             CreateProducerError::CannotSend { .. } => RunError::Codec { codec: track.codec, kind },
             error => RunError::Command(error.into()),
         })?;
         producer.send(transport).await.map_err(|error| RunError::send(kind, error))?;
-        producer.enable_stats(SAMPLE_EVERY).map_err(CommandError::from)?;
+        producer.enable_stats(self.count_every).map_err(CommandError::from)?;
         Ok(producer)
     }
 
@@ -88,13 +97,13 @@ impl line::Line for Line {
 
     fn restart_ice(&self, _: &Transport) {
         // Once begun it goes on.
-        let _ = self.0.restart_ice().now_or_never();
+        let _ = self.room.restart_ice().now_or_never();
     }
 
     fn recount(&self, producers: &[Producer]) {
         for producer in producers {
             // Enabled anew, statistics come at once.
-            let _ = producer.enable_stats(SAMPLE_EVERY);
+            let _ = producer.enable_stats(self.count_every);
         }
     }
 
@@ -103,7 +112,7 @@ impl line::Line for Line {
             // Closed by the server already, perhaps.
             let _ = producer.close(None);
         }
-        self.0.close().await;
+        self.room.close().await;
     }
 }
 

@@ -22,10 +22,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::feed::TrackInfo;
 use super::line::{self, News, OfProducer};
-use super::{RunError, SAMPLE_EVERY, told};
+use super::{RunError, told};
 use crate::args::{Args, CodecWish, Dialect, RoomDialect};
 use crate::demo::{Demo, DemoError, Said, StreamCount, peer_id};
-use crate::report::RoomCount;
+use crate::report::{RoomCount, Sockets};
 
 /// How often the room is asked what it counts when that alone is waited for.
 const RECOUNT_EVERY: Duration = Duration::from_millis(100);
@@ -62,7 +62,7 @@ impl line::Line for Line {
     type Transport = Transport;
     type Producer = Producer;
 
-    async fn connect(args: &Args, url: &str) -> Result<(Self, Ear), RunError> {
+    async fn connect(args: &Args, url: &str, count_every: Duration) -> Result<(Self, Ear), RunError> {
         let records = args.record.is_some();
         let args = &args.room;
         let connector = ProtooConnector::new().accept_any_certificate(args.insecure).timeout(args.timeout);
@@ -91,12 +91,16 @@ impl line::Line for Line {
             line: line.clone(),
             events,
             said,
-            ask: every(SAMPLE_EVERY),
+            ask: every(count_every),
             asking: None,
             counted: VecDeque::new(),
             untold: false,
         };
         Ok((line, ear))
+    }
+
+    fn sockets(&self) -> Sockets {
+        self.device.io_stats().into()
     }
 
     fn take_record(&self) -> Vec<String> {

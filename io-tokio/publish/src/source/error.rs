@@ -12,8 +12,8 @@ pub enum SourceError {
         /// The file's name, as given.
         file: String,
     },
-    /// The path names a directory, a pipe or a device.
-    #[error("{file}: not a regular file; name a media file (a pipe cannot be rewound: send RTP instead)")]
+    /// The path names a directory or a device.
+    #[error("{file}: not a regular file; name a media file, or a pipe")]
     NotAFile {
         /// The file's name, as given.
         file: String,
@@ -51,7 +51,7 @@ pub enum SourceError {
     /// None of the formats we read.
     #[error(
         "{file}: not a format this program reads: it reads IVF (VP8, VP9), Annex B (H.264, H.265), WebM/Matroska, \
-         Ogg Opus; convert it, for example with `ffmpeg -i {file} -c copy out.mkv`"
+         MP4, Ogg Opus; convert it, for example with `ffmpeg -i {file} -c copy out.mkv`"
     )]
     Foreign {
         /// The file's name, as given.
@@ -92,6 +92,14 @@ pub enum SourceError {
         file: String,
         /// Whole frames before it.
         frames: u64,
+    },
+    /// A file that is to be held in memory, and is too large for that.
+    #[error("{file}: more than {} MiB, which is more than is held in memory; give a shorter one, it is played over and over", limit >> 20)]
+    TooLong {
+        /// The file's name, as given.
+        file: String,
+        /// Bytes of frames that are held at most.
+        limit: usize,
     },
     /// Two files that shall be layers of one stream do not fit together.
     #[error("{file}: {what} than {other}; layers of one simulcast must be encoded alike but for size and bitrate")]

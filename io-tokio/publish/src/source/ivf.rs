@@ -13,13 +13,14 @@ pub(super) struct Ivf {
     /// A time stamp counts units of `scale / rate` seconds.
     rate: u32,
     scale: u32,
-    first_pts: u64,
-    /// What one pass takes, in units.
+    first_pts: Option<u64>,
+    /// What one pass takes, in units; of a pipe, what has come.
     length: u64,
+    is_pipe: bool,
 }
 
 impl Ivf {
-    /// Walks over all frame headers, so that a file that is cut off is found before anything is sent, and how long the
+    /// Walks over all frame headers, unless they come through a pipe, so that a file that is cut off is found before anything is sent, and how long the
     /// last frame lasts is known.
     pub(super) fn open(mut media: Media) -> Result<Self, Fault> {
         let header: [u8; 32] = media.read_array()?;
@@ -38,8 +39,11 @@ impl Ivf {
         let size = |at| Some(u32::from(u16_at(at))).filter(|size| *size > 0);
         let info = TrackInfo { width: size(12), height: size(14), ..TrackInfo::new(codec) };
 
-        let mut ivf = Self { media, info, header_len, rate, scale, first_pts: 0, length: 0 };
-        ivf.scan()?;
+        let is_pipe = media.is_pipe();
+        let mut ivf = Self { media, info, header_len, rate, scale, first_pts: None, length: 0, is_pipe };
+        if !is_pipe {
+            ivf.scan()?;
+        }
         ivf.rewind()?;
         Ok(ivf)
     }
@@ -64,7 +68,7 @@ impl Ivf {
         let span = last.saturating_sub(first);
         // The last frame lasts as long as the one before it.
         let gap = gap.unwrap_or_else(|| self.fallback_gap());
-        self.first_pts = first;
+        self.first_pts = Some(first);
         self.length = span.saturating_add(gap);
         self.info.frame_duration = Some(match frames {
             0 | 1 => self.time(gap),
@@ -111,7 +115,9 @@ impl Reader for Ivf {
                 Codec::Vp9 => vpx::vp9(&data),
                 _ => vpx::vp8(&data),
             };
-            let time = self.time(pts.saturating_sub(self.first_pts));
+            let units = pts.saturating_sub(*self.first_pts.get_or_insert(pts));
+            self.length = self.length.max(units);
+            let time = self.time(units);
             return Ok(Some(Unit { data: data.into(), time, key_frame: header.key_frame }));
         }
         Ok(None)
@@ -122,7 +128,7 @@ impl Reader for Ivf {
     }
 
     fn known_length(&self) -> Option<Duration> {
-        Some(self.elapsed())
+        (!self.is_pipe).then(|| self.elapsed())
     }
 
     fn rewind(&mut self) -> Result<(), Fault> {

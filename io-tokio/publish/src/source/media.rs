@@ -9,13 +9,16 @@ use bytes::Bytes;
 use super::{
     MAX_FRAME,
     error::{Fault, SourceError},
+    pipe::Pipe,
 };
 
-/// Where media comes from: a file on disk, or bytes built into the program.
+/// Where media comes from: a file on disk, a pipe, or bytes built into the program.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A file, read as it is played.
+    /// A file, read as it is played; or a named pipe.
     File(PathBuf),
+    /// Standard input.
+    Stdin,
     /// Bytes in memory under a name for messages.
     Bytes {
         /// The name messages use.
@@ -35,7 +38,17 @@ impl Input {
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
+            Self::Stdin => "standard input".to_owned(),
             Self::Bytes { name, .. } => name.clone(),
+        }
+    }
+
+    /// Whether it is a pipe: it comes as fast as somebody writes it, and once.
+    pub fn is_pipe(&self) -> bool {
+        match self {
+            Self::File(path) => std::fs::metadata(path).is_ok_and(|data| is_pipe(&data)),
+            Self::Stdin => true,
+            Self::Bytes { .. } => false,
         }
     }
 
@@ -45,6 +58,7 @@ impl Input {
                 io::ErrorKind::NotFound => SourceError::Missing { file: self.name() },
                 _ => SourceError::Unreadable { file: self.name(), source },
             })?,
+            Self::Stdin => Some(Media::of_pipe(io::stdin())),
             Self::Bytes { data, .. } => {
                 Some(Media { len: data.len() as u64, pos: 0, inner: Inner::Bytes(data.clone()) })
             }
@@ -63,9 +77,13 @@ impl<P: Into<PathBuf>> From<P> for Input {
     }
 }
 
-/// `None`: something that is no regular file. Asked before opening, for opening a pipe would wait for its writer.
+/// `None`: neither a regular file nor a pipe. A pipe is opened when somebody writes to it.
 fn open_file(path: &PathBuf) -> io::Result<Option<Media>> {
-    if !std::fs::metadata(path)?.is_file() {
+    let data = std::fs::metadata(path)?;
+    if is_pipe(&data) {
+        return Ok(Some(Media::of_pipe(File::open(path)?)));
+    }
+    if !data.is_file() {
         return Ok(None);
     }
     let file = File::open(path)?;
@@ -73,7 +91,18 @@ fn open_file(path: &PathBuf) -> io::Result<Option<Media>> {
     Ok(Some(Media { len, pos: 0, inner: Inner::File(BufReader::with_capacity(64 << 10, file)) }))
 }
 
-/// A file being read. Knows its length, so that no reader allocates for bytes that are not there.
+#[cfg(unix)]
+fn is_pipe(data: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&data.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// A file being read. Knows its length, so that no reader allocates for bytes that are not there; of a pipe it is the largest
+/// there is.
 pub(super) struct Media {
     inner: Inner,
     pos: u64,
@@ -83,9 +112,22 @@ pub(super) struct Media {
 enum Inner {
     File(BufReader<File>),
     Bytes(Bytes),
+    Pipe(Pipe),
 }
 
 impl Media {
+    fn of_pipe(from: impl Read + Send + 'static) -> Self {
+        Self { inner: Inner::Pipe(Pipe::new(from)), pos: 0, len: u64::MAX }
+    }
+
+    /// Whether it comes through a pipe: then its end is not known before it is there, and one cannot go far back.
+    pub(super) fn is_pipe(&self) -> bool {
+        match self.inner {
+            Inner::Pipe(_) => true,
+            Inner::File(_) | Inner::Bytes(_) => false,
+        }
+    }
+
     pub(super) fn pos(&self) -> u64 {
         self.pos
     }
@@ -94,12 +136,19 @@ impl Media {
         self.len
     }
 
-    pub(super) fn at_end(&self) -> bool {
-        self.pos >= self.len
+    /// Of a pipe that is not known before something comes or it is closed. If it fails, who reads on is told.
+    pub(super) fn at_end(&mut self) -> bool {
+        match &mut self.inner {
+            Inner::Pipe(pipe) => pipe.at(self.pos, 1).is_ok_and(<[u8]>::is_empty),
+            Inner::File(_) | Inner::Bytes(_) => self.pos >= self.len,
+        }
     }
 
     /// The next bytes, without taking them; fewer only where the file ends.
     pub(super) fn peek(&mut self, up_to: usize) -> Result<Vec<u8>, Fault> {
+        if let Inner::Pipe(pipe) = &mut self.inner {
+            return Ok(pipe.at(self.pos, up_to)?.to_vec());
+        }
         let start = self.pos;
         let mut head = vec![0; self.remaining().min(up_to as u64) as usize];
         self.read_exact(&mut head)?;
@@ -114,6 +163,13 @@ impl Media {
         match &mut self.inner {
             Inner::File(file) => file.read_exact(into)?,
             Inner::Bytes(data) => into.copy_from_slice(&data[self.pos as usize..][..into.len()]),
+            Inner::Pipe(pipe) => {
+                let data = pipe.at(self.pos, into.len())?;
+                if data.len() < into.len() {
+                    return Err(Fault::Truncated);
+                }
+                into.copy_from_slice(data);
+            }
         }
         self.pos += into.len() as u64;
         Ok(())
@@ -163,6 +219,7 @@ impl Media {
         match &mut self.inner {
             Inner::File(file) => Ok(file.fill_buf()?),
             Inner::Bytes(data) => Ok(data.get(self.pos as usize..).unwrap_or_default()),
+            Inner::Pipe(pipe) => pipe.some_at(self.pos),
         }
     }
 

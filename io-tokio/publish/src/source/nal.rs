@@ -137,7 +137,7 @@ fn append(to: &mut Vec<u8>, nal: &[u8], limit: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// How a Matroska track stores H.264 or H.265: NAL units behind their length, parameter sets in the header.
+/// How tracks of Matroska and MP4 store H.264 or H.265: NAL units behind their length, parameter sets in the header.
 #[derive(Debug)]
 pub(super) struct LengthPrefixed {
     codec: Codec,

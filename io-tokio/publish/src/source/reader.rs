@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Input, Kind, Options, SourceError, TrackInfo, annexb::AnnexB, error::Fault, ivf::Ivf, matroska::Matroska,
-    media::Media, ogg::OggOpus,
+    media::Media, mp4::Mp4, ogg::OggOpus,
 };
 
 /// A frame as a reader gives it, its time since the beginning of this pass.
@@ -55,6 +55,8 @@ fn detect(mut media: Media, kind: Kind, options: &Options) -> Result<Box<dyn Rea
         Box::new(OggOpus::open(media, kind)?)
     } else if Matroska::matches(&head) {
         Box::new(Matroska::open(media, kind)?)
+    } else if Mp4::matches(&head) {
+        Box::new(Mp4::open(media, kind)?)
     } else if AnnexB::matches(&head) {
         let reader = AnnexB::open(media, options)?;
         video_only()?;

@@ -14,11 +14,14 @@
 #                  and Opus
 #   opus.webm      Opus
 #   opus.ogg       Opus
+#   h264-opus.mp4, h264-opus-fragmented.mp4, vp9-opus.mp4, h265.mp4   the same
+#                  streams in MP4, one of them in fragments
 #
 # with pictures that are shown in another order than they are decoded in
 # (B-frames, as x264 and x265 make them by default), 10 pictures of 64x36, one a second:
 #
 #   reordered.mkv    H.264
+#   reordered.mp4    the same
 #   reordered.h264   H.264, Annex B
 #   reordered.h265   H.265, Annex B
 #
@@ -38,7 +41,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 LIMIT=60000   # bytes, each file
-TOTAL=400000  # bytes, all together
+TOTAL=500000  # bytes, all together
 
 fail() {
     echo "make.sh: $*" >&2
@@ -84,6 +87,13 @@ make "${SLOW[@]}" "${REORDERED264[@]}" "${EXACT[@]}" -f h264 reordered.h264
 make "${SLOW[@]}" "${REORDERED265[@]}" "${EXACT[@]}" -f hevc reordered.h265
 make "${SOUND[@]}" "${OPUS[@]}" "${EXACT[@]}" -f webm opus.webm
 make "${SOUND[@]}" "${OPUS[@]}" "${EXACT[@]}" -f ogg opus.ogg
+MP4=("${EXACT[@]}" -f mp4)
+FRAGMENTED=(-movflags frag_keyframe+delay_moov+default_base_moof)
+make "${PICTURE[@]}" "${SOUND[@]}" "${H264[@]}" "${OPUS[@]}" "${MP4[@]}" h264-opus.mp4
+make "${PICTURE[@]}" "${SOUND[@]}" "${H264[@]}" "${OPUS[@]}" "${FRAGMENTED[@]}" "${MP4[@]}" h264-opus-fragmented.mp4
+make "${PICTURE[@]}" "${SOUND[@]}" "${VP9[@]}" "${OPUS[@]}" "${MP4[@]}" vp9-opus.mp4
+make "${PICTURE[@]}" "${H265[@]}" "${MP4[@]}" h265.mp4
+make "${SLOW[@]}" "${REORDERED264[@]}" "${MP4[@]}" reordered.mp4
 
 : >empty.ivf
 # 200 bytes before the 12th frame: within the 11th.
@@ -97,10 +107,11 @@ packets() { # file, stream
     ffprobe -v error -count_packets -select_streams "$2" -show_entries stream=nb_read_packets \
         -of csv=p=0 "$1"
 }
-for file in vp8.ivf vp9.ivf h264.h264 h265.h265 vp8-opus.webm vp9-opus.mkv h264-opus.mkv; do
+for file in vp8.ivf vp9.ivf h264.h264 h265.h265 vp8-opus.webm vp9-opus.mkv h264-opus.mkv \
+    h264-opus.mp4 h264-opus-fragmented.mp4 vp9-opus.mp4 h265.mp4; do
     [ "$(packets "$file" v)" = 30 ] || fail "$file has $(packets "$file" v) frames, not 30"
 done
-for file in reordered.mkv reordered.h264 reordered.h265; do
+for file in reordered.mkv reordered.mp4 reordered.h264 reordered.h265; do
     [ "$(packets "$file" v)" = 10 ] || fail "$file has $(packets "$file" v) frames, not 10"
     # A picture that is shown before the one decoded before it.
     kinds=$(ffprobe -v error -select_streams v -show_entries frame=pict_type -of csv=p=0 "$file")
@@ -110,9 +121,9 @@ for file in vp8-opus.webm vp9-opus.mkv h264-opus.mkv opus.webm opus.ogg; do
     [ "$(packets "$file" a)" = 50 ] || fail "$file has $(packets "$file" a) packets of sound, not 50"
 done
 
-wc -c -- *.ivf *.h264 *.h265 *.webm *.mkv *.ogg
+wc -c -- *.ivf *.h264 *.h265 *.webm *.mkv *.mp4 *.ogg
 sum=0
-for file in *.ivf *.h264 *.h265 *.webm *.mkv *.ogg; do
+for file in *.ivf *.h264 *.h265 *.webm *.mkv *.mp4 *.ogg; do
     size=$(wc -c <"$file")
     [ "$size" -lt "$LIMIT" ] || fail "$file: $size bytes, $LIMIT or more"
     sum=$((sum + size))

@@ -37,6 +37,9 @@ async fn layers_that_are_none() {
     fails(&["--video", &vp8, &low, &vp8], &["low.ivf: has another length", "encoded alike"]).await;
     fails(&["--video", &vp8, &vp8], &["one file, or three"]).await;
     fails(&["--simulcast", "--video", &vp8], &["--simulcast needs three files"]).await;
+    let any = "127.0.0.1:0";
+    fails(&["--video-rtp", any, any], &["--video-rtp takes one address, or three"]).await;
+    fails(&["--simulcast", "--video-rtp", any], &["--simulcast needs three files or addresses"]).await;
 }
 
 #[tokio::test]

@@ -31,12 +31,15 @@ async fn every_kind_of_video_file_is_published_to_its_end() {
         video("vp8-opus.webm", "VP8"),
         video("vp9-opus.mkv", "VP9"),
         video("h264-opus.mkv", "H264"),
+        video("h264-opus.mp4", "H264"),
+        video("h264-opus-fragmented.mp4", "H264"),
+        video("h265.mp4", "H265"),
     );
 }
 
 #[tokio::test]
 async fn every_kind_of_audio_file_is_published_to_its_end() {
-    tokio::join!(audio("opus.ogg"), audio("opus.webm"), audio("h264-opus.mkv"));
+    tokio::join!(audio("opus.ogg"), audio("opus.webm"), audio("h264-opus.mkv"), audio("h264-opus.mp4"));
 }
 
 #[tokio::test]

@@ -69,6 +69,28 @@ async fn rtp_is_passed_on_under_our_own_numbers() {
 }
 
 #[tokio::test]
+async fn three_addresses_are_the_layers_of_a_simulcast() {
+    for dialect in ["v2", "v3"] {
+        let addresses = ["127.0.0.1:0"; 3];
+        let args = [&["--embedded", dialect, "--seconds", "2", "--video-rtp"][..], &addresses].concat();
+        let mut program = Program::start(&args);
+        let mut layers = Vec::new();
+        for _ in addresses {
+            layers.push(program.event("listening").await["address"].as_str().unwrap().to_owned());
+        }
+        let mut layers = layers.into_iter();
+        let mut layer = || send("vp8.ivf", Kind::Video, 96, layers.next().unwrap());
+        let run = tokio::select! {
+            _ = async { tokio::join!(layer(), layer(), layer()) } => unreachable!("they go on"),
+            run = program.finish() => run,
+        };
+        run.assert_all_received();
+        let profiles: Vec<_> = run.encodings().iter().map(|encoding| &encoding["profile"]).collect();
+        assert_eq!(profiles, ["low", "medium", "high"]);
+    }
+}
+
+#[tokio::test]
 async fn other_codecs_are_named_on_the_command_line() {
     let args = ["--seconds", "2", "--audio-rtp", "127.0.0.1:0", "--audio-rtp-codec", "pcmu"];
     let mut program = Program::start(&args);

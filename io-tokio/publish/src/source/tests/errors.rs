@@ -33,7 +33,7 @@ fn a_webm_that_is_cut_off_is_found_at_opening() {
 
 #[test]
 fn any_cut_of_a_file_that_tells_its_size_is_an_error() {
-    for name in ["vp8.ivf", "vp8-opus.webm"] {
+    for name in ["vp8.ivf", "vp8-opus.webm", "h264-opus.mp4"] {
         let whole = std::fs::read(media(name)).unwrap();
         for cut in (17..whole.len()).step_by(97) {
             let source = FileSource::open(bytes(whole[..cut].to_vec()), Kind::Video, Options::default());

@@ -58,6 +58,37 @@ fn webm_and_matroska() {
 }
 
 #[test]
+fn mp4() {
+    for name in ["h264-opus.mp4", "h264-opus-fragmented.mp4"] {
+        // The encoder's delay, again.
+        one_second_of_video(name, Codec::H264, Duration::from_micros(6500));
+        one_second_of_opus(name);
+    }
+    one_second_of_video("h265.mp4", Codec::H265, Duration::ZERO);
+    one_second_of_video("vp9-opus.mp4", Codec::Vp9, Duration::from_micros(6500));
+    let of = |name| open(media(name), Kind::Video).info().profile;
+    assert_eq!(of("h264-opus.mp4"), of("h264.h264"));
+    assert_eq!(of("h265.mp4"), of("h265.h265"));
+}
+
+/// Whether its index stands before its samples, or in pieces among them.
+#[test]
+fn mp4_gives_the_frames_that_matroska_gives() {
+    let of = |name, kind| frames(&mut open(media(name), kind));
+    for kind in [Kind::Audio, Kind::Video] {
+        let wanted: Vec<_> = of("h264-opus.mkv", kind).into_iter().map(|frame| (frame.data, frame.key_frame)).collect();
+        for name in ["h264-opus.mp4", "h264-opus-fragmented.mp4"] {
+            let given: Vec<_> = of(name, kind).into_iter().map(|frame| (frame.data, frame.key_frame)).collect();
+            assert_eq!(given, wanted, "{name}");
+        }
+    }
+    // With B-frames, that are decoded before they are shown.
+    let (wanted, given) = (of("reordered.mkv", Kind::Video), of("reordered.mp4", Kind::Video));
+    assert_eq!(given, wanted);
+    assert!(open(media("reordered.mp4"), Kind::Video).reordered().unwrap());
+}
+
+#[test]
 fn ogg() {
     one_second_of_opus("opus.ogg");
 }

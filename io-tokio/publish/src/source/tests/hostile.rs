@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::Index};
 
 use super::{super::*, build, bytes, media};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 12] = [
     "vp8.ivf",
     "vp9.ivf",
     "h264.h264",
@@ -12,6 +12,9 @@ const FILES: [&str; 9] = [
     "vp8-opus.webm",
     "vp9-opus.mkv",
     "h264-opus.mkv",
+    "h264-opus.mp4",
+    "h264-opus-fragmented.mp4",
+    "reordered.mp4",
     "opus.webm",
     "opus.ogg",
 ];
@@ -44,6 +47,8 @@ fn beginning() -> impl Strategy<Value = Vec<u8>> {
         Just(vec![0, 0, 0, 1, 0x42, 0x01]),
         Just(vec![0x1a, 0x45, 0xdf, 0xa3]),
         Just(webm("V_VP9")),
+        Just(b"\0\0\0\x08ftyp\0\0\x01\0moov".to_vec()),
+        Just(include_bytes!("../../../tests/media/reordered.mp4")[..2000].to_vec()),
     ]
 }
 

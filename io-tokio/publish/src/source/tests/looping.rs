@@ -33,6 +33,9 @@ fn each_format_begins_again_without_a_break() {
         ("h265.h265", Kind::Video, 30),
         ("vp9-opus.mkv", Kind::Video, 30),
         ("vp9-opus.mkv", Kind::Audio, 50),
+        ("h264-opus.mp4", Kind::Video, 30),
+        ("h264-opus-fragmented.mp4", Kind::Video, 30),
+        ("h264-opus-fragmented.mp4", Kind::Audio, 50),
         ("opus.webm", Kind::Audio, 50),
         ("opus.ogg", Kind::Audio, 50),
     ] {
