@@ -8,15 +8,18 @@
 //! mediasoup 3 leaves the words to the application. Here they are `{"ask":7,"what":"produce","with":{..}}`, answered
 //! `{"answer":7,"ok":{..}}` or `{"answer":7,"error":"no"}`, and `{"tell":"pause","with":{..}}` for what needs no answer. The
 //! server is `sim::v3::Router` with a few lines around it, in place of a mediasoup 3 in Node or Rust; what to copy is
-//! [`Client`]. The loop with sockets and the clock is that of `v3::Device`; this one has neither.
+//! [`Client`]. The example `udp_loop` has a loop with sockets and the clock, in the same words; this one has neither.
 
 #![allow(clippy::disallowed_methods)] // an application may ask for the time
+
+#[path = "room/server.rs"]
+mod server;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use mediasoup_producer::sim::v3::{Router, RouterConfig, RouterOutput, WebRtcTransportOptions};
+use mediasoup_producer::sim::v3::RouterOutput;
 use mediasoup_producer::v3::{
     Answer, Device, DeviceConfig, Event, Input, Output, ProduceOptions, ProducerEvent, Refusal, TransportEvent,
     TransportOptions,
@@ -25,6 +28,7 @@ use mediasoup_producer::{
     Frame, IceProtocol, MediaKind, ProducerId, Receive, Redacted, RequestId, Track, Transmit, TransportId, random_seed,
 };
 use serde_json::{Map, Value, json};
+use server::Server;
 
 /// A device, and the application that passes on what it wants to know.
 struct Client {
@@ -157,58 +161,6 @@ impl Client {
     }
 }
 
-/// The other end: what an application around mediasoup has for each peer.
-struct Server {
-    router: Router,
-    packets: u64,
-}
-
-impl Server {
-    const ADDRESS: &str = "203.0.113.1:40000";
-
-    fn new() -> Result<Self, Box<dyn Error>> {
-        let config = RouterConfig::default().address(IceProtocol::Udp, Self::ADDRESS.parse()?).forward_media(true);
-        Ok(Self { router: Router::new(config, random_seed()), packets: 0 })
-    }
-
-    /// Its answer to a message, if it wants one.
-    fn hear(&mut self, now: Instant, message: &str) -> Result<Option<String>, Box<dyn Error>> {
-        let mut message: Value = serde_json::from_str(message)?;
-        let (what, with) = (message["what"].take(), message["with"].take());
-        let what = what.as_str().or(message["tell"].as_str()).unwrap_or_default();
-        let done = self.act(now, what, with);
-        let Some(number) = message["ask"].as_u64() else { return Ok(None) };
-        let answer = match done {
-            Ok(data) => json!({ "answer": number, "ok": data }),
-            Err(error) => json!({ "answer": number, "error": error.to_string() }),
-        };
-        Ok(Some(answer.to_string()))
-    }
-
-    fn act(&mut self, now: Instant, what: &str, mut with: Value) -> Result<Value, Box<dyn Error>> {
-        let text = |name: &str| with[name].as_str().unwrap_or_default().to_owned();
-        let (transport, producer) = (text("transportId"), text("producer"));
-        Ok(match what {
-            "capabilities" => json!(self.router.rtp_capabilities()),
-            "createTransport" => json!(self.router.create_web_rtc_transport(now, WebRtcTransportOptions::default())?),
-            "connect" => {
-                self.router.connect(now, &transport, &serde_json::from_value(with["dtlsParameters"].take())?)?;
-                json!({})
-            }
-            "produce" => {
-                let kind: MediaKind = serde_json::from_value(with["kind"].take())?;
-                let parameters = serde_json::from_value(with["rtpParameters"].take())?;
-                json!({ "producer": self.router.produce(now, &transport, kind, &parameters)? })
-            }
-            "restartIce" => json!(self.router.restart_ice(now, &transport)?),
-            "pause" => json!(self.router.pause_producer(now, &producer)?),
-            "resume" => json!(self.router.resume_producer(now, &producer)?),
-            "closeProducer" => json!(self.router.close_producer(now, &producer)?),
-            other => return Err(format!("what is {other:?}?").into()),
-        })
-    }
-}
-
 /// Both, and a network without delay.
 struct World {
     client: Client,
@@ -218,6 +170,8 @@ struct World {
 }
 
 impl World {
+    const SERVER: &str = "203.0.113.1:40000";
+
     fn say(&mut self) -> Result<(), Box<dyn Error>> {
         self.client.poll();
         while let Some(message) = self.client.to_server.pop_front() {
@@ -246,7 +200,6 @@ impl World {
                     RouterOutput::Transmit(transmit) => {
                         self.client.device.handle_receive(self.now, &Receive::from(transmit));
                     }
-                    RouterOutput::Rtp(_) => self.server.packets += 1,
                     RouterOutput::Event(event) => println!("          the router: {event:?}"),
                     other => println!("          the router: {other:?}"),
                 }
@@ -280,7 +233,7 @@ fn shown(message: &str) -> String {
 
 fn run() -> Result<(u64, u64), Box<dyn Error>> {
     let now = Instant::now();
-    let mut world = World { client: Client::new(), server: Server::new()?, start: now, now };
+    let mut world = World { client: Client::new(), server: Server::new(World::SERVER.parse()?), start: now, now };
     world.client.ask(Asked::Capabilities, "capabilities", json!({}));
     world.pass(10)?;
 
@@ -306,7 +259,9 @@ fn run() -> Result<(u64, u64), Box<dyn Error>> {
     world.pass(500)?;
 
     let sent = world.client.device.outbound_stats(id).iter().map(|encoding| encoding.packets_sent).sum();
-    let received = world.server.packets;
+    let router = &world.server.router;
+    let encodings = router.producers().flat_map(|producer| router.encodings(producer.id()));
+    let received = encodings.map(|encoding| encoding.received.packets).sum();
     producer(&mut world, |camera, now| drop(camera.close(now)));
     world.pass(10)?;
     let left = world.server.router.producers().count();

@@ -45,7 +45,8 @@ use effects::Effect;
 /// [`poll_timeout`](Self::poll_timeout).
 ///
 /// The signalling is the application's, in whatever words it has with its server. This is a loop with std's `UdpSocket`;
-/// `ask` and `hear` stand for a WebSocket:
+/// `ask` and `hear` stand for a WebSocket. The example `udp_loop` is such a loop with a server beside it, `game_loop` one that
+/// nothing holds up, and `many_rooms` one of many devices in a thread:
 ///
 /// ```no_run
 /// use std::net::UdpSocket;
