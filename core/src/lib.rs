@@ -29,6 +29,8 @@
 //! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod adapter;
 mod connection;
 mod error;
