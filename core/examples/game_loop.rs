@@ -10,6 +10,10 @@
 //! A tick is the only time at which anything happens here, and nothing in it waits. What is due between two ticks is done at
 //! the next: a repair or an answer is late by a tick at most, and so is the end of a picture too large to leave at once
 //! ([`DeviceConfig::burst`]). A tick of 100 ms works, too.
+//!
+//! On two processors of an AMD EPYC for which ten others queued, a tick at 60 Hz was busy with our code for 0.15 ms (median), and
+//! for 0.6 to 0.9 ms at the 99th percentile: what costs then is to begin with cold caches, as a picture of 62 packets (a tick of
+//! 100 ms) took 0.5 ms.
 
 #![allow(clippy::disallowed_methods)] // a game lives in real time
 

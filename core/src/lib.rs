@@ -9,7 +9,7 @@
 //!
 //! For tokio and smol there are the adapter crates
 //! `mediasoup-producer-tokio` and `mediasoup-producer-smol`, both of them runtimes for `mediasoup-producer-driver`, which takes
-//! others, too; [`adapter`] has what a loop of one's own would share with it.
+//! others, too; [`adapter`] has what a loop of one's own would share with it. `mediasoup-producer-ffi` is for C.
 //!
 //! # In scope, and not
 //!
@@ -28,6 +28,8 @@
 //! | `record` | `serde`, and `record`: a run of a room or a device is written down; with `sim` it is run again |
 //! | `legacy-dtls` | [`DtlsBackend`]`::Legacy`: DTLS over the system's OpenSSL, for servers with the stock RSA-1024 certificate |
 //! | `legacy-dtls-vendored` | the same with an OpenSSL that is built from source, which takes minutes |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adapter;
 mod connection;

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mediasoup_producer::sim::{Direction, Link, Net, Scenario, ScenarioConfig, Source, v3};
-use mediasoup_producer::v2::{Event, ProducerEvent};
-use mediasoup_producer::v3::{Event as DeviceEvent, ProducerEvent as DeviceProducerEvent};
+use mediasoup_producer::v2::{Event, ProducerEvent, RoomConfig};
+use mediasoup_producer::v3::{Event as DeviceEvent, ProducerEvent as DeviceProducerEvent, TransportOptions};
 
 /// A sender that does as it is told, and its server.
 trait Session: Sized {
-    /// Media flows.
-    fn sending(seed: u64, uplink: Link, source: Source) -> Self;
+    /// Media flows; in which bitrate at first, if not all that there is.
+    fn sending_at(seed: u64, uplink: Link, source: Source, initial_bps: Option<u64>) -> Self;
     fn drive(&mut self, time: Duration);
     fn now(&self) -> Instant;
     fn net(&mut self) -> &mut Net;
@@ -23,6 +23,10 @@ trait Session: Sized {
     fn allowed(&self) -> u64;
     /// What each layer was last told.
     fn targets(&self) -> BTreeMap<usize, u64>;
+
+    fn sending(seed: u64, uplink: Link, source: Source) -> Self {
+        Self::sending_at(seed, uplink, source, None)
+    }
 
     fn target(&self) -> u64 {
         self.targets().values().sum()
@@ -41,8 +45,9 @@ trait Session: Sized {
 }
 
 impl Session for Scenario {
-    fn sending(seed: u64, uplink: Link, source: Source) -> Self {
-        Self::new(ScenarioConfig::default().uplink(uplink), Instant::now(), seed).sending_with([source])
+    fn sending_at(seed: u64, uplink: Link, source: Source, initial_bps: Option<u64>) -> Self {
+        let room = initial_bps.into_iter().fold(RoomConfig::default(), RoomConfig::initial_bitrate_bps);
+        Self::new(ScenarioConfig::default().uplink(uplink).room(room), Instant::now(), seed).sending_with([source])
     }
 
     fn drive(&mut self, time: Duration) {
@@ -77,8 +82,11 @@ impl Session for Scenario {
 }
 
 impl Session for v3::Scenario {
-    fn sending(seed: u64, uplink: Link, source: Source) -> Self {
-        Self::new(v3::ScenarioConfig::default().uplink(uplink), Instant::now(), seed).sending_with([source])
+    fn sending_at(seed: u64, uplink: Link, source: Source, initial_bps: Option<u64>) -> Self {
+        let transport =
+            initial_bps.into_iter().fold(TransportOptions::default(), TransportOptions::initial_bitrate_bps);
+        let config = v3::ScenarioConfig::default().uplink(uplink).transport(transport);
+        Self::new(config, Instant::now(), seed).sending_with([source])
     }
 
     fn drive(&mut self, time: Duration) {
@@ -150,6 +158,27 @@ fn over_a_narrow_link<S: Session>(name: &str) {
 fn a_narrow_link_is_used_and_its_queue_stays_short() {
     over_a_narrow_link::<Scenario>("v2");
     over_a_narrow_link::<v3::Scenario>("v3");
+}
+
+/// A queue so short is full before anything is known of it, and full it delays all packets alike: a sender that begins with all
+/// that it has would never hear of it.
+fn over_a_short_queue<S: Session>(name: &str) {
+    const LINK: u64 = 500_000;
+    let narrow = Link::default().bandwidth_bps(Some(LINK)).queue(Duration::from_millis(100));
+    let mut session = S::sending_at(7, narrow, layers(), Some(300_000));
+    session.drive(seconds(30));
+    let before = session.net().counters(Direction::Up).overflowed;
+    session.drive(seconds(30));
+    let overflowed = session.net().counters(Direction::Up).overflowed - before;
+    println!("{name}: {} of {LINK}, {overflowed} dropped", session.target());
+    assert!((LINK * 6 / 10..=LINK).contains(&session.target()), "{:?}", session.targets());
+    assert!(overflowed < 10, "{overflowed}");
+}
+
+#[test]
+fn a_sender_that_begins_with_little_finds_a_narrow_link_with_a_short_queue() {
+    over_a_short_queue::<Scenario>("v2");
+    over_a_short_queue::<v3::Scenario>("v3");
 }
 
 /// The first figure is what was received; from there it grows by 8% a second, to half as much again as is received.

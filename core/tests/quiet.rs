@@ -45,5 +45,6 @@ fn the_reports_and_statistics_of_all_streams_come_in_one_wake_a_second() {
     scenario.stop_media();
     scenario.drive(Duration::from_secs(3));
     let wakes = wakes(&mut scenario, Duration::from_secs(60));
-    assert!((50..=62).contains(&wakes), "{wakes} wakes in a minute");
+    // Those that fall together with checks, which are made every three seconds, are not among them.
+    assert!((38..=62).contains(&wakes), "{wakes} wakes in a minute");
 }

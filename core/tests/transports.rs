@@ -323,6 +323,7 @@ fn a_closed_transport_says_goodbye() {
 #[test]
 fn what_is_under_way_to_a_closed_transport_is_counted_and_reaches_no_other() {
     let mut scenario = plain(18).sending_with([Source::opus(32_000)]);
+    let closing = transport(&scenario);
     let now = scenario.now();
     let staying = scenario.room.create_transport(now, None).unwrap();
     let mut handle = scenario.room.transport(staying).unwrap();
@@ -331,9 +332,8 @@ fn what_is_under_way_to_a_closed_transport_is_counted_and_reaches_no_other() {
     scenario.drive_until("both to be connected", Scenario::connected);
     scenario.net.tap(1_000);
     scenario.drive(Duration::from_secs(10));
-    let closed = transport(&scenario);
     let now = scenario.now();
-    scenario.room.transport(closed).unwrap().close(now, None).unwrap();
+    scenario.room.transport(closing).unwrap().close(now, None).unwrap();
     scenario.drive(Duration::from_secs(1));
     let late: Vec<_> = scenario
         .net

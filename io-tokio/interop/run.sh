@@ -13,7 +13,7 @@ export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 for file in {.,v3}/*.mjs {.,v3}/pages/*.js; do node --check "$file"; done
 node --test selftest.mjs v3/selftest.mjs
 # The same selection of packages for both, and in CI, so that the crates below are built once.
-packages=(--workspace --exclude mediasoup-producer-benches)
+packages=(--workspace --exclude mediasoup-producer-benches --exclude mediasoup-producer-bevy)
 tests=()
 for file in tests/*.rs tests/*/; do tests+=(--test "$(basename "$file" .rs)"); done
 # Two at a time: each has a server, a worker and a browser of its own.

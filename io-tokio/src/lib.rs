@@ -51,6 +51,8 @@
 //! Everything but the sockets and timers themselves is [`mediasoup_producer_driver`], which says what waits, what does not,
 //! and what may be dropped when.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod runtime;
 
 pub use mediasoup_producer_driver as driver;

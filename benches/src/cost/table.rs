@@ -70,7 +70,8 @@ pub(crate) fn write() -> Result<(), String> {
 const HEAD: &str = "\
 # What it costs
 
-Written by `cargo run --release -p mediasoup-producer-benches`, with `--features peers` to have other senders in it. The baseline is str0m 0.25 alone, with its stock cryptography
+Written by `cargo run --release -p mediasoup-producer-benches`; with `--features peers` other senders are in it. What misses its
+target, and why: [README.md](README.md). The baseline is str0m 0.25 alone, with its stock cryptography
 and the same header extensions, RTX streams and payloads. Ratios carry over to other machines, single figures do not.
 ";
 

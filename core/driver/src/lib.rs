@@ -40,6 +40,8 @@
 //! | `suite` | `suite`: the tests that a runtime is to pass |
 //! | `record`, `legacy-dtls`, `legacy-dtls-vendored` | as in `mediasoup-producer` |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod dialect;
 mod driver;
 mod error;

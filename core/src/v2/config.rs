@@ -128,6 +128,9 @@ impl RoomConfig {
     /// [`TargetBitrate`](crate::v2::ProducerEvent::TargetBitrate) tells each video encoding's target as soon as its producer is
     /// handled and not paused, and again when another producer joins it on the transport. Default: none; encoders hear of no
     /// target until the server speaks.
+    ///
+    /// To begin with little (300,000) is safer: the server goes by how delays change, and a queue that the first second fills
+    /// delays all packets alike from then on. A narrow path with a short queue would never be found, and most packets lost.
     pub const fn initial_bitrate_bps(mut self, bitrate_bps: u64) -> Self {
         self.initial_bitrate_bps = Some(bitrate_bps);
         self

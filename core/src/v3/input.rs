@@ -97,24 +97,75 @@ impl Refusal {
 #[non_exhaustive]
 #[allow(missing_docs)] // each is the method of the same name
 pub enum Command {
-    Load { router_rtp_capabilities: RtpCapabilities, prefer_local_codecs_order: bool },
-    CreateSendTransport { parameters: TransportParameters, options: TransportOptions, app_data: Map<String, Value> },
+    Load {
+        router_rtp_capabilities: RtpCapabilities,
+        #[cfg_attr(feature = "serde", serde(default))]
+        prefer_local_codecs_order: bool,
+    },
+    CreateSendTransport {
+        parameters: TransportParameters,
+        #[cfg_attr(feature = "serde", serde(default))]
+        options: TransportOptions,
+        #[cfg_attr(feature = "serde", serde(default))]
+        app_data: Map<String, Value>,
+    },
 
-    CloseTransport { id: TransportId },
-    Produce { transport: TransportId, track: Track, options: ProduceOptions },
-    RestartIce { id: TransportId, ice_parameters: IceParameters },
-    AddLocalAddress { id: TransportId, protocol: IceProtocol, address: SocketAddr },
-    RemoveLocalAddress { id: TransportId, protocol: IceProtocol, address: SocketAddr },
-    SetTransportAppData { id: TransportId, app_data: Map<String, Value> },
+    CloseTransport {
+        id: TransportId,
+    },
+    Produce {
+        transport: TransportId,
+        track: Track,
+        #[cfg_attr(feature = "serde", serde(default))]
+        options: ProduceOptions,
+    },
+    RestartIce {
+        id: TransportId,
+        ice_parameters: IceParameters,
+    },
+    AddLocalAddress {
+        id: TransportId,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    },
+    RemoveLocalAddress {
+        id: TransportId,
+        protocol: IceProtocol,
+        address: SocketAddr,
+    },
+    SetTransportAppData {
+        id: TransportId,
+        app_data: Map<String, Value>,
+    },
 
-    CloseProducer { id: ProducerId },
-    Pause { id: ProducerId },
-    Resume { id: ProducerId },
-    ReplaceTrack { id: ProducerId, track: Option<Track> },
-    EndTrack { id: ProducerId },
-    SetMaxSpatialLayer { id: ProducerId, layer: usize },
-    SetEncodingParameters { id: ProducerId, parameters: EncodingUpdate },
-    SetProducerAppData { id: ProducerId, app_data: Map<String, Value> },
+    CloseProducer {
+        id: ProducerId,
+    },
+    Pause {
+        id: ProducerId,
+    },
+    Resume {
+        id: ProducerId,
+    },
+    ReplaceTrack {
+        id: ProducerId,
+        track: Option<Track>,
+    },
+    EndTrack {
+        id: ProducerId,
+    },
+    SetMaxSpatialLayer {
+        id: ProducerId,
+        layer: usize,
+    },
+    SetEncodingParameters {
+        id: ProducerId,
+        parameters: EncodingUpdate,
+    },
+    SetProducerAppData {
+        id: ProducerId,
+        app_data: Map<String, Value>,
+    },
 }
 
 /// What an accepted input gave rise to.

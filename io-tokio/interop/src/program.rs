@@ -101,7 +101,8 @@ fn binary() -> &'static PathBuf {
         // The selection of run.sh, and by way of a test that has the program built: so features are what they are in this
         // build, and no dependency is built twice.
         build.args(["test", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"]);
-        build.args(["--workspace", "--exclude", "mediasoup-producer-benches", "--test", "program"]);
+        build.args(["--workspace", "--exclude", "mediasoup-producer-benches", "--exclude", "mediasoup-producer-bevy"]);
+        build.args(["--test", "program"]);
         build.args(["--features", "mediasoup-publish/legacy-dtls"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");

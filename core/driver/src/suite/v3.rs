@@ -420,6 +420,7 @@ fn tidy<R: Runtime>(router: &TestRouter<R>) {
 pub async fn a_future_dropped_at_any_poll_harms_nothing<R: Runtime>(runtime: R) {
     let runtime = &Bench::new(runtime);
     let router = TestRouter::start(runtime, &[Udp, Tcp]);
+    let mut dropped = 0;
     for times in 1.. {
         let device = device(&router, runtime, Options::default(), router.signalling());
         let done = polled(times, session(&device, &router)).await;
@@ -427,10 +428,11 @@ pub async fn a_future_dropped_at_any_poll_harms_nothing<R: Runtime>(runtime: R) 
         polled(1, device.close()).await;
         device.ended().await;
         tidy(&router);
-        if done.is_some() {
-            assert!(times > 1, "a session waits at least for the answers");
+        // On a busy machine even the first may find all its answers there.
+        if done.is_some() && dropped > 0 {
             return;
         }
+        dropped += u32::from(done.is_none());
     }
 }
 

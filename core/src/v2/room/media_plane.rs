@@ -183,12 +183,15 @@ impl MediaPlane {
 
     /// Lets all leave that was written, in one go for each transport.
     pub(crate) fn flush(&mut self, now: Instant, outputs: &mut Outputs<Output>) {
-        for id in std::mem::take(&mut self.written) {
+        let mut written = std::mem::take(&mut self.written);
+        for id in written.drain(..) {
             if let Some(connection) = self.connection_mut(id).filter(|connection| connection.unflushed() > 0) {
                 connection.flush(now);
             }
             self.drain(id, outputs);
         }
+        // Its memory is kept for the next.
+        self.written = written;
     }
 
     /// Does what is due.

@@ -194,7 +194,8 @@ impl Device {
 
     /// Lets all leave that was written, in one go for each transport.
     pub(super) fn flush_written(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.written) {
+        let mut written = std::mem::take(&mut self.written);
+        for id in written.drain(..) {
             if let Some(transport) = self.transports.get_mut(&id)
                 && transport.connection.unflushed() > 0
             {
@@ -202,6 +203,8 @@ impl Device {
             }
             self.settle(id);
         }
+        // Its memory is kept for the next.
+        self.written = written;
     }
 
     /// Lets all leave that waits on a transport.
