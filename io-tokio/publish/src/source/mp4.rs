@@ -1,9 +1,10 @@
 //! MP4, QuickTime and fragmented MP4 (ISO/IEC 14496-12).
 //!
-//! Read here and not by a crate, after a look at their sources: `re_mp4` 0.5 and `mp4` 0.14 index tables by what the file
-//! says, and so panic on a hostile one; `symphonia-format-isomp4` 0.6 has no composition times, which B-frames need, keeps
-//! every fragment, and makes room for a sample of any size; `mp4parse` 0.17 knows no fragments. We need no metadata and no
-//! seeking: the tables of one track, front to back.
+//! Read here and not by a crate, after a look at their sources: `re_mp4` 0.5 indexes tables by what the file says; `mp4` 0.14
+//! divides by a figure of the file, makes room for a sample of any size, and takes each sample of a fragment from where the
+//! fragment begins; `symphonia-format-isomp4` 0.6 has no composition times, which B-frames need, keeps every fragment, and
+//! makes room for a sample of any size; `mp4parse` 0.17 knows no fragments. We need no metadata and no seeking: the tables of
+//! one track, front to back.
 
 use std::time::Duration;
 
