@@ -336,18 +336,23 @@ enum Tamper {
 
 #[test]
 fn each_invariant_is_seen_to_break() {
-    for (how, difference) in [
-        (Tamper::ClosesTwice, "of a producer after its close"),
-        (Tamper::SettlesTwice, "settles twice"),
-        (Tamper::SendsWhilePaused, "RTP of a producer that is paused, closed or unhandled"),
-        (Tamper::LosesPackets, "packets wait, and are not to leave"),
-        (Tamper::Spins, "the loop spins"),
-        (Tamper::Oversleeps, "but the room is due"),
+    for (how, differences) in [
+        (Tamper::ClosesTwice, &["of a producer after its close"][..]),
+        (Tamper::SettlesTwice, &["settles twice"]),
+        // The packet can be one of another producer, which is not paused: then it is one too many.
+        (
+            Tamper::SendsWhilePaused,
+            &["RTP of a producer that is paused, closed or unhandled", "more packets left than were taken"],
+        ),
+        (Tamper::LosesPackets, &["packets wait, and are not to leave"]),
+        (Tamper::Spins, &["the loop spins"]),
+        (Tamper::Oversleeps, &["but the room is due"]),
     ] {
         let now = Instant::now();
         let tampered = |room| Tampered { room, how, last_packet: None, paused: false, now };
         let failure = check(now, Config::with_cases(1000), tampered).expect_err("it is broken");
-        assert!(failure.difference().contains(difference), "{how:?}: {failure}");
+        let found = differences.iter().any(|difference| failure.difference().contains(difference));
+        assert!(found, "{how:?}: {failure}");
     }
 }
 
