@@ -23,9 +23,7 @@ use str0m::{Event, IceConnectionState, IceCreds, Rtc};
 use crate::connection::engine::crypto::{DtlsBackend, DtlsFailure};
 use crate::connection::engine::endpoint::{Endpoint, EndpointOutput, Received, local_candidate, rtp_ssrc};
 use crate::id::ProducerId;
-use crate::net::Receive;
-use crate::net::Transmit;
-use crate::net::{DtlsRole, IceParameters, IceProtocol};
+use crate::net::{DtlsFingerprint, DtlsRole, IceParameters, IceProtocol, Receive, Transmit};
 use crate::rtp::{Codec, MediaKind};
 
 use counters::{Sizes, StreamCounter};
@@ -112,6 +110,11 @@ pub(in crate::sim) enum ReceiverEvent {
     },
 }
 
+/// Payload types of codecs by their MIME types, those left out that are none of ours.
+pub(in crate::sim) fn with_codecs<'a>(mime_types: impl Iterator<Item = (u8, &'a str)>) -> Vec<(u8, Codec)> {
+    mime_types.filter_map(|(payload_type, name)| Some((payload_type, Codec::from_mime_type(name)?))).collect()
+}
+
 /// What is wanted of a new receiver.
 pub(in crate::sim) struct ReceiverOptions<'a> {
     pub(in crate::sim) certificate: DtlsCert,
@@ -181,8 +184,10 @@ impl Receiver {
         IceParameters { username_fragment: ice.ufrag.clone(), password: ice.pass.clone(), ice_lite: true }
     }
 
-    pub(in crate::sim) fn local_fingerprint(&mut self) -> Fingerprint {
-        self.endpoint.api().local_dtls_fingerprint().clone()
+    pub(in crate::sim) fn local_fingerprint(&mut self) -> DtlsFingerprint {
+        let fingerprint = self.endpoint.api().local_dtls_fingerprint().to_string();
+        let (algorithm, value) = fingerprint.split_once(' ').unwrap_or_default();
+        DtlsFingerprint { algorithm: algorithm.to_owned(), value: value.to_owned() }
     }
 
     /// What the peer said of its side of DTLS, which begins as soon as there is a path.

@@ -10,13 +10,13 @@ use super::worker::{Asked, Work};
 use super::{ConnectionId, RoomServer, validate};
 use crate::id::{ProducerId, TransportId};
 use crate::json::weight;
-use crate::net::IceProtocol;
+use crate::net::{DtlsFingerprint, IceProtocol};
 use crate::rtp::extension::{ABS_SEND_TIME, AUDIO_LEVEL, MID, VIDEO_ORIENTATION};
 use crate::sim::receiver::estimator::Worker;
 use crate::sim::receiver::feedback::BitrateFeedback;
 use crate::sim::receiver::packet::ExtensionIds;
-use crate::sim::receiver::{NewStream, Receiver, ReceiverOptions};
-use crate::v2::{RtpCodecCapability, TransportOptions};
+use crate::sim::receiver::{NewStream, Receiver, ReceiverOptions, with_codecs};
+use crate::v2::TransportOptions;
 
 /// The real server's local preferences (RFC 8445 section 5.1.2), and what an option adds.
 const LOCAL_PREFERENCE: u32 = 20_000;
@@ -191,10 +191,8 @@ impl RoomServer {
             return Err("Error: could not open any IP:port".to_owned());
         }
         let certificate = self.certificate().ok_or("Error: DTLS certificate and private key generation failed")?;
-        let of_codec = |codec: &RtpCodecCapability| {
-            Some((codec.preferred_payload_type, crate::rtp::Codec::from_mime_type(&codec.mime_type)?))
-        };
-        let payload_types: Vec<_> = self.capabilities.codecs.iter().filter_map(of_codec).collect();
+        let codecs = self.capabilities.codecs.iter();
+        let payload_types = with_codecs(codecs.map(|codec| (codec.preferred_payload_type, &*codec.mime_type)));
         let mut receiver = Receiver::new(
             now,
             ReceiverOptions {
@@ -207,8 +205,7 @@ impl RoomServer {
                 feedback: BitrateFeedback::new(Worker::V2, self.config.bitrate_cap_bps),
             },
         );
-        let fingerprint = receiver.local_fingerprint().to_string();
-        let (algorithm, value) = fingerprint.split_once(' ').unwrap_or_default();
+        let DtlsFingerprint { algorithm, value } = receiver.local_fingerprint();
         let peer_name = self.peers[peer].name.clone();
         let app_data = request.get("appData").cloned();
         let mut transport = ServerTransport {

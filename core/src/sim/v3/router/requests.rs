@@ -10,10 +10,10 @@ use str0m::config::Fingerprint;
 use super::Router;
 use crate::id::{ProducerId, TransportId};
 use crate::net::{DtlsFingerprint, IceParameters, IceProtocol};
-use crate::rtp::{Codec, MediaKind};
+use crate::rtp::MediaKind;
 use crate::sim::receiver::estimator::Worker;
 use crate::sim::receiver::feedback::BitrateFeedback;
-use crate::sim::receiver::{Receiver, ReceiverOptions};
+use crate::sim::receiver::{Receiver, ReceiverOptions, with_codecs};
 use crate::sim::v3::config::WebRtcTransportOptions;
 use crate::sim::v3::error::RouterError;
 use crate::sim::v3::key_frames::KeyFrameRequests;
@@ -26,6 +26,7 @@ use crate::v3::{DtlsParameters, DtlsRole, IceCandidate, RtpParameters, Transport
 /// The real router's local preference (RFC 8445 section 5.1.2) of its first address, and how much less each next one has.
 const LOCAL_PREFERENCE: u32 = 10_000;
 const NEXT_ADDRESS: u32 = 100;
+
 impl Router {
     pub(super) fn try_create_transport(
         &mut self,
@@ -46,10 +47,8 @@ impl Router {
         let certificate = self
             .certificate()
             .ok_or_else(|| RouterError::Other("DTLS certificate and private key generation failed".to_owned()))?;
-        let of_codec = |codec: &crate::v3::RtpCodecCapability| {
-            Some((codec.preferred_payload_type, Codec::from_mime_type(&codec.mime_type)?))
-        };
-        let payload_types: Vec<_> = self.capabilities.codecs.iter().filter_map(of_codec).collect();
+        let codecs = self.capabilities.codecs.iter();
+        let payload_types = with_codecs(codecs.map(|codec| (codec.preferred_payload_type, &*codec.mime_type)));
         let mut receiver = Receiver::new(
             now,
             ReceiverOptions {
@@ -62,9 +61,7 @@ impl Router {
                 feedback: BitrateFeedback::new(Worker::V3, self.config.max_incoming_bitrate_bps),
             },
         );
-        let fingerprint = receiver.local_fingerprint().to_string();
-        let (algorithm, value) = fingerprint.split_once(' ').unwrap_or_default();
-        let fingerprint = DtlsFingerprint { algorithm: algorithm.to_owned(), value: value.to_owned() };
+        let fingerprint = receiver.local_fingerprint();
         let ice_parameters = receiver.ice_parameters();
         let name: Arc<str> = self.uuid().into();
         let id = TransportId::new(self.next_id());
