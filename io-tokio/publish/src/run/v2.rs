@@ -18,6 +18,9 @@ use super::{RunError, told};
 use crate::args::{Args, Dialect};
 use crate::report::{RoomCount, Sockets};
 
+/// How often the room tells what it counts when that alone is waited for: no server tells it more often.
+const RECOUNT_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     room: Room,
@@ -102,8 +105,8 @@ impl line::Line for Line {
 
     fn recount(&self, producers: &[Producer]) {
         for producer in producers {
-            // Enabled anew, statistics come at once.
-            let _ = producer.enable_stats(self.count_every);
+            // Enabled anew, statistics come at once, and then so often: what was under way is counted later.
+            let _ = producer.enable_stats(RECOUNT_EVERY);
         }
     }
 
